@@ -1,0 +1,69 @@
+"""The only place that reads the time; everything else takes a `Clock` or a ``now_ns`` argument."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+class Clock(Protocol):
+    """Wall time for events, monotonic time for deadlines, both in nanoseconds."""
+
+    def wall_ns(self) -> int:
+        """Unix time."""
+        ...
+
+    def mono_ns(self) -> int:
+        """A time that never runs backwards; its origin means nothing."""
+        ...
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Return when `mono_ns` has been reached; at once if it has passed."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return time.time_ns()
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds."""
+        return time.monotonic_ns()
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Sleep on the event loop until `mono_ns`."""
+        await asyncio.sleep(max(0, mono_ns - self.mono_ns()) / NS_PER_S)
+
+
+class ScaledClock:
+    """Market time that runs `speed` times as fast as real time, from `start_ns`; drives the demo.
+
+    Wall time is the market's; monotonic time is scaled alike, so that a staleness limit of 10 s is 10 market seconds.
+    """
+
+    def __init__(self, start_ns: int, speed: float) -> None:
+        if speed <= 0:
+            msg = f"speed must be positive, not {speed}"
+            raise ValueError(msg)
+        self.speed = speed
+        self._start_ns = start_ns
+        self._origin_ns = time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """Market time: unix nanoseconds on the scenario's calendar."""
+        return self._start_ns + self.mono_ns()
+
+    def mono_ns(self) -> int:
+        """Scaled nanoseconds since this clock was made."""
+        return int((time.monotonic_ns() - self._origin_ns) * self.speed)
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Sleep on the event loop until the scaled `mono_ns`."""
+        await asyncio.sleep(max(0, mono_ns - self.mono_ns()) / self.speed / NS_PER_S)

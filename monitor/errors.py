@@ -1,0 +1,79 @@
+"""The exceptions that this program raises on purpose.
+
+::
+
+    MonitorError
+    ├── ConfigError          a file is wrong; carries every located problem found in it
+    ├── DecodeError          one frame or one row could not be read; counted, never fatal to a feed
+    ├── FeedRefused          a venue refused a connection or a subscription, with its own words
+    ├── SinkError            a sink could not be built or reached
+    └── StateError           a state file is corrupt or of an unknown version
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MonitorError(Exception):
+    """Base of all errors of this program."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a file, with its place.
+
+    ``line`` and ``column`` count from 1; 0 means that the place is not known. ``source`` is the offending source
+    line, ``width`` how many columns the caret underlines, ``hint`` what would have been right.
+    """
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+    source: str = ""
+    width: int = 1
+
+    def render(self) -> str:
+        """Format as ``file:line:col: message``, with the source line and a caret when they are known."""
+        text = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        if self.source:
+            caret = " " * max(self.column - 1, 0) + "^" + "~" * max(self.width - 1, 0)
+            text += f"\n    {self.source}\n    {caret}"
+        if self.hint:
+            text += f"\n    {self.hint}"
+        return text
+
+
+class ConfigError(MonitorError):
+    """A configuration, rule or test file is wrong; ``problems`` holds every mistake found, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(problem.render() for problem in self.problems))
+
+
+class DecodeError(MonitorError):
+    """A frame could not be decoded.
+
+    ``reason`` is a short constant fit for a metric label (``malformed``, ``wrong_type``, ``missing_field``,
+    ``unexpected``, ``too_large``); ``detail`` is for the log.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class FeedRefused(MonitorError):
+    """A venue refused a connection or a subscription; the message holds its own words."""
+
+
+class SinkError(MonitorError):
+    """A sink cannot be built or reached; the message never holds a secret."""
+
+
+class StateError(MonitorError):
+    """A state file is corrupt or was written by an unknown version."""

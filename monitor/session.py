@@ -1,0 +1,104 @@
+"""What the sessions of all venues share: paced subscribing, checked acknowledgements, pings that are due.
+
+A venue's session derives from `TopicSession`, says how to write a subscribe frame and a ping, and decodes. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from monitor.clock import NS_PER_S
+from monitor.events import MarketEvent
+from monitor.feed import Acked, Connection, Frame, Notice, Refused, Send, Topic
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """A venue's habits on one connection.
+
+    ``chunk`` topics go into one subscribe frame; frames are ``pace_s`` apart; an acknowledgement is due within
+    ``ack_s`` of its frame, or never where the venue sends none (None). ``ping_s`` is the interval of the application
+    ping, None where the venue wants none.
+    """
+
+    chunk: int = 50
+    pace_s: float = 0.25
+    ack_s: float | None = 10.0
+    ping_s: float | None = None
+
+
+class TopicSession:
+    """Base of the venues' sessions; see `monitor.feed.Session` for the contract."""
+
+    rules = SessionRules()
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.notices: list[Notice] = []
+        self._unconfirmed: dict[str, int] = {}
+        self._next_ping_ns = 0
+        self.opened_ns = 0
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """The frame that subscribes to `topics`; `number` counts frames from 1 and serves as request id."""
+        raise NotImplementedError
+
+    def ping_frame(self, now_ns: int) -> str:
+        """The application ping; only called when ``rules.ping_s`` is set."""
+        raise NotImplementedError
+
+    def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """Decode one frame; see `monitor.feed.Session`."""
+        raise NotImplementedError
+
+    def on_open(self, now_ns: int) -> list[Send]:
+        """Subscribe to everything, in chunks, paced."""
+        self.opened_ns = now_ns
+        rules = self.rules
+        if rules.ping_s is not None:
+            self._next_ping_ns = now_ns + int(rules.ping_s * NS_PER_S)
+        topics = self.connection.topics
+        sends = []
+        for number, start in enumerate(range(0, len(topics), rules.chunk), start=1):
+            chunk = topics[start : start + rules.chunk]
+            delay_ns = int((number - 1) * rules.pace_s * NS_PER_S)
+            sends.append(Send(self.subscribe_frame(chunk, number), delay_ns))
+            if rules.ack_s is not None:
+                due_ns = now_ns + delay_ns + int(rules.ack_s * NS_PER_S)
+                self._unconfirmed.update((topic.name, due_ns) for topic in chunk)
+        return sends
+
+    def on_tick(self, now_ns: int) -> list[Send]:
+        """The ping when it is due; a topic whose acknowledgement is overdue becomes a refusal."""
+        for name in [name for name, due_ns in self._unconfirmed.items() if now_ns >= due_ns]:
+            self.refuse(name, "no acknowledgement")
+        if self.rules.ping_s is None or now_ns < self._next_ping_ns:
+            return []
+        self._next_ping_ns = now_ns + int(self.rules.ping_s * NS_PER_S)
+        return [Send(self.ping_frame(now_ns))]
+
+    def confirm(self, names: Iterable[str]) -> None:
+        """Note that the venue confirmed topics; a repeat is harmless."""
+        confirmed = tuple(name for name in names if self._unconfirmed.pop(name, None) is not None)
+        if confirmed:
+            self.notices.append(Acked(confirmed))
+
+    def confirm_chunk(self, number: int) -> None:
+        """Confirm every topic of the subscribe frame with this number (venues that acknowledge a whole frame)."""
+        self.confirm(topic.name for topic in self.chunk(number))
+
+    def chunk(self, number: int) -> tuple[Topic, ...]:
+        """The topics of one subscribe frame."""
+        start = (number - 1) * self.rules.chunk
+        return self.connection.topics[start : start + self.rules.chunk] if number > 0 else ()
+
+    def refuse(self, name: str, words: str) -> None:
+        """Note that the venue refused a topic."""
+        self._unconfirmed.pop(name, None)
+        self.notices.append(Refused(name, words))
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """Topics that still wait for their acknowledgement."""
+        return tuple(self._unconfirmed)
