@@ -1,0 +1,416 @@
+"""What the outside may read of the running program: the one seam between it and metrics, HTTP API and live page.
+
+`monitor.runtime` implements `MonitorView`; `monitor.telemetry.metrics` reads it at scrape time and `monitor.web` at
+request time, so that nothing is copied on the hot path. Everything here is a plain value: reading it has no effect.
+Times are unix nanoseconds of the monitor's clock (market time in a demo), 0 where something has not happened yet.
+Missing is NaN or None, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.events import Channel, Labels
+from monitor.feed import ReportingLaw
+from monitor.reading import Evaluation, Explanation
+from monitor.telemetry.latency import LatencyHistogram
+
+Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+RowState = Literal["inactive", "pending", "firing", "held"]
+AlertState = Literal["pending", "firing", "resolved"]
+ROW_STATES: tuple[RowState, ...] = ("inactive", "pending", "firing", "held")
+STAGES = ("receive", "decode", "engine", "dispatch", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessView:
+    """The process as a whole.
+
+    ``synthetic`` is true whenever any market data is made up (demo, replay). ``config_hash`` is short and stable.
+    ``saturation_ratio`` is the share of time that the event loop was busy lately, NaN when it is not measured.
+    """
+
+    version: str
+    started_ns: int
+    now_ns: int
+    synthetic: bool = False
+    synthetic_note: str = ""
+    config_hash: str = ""
+    draining: bool = False
+    loop_lag_s: float = float("nan")
+    saturation_ratio: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadView:
+    """Configuration and rule reloads; ``last_error`` is empty after a good one."""
+
+    ok: bool = True
+    last_success_ns: int = 0
+    last_attempt_ns: int = 0
+    successes: int = 0
+    failures: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """One channel of one feed. ``law`` is None where the venue does not carry the channel."""
+
+    channel: Channel
+    up: bool
+    last_message_ns: int
+    coverage_ratio: float
+    law: ReportingLaw | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTopic:
+    """A subscription that the venue refused, in its own words."""
+
+    topic: str
+    words: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedView:
+    """One venue's feed. Counters count since the process started; each mapping goes from a metric label to a count.
+
+    Attributes:
+        venue: Its name in labels.
+        title: Its name for people.
+        up: Whether every wanted channel is live.
+        connected: Open connections; ``connections`` is how many are wanted.
+        channels: One per configured channel.
+        frames: Frames received.
+        bytes_received: Payload bytes received.
+        events: Events by type (``liquidation``, ``trade``, ``price``, ``funding``, ``open_interest`` ...).
+        decode_errors: By reason, see `monitor.errors.DecodeError`.
+        reconnects: By reason.
+        dropped: Events lost, by reason; a liquidation is never in here without an alert about it.
+        skipped: Rows left out on purpose, by reason.
+        late: Events that came later than the watermark allows.
+        coverage_ratio: Share of the last hour in which every wanted channel was live.
+        clock_offset_s: Venue's clock less ours, NaN while unknown.
+        saturation_ratio: Share of symbol-seconds at the venue's reporting cap in the last hour; NaN: has no cap.
+        instruments: Instruments subscribed.
+        unknown_symbols: Events that named an instrument which is not in the registry.
+        from_cache: Whether instrument metadata came from the disk cache because the venue did not answer.
+        last_error: Why it is not up, for people.
+    """
+
+    venue: str
+    title: str
+    up: bool
+    connected: int = 0
+    connections: int = 1
+    channels: tuple[ChannelView, ...] = ()
+    frames: int = 0
+    bytes_received: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    decode_errors: Mapping[str, int] = field(default_factory=dict)
+    reconnects: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    late: int = 0
+    coverage_ratio: float = float("nan")
+    clock_offset_s: float = float("nan")
+    saturation_ratio: float = float("nan")
+    instruments: int = 0
+    unknown_symbols: int = 0
+    refused: tuple[RefusedTopic, ...] = ()
+    from_cache: bool = False
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of one market series: row i has the label values ``keys[i]`` and the value ``values[i]``.
+
+    ``keys`` only ever grows while ``generation`` stays the same, so a reader may keep what it worked out per row.
+    A value may be NaN (float columns): missing.
+    """
+
+    keys: Sequence[tuple[str, ...]]
+    values: Numbers
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """The market as the engine holds it now. The label names of each table stand behind its name.
+
+    Attributes:
+        liquidations_usd_micros: (venue, base, side), micro-dollars since start, backfill not counted.
+        liquidations_count: (venue, base, side), the same rows in the same order.
+        price_usd: (venue, symbol, base, kind), US dollars (USD-like quotes) of one coin.
+        funding_ratio: (venue, symbol, base), per the contract's own interval.
+        funding_8h_ratio: (venue, symbol, base), scaled to eight hours.
+        open_interest_usd: (venue, symbol, base), one side.
+    """
+
+    liquidations_usd_micros: Table
+    liquidations_count: Table
+    price_usd: Table
+    funding_ratio: Table
+    funding_8h_ratio: Table
+    open_interest_usd: Table
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTotal:
+    """Liquidations inside one rolling window. Exactly one of ``venue`` and ``base`` is set.
+
+    ``coverage_ratio`` says in which share of the window the feeds behind it were live.
+    """
+
+    window: str
+    side: Literal["long", "short"]
+    usd_micros: int
+    count: int
+    coverage_ratio: float
+    venue: str = ""
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """One alert rule and its last evaluation.
+
+    Attributes:
+        name: Alert name.
+        group: Its group.
+        text: The expression as written; ``clear_text`` the clear condition.
+        states: One per row of ``evaluation``.
+        evaluation: The last one, None before the first.
+        last_duration_s: How long it took, or its share of the tick that it was part of.
+        error: Why it could not be evaluated, empty when it could.
+    """
+
+    name: str
+    group: str
+    text: str
+    states: Sequence[RowState] = ()
+    evaluation: Evaluation | None = None
+    clear_text: str = ""
+    for_s: float = 0.0
+    keep_firing_for_s: float = 0.0
+    min_coverage: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+    file: str = ""
+    line: int = 0
+    last_evaluation_ns: int = 0
+    last_duration_s: float = float("nan")
+    evaluations: int = 0
+    failures: int = 0
+    error: str = ""
+
+    @property
+    def id(self) -> str:
+        """``group/name``: unique among all loaded rules."""
+        return f"{self.group}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """One alert instance. ``held`` is why it is neither firing anew nor resolving, empty when it is not held."""
+
+    fingerprint: str
+    rule: str
+    name: str
+    state: AlertState
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    active_ns: int
+    fired_ns: int = 0
+    resolved_ns: int = 0
+    value: float = float("nan")
+    threshold: float = float("nan")
+    coverage_ratio: float = float("nan")
+    held: str = ""
+    acked_by: str = ""
+    silenced_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SinkView:
+    """One notification channel. ``outcomes`` counts attempts by outcome (``ok``, ``retry``, ``drop`` ...)."""
+
+    name: str
+    kind: str
+    up: bool
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    outbox_depth: int = 0
+    oldest_ns: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One thing that happened to an alert; ``kind`` is a state (``firing``) or an action (``acknowledged``)."""
+
+    at_ns: int
+    kind: str
+    rule: str
+    fingerprint: str
+    labels: Mapping[str, str]
+    value: float = float("nan")
+    threshold: float = float("nan")
+    coverage_ratio: float = float("nan")
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which entries to return, newest first; 0 and "" mean: no limit of this kind."""
+
+    since_ns: int = 0
+    until_ns: int = 0
+    rule: str = ""
+    fingerprint: str = ""
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMatcher:
+    """One label condition of a silence, as in Alertmanager; regular expressions are anchored at both ends."""
+
+    name: str
+    value: str
+    is_regex: bool = False
+    is_equal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Notifications of matching alerts are muted in [starts_ns, ends_ns); ``id`` is "" in a request for a new one."""
+
+    matchers: tuple[LabelMatcher, ...]
+    starts_ns: int
+    ends_ns: int
+    created_by: str
+    comment: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Someone has seen this alert instance and takes care; it lasts until the instance resolves."""
+
+    fingerprint: str
+    by: str
+    at_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WhyRow:
+    """Why one label set of a rule is in its state; ``near_miss`` says how far a false condition is from true."""
+
+    labels: Labels
+    state: RowState
+    truth: int
+    value: float
+    threshold: float
+    coverage_ratio: float
+    reason: str
+    explanation: Explanation
+    near_miss: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRow:
+    """One signal of the catalogue: its value now, or why it is absent."""
+
+    id: str
+    title: str
+    value: float
+    unit: str
+    source: str
+    as_of_ns: int = 0
+    absent: str = ""
+
+
+class MonitorView(Protocol):
+    """The running program as seen from outside. Methods are cheap and never block; the actions are durable when they return."""
+
+    def process(self) -> ProcessView:
+        """Version, start, clock, synthetic flag."""
+        ...
+
+    def reload(self) -> ReloadView:
+        """How the last reload went."""
+        ...
+
+    def feeds(self) -> Sequence[FeedView]:
+        """Every configured feed, in the order of the configuration."""
+        ...
+
+    def market(self) -> MarketView:
+        """Totals and last values of all series that the monitor exposes."""
+        ...
+
+    def windows(self) -> Sequence[WindowTotal]:
+        """Liquidations in the rolling windows, by venue and by base."""
+        ...
+
+    def rules(self) -> Sequence[RuleView]:
+        """Every loaded alert rule, in file order."""
+        ...
+
+    def alerts(self) -> Sequence[AlertView]:
+        """Pending and firing instances, and those resolved lately."""
+        ...
+
+    def sinks(self) -> Sequence[SinkView]:
+        """Every configured notification channel."""
+        ...
+
+    def latencies(self) -> Mapping[str, LatencyHistogram]:
+        """A histogram by stage; the stages are `STAGES`."""
+        ...
+
+    def why(self, rule: str) -> Sequence[WhyRow] | None:
+        """Explain every row of one rule (``group/name``, or a name that is unique); None: no such rule."""
+        ...
+
+    def signals(self) -> Sequence[SignalRow] | None:
+        """The signal catalogue; None when this build does not offer it."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> Sequence[HistoryEntry]:
+        """What happened, newest first."""
+        ...
+
+    def silences(self) -> Sequence[Silence]:
+        """Silences that are active or to come."""
+        ...
+
+    async def silence(self, silence: Silence) -> str:
+        """Store a new silence and return its id."""
+        ...
+
+    async def expire_silence(self, silence_id: str) -> bool:
+        """End a silence now; False when there is none of this id."""
+        ...
+
+    def acknowledgements(self) -> Sequence[Acknowledgement]:
+        """Acknowledgements of instances that have not resolved."""
+        ...
+
+    async def acknowledge(self, ack: Acknowledgement) -> bool:
+        """Store an acknowledgement; False when no pending or firing alert has this fingerprint."""
+        ...
+
+    async def withdraw_acknowledgement(self, fingerprint: str) -> bool:
+        """Take an acknowledgement back; False when there is none."""
+        ...
