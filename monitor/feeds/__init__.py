@@ -1,0 +1,41 @@
+"""The venues: one file and one line of this table each; nothing here imports a venue until it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from monitor.feed import Feed, FeedOptions
+
+FEEDS: dict[str, str] = {
+    "binance_usdm": "monitor.feeds.binance_usdm:BinanceUsdmFeed",
+    "binance_coinm": "monitor.feeds.binance_coinm:BinanceCoinmFeed",
+    "binance_spot": "monitor.feeds.binance_spot:BinanceSpotFeed",
+    "bybit": "monitor.feeds.bybit:BybitFeed",
+    "okx": "monitor.feeds.okx:OkxFeed",
+}
+"""Venue name in the configuration -> ``module:class`` of its feed."""
+
+
+def feed_class(venue: str) -> type[Feed]:
+    """The class of a venue's feed.
+
+    Raises:
+        KeyError: No such venue.
+    """
+    module, _, name = FEEDS[venue].partition(":")
+    return cast("type[Feed]", getattr(import_module(module), name))
+
+
+def make_feed(venue: str, options: FeedOptions) -> Feed:
+    """Build a venue's feed.
+
+    Args:
+        venue: A key of `FEEDS`.
+        options: One validated entry of ``feeds:``; ``options.extra`` is validated here, by the feed.
+
+    Raises:
+        KeyError: No such venue.
+        ValueError: A setting in ``options.extra`` or a channel is not one of this venue's.
+    """
+    return feed_class(venue)(options)  # type: ignore[call-arg]  # a Protocol cannot say how it is constructed
