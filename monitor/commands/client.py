@@ -1,0 +1,65 @@
+"""What the commands that talk to a running monitor share: its address, its token, one JSON request."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from monitor.errors import MonitorError
+
+DEFAULT_URL = "http://127.0.0.1:9108"
+
+
+def add_client_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--url``, ``--token`` and ``--json``."""
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("MONITOR_URL", DEFAULT_URL),
+        help=f"the running monitor (default {DEFAULT_URL}, or $MONITOR_URL)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the API's JSON")
+
+
+def token_from_environment() -> str:
+    """The API token of ``$MONITOR_TOKEN``; a token on the command line would show in the process list."""
+    token = os.environ.get("MONITOR_TOKEN", "")
+    if not token:
+        raise MonitorError("changing state needs the API token in the environment variable MONITOR_TOKEN")
+    return token
+
+
+def call(url: str, path: str, *, method: str = "GET", body: dict[str, Any] | None = None, token: str = "") -> Any:
+    """Send one request and return the decoded reply.
+
+    Raises:
+        MonitorError: The monitor does not answer, or refuses, with its words.
+    """
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if data else {})
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    address = url.rstrip("/") + path
+    if not address.startswith(("http://", "https://")):
+        raise MonitorError(f"--url must start with http:// or https://, not {url!r}")
+    request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310 - scheme checked
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - scheme checked
+            return json.load(reply)
+    except urllib.error.HTTPError as error:
+        raise MonitorError(f"{address} answered {error.code}: {_words(error)}") from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise MonitorError(f"no monitor answers at {url}: {getattr(error, 'reason', error)}") from None
+    except json.JSONDecodeError:
+        raise MonitorError(f"{address} did not answer with JSON; is this a monitor?") from None
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    text = error.read(2000).decode("utf-8", "replace")
+    try:
+        return str(json.loads(text).get("error", text))
+    except (json.JSONDecodeError, AttributeError):
+        return text.strip() or str(error.reason)
