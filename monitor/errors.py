@@ -6,6 +6,7 @@
     ├── ConfigError          a file is wrong; carries every located problem found in it
     ├── DecodeError          one frame or one row could not be read; counted, never fatal to a feed
     ├── FeedRefused          a venue refused a connection or a subscription, with its own words
+    ├── FetchError           an HTTPS request got no usable answer
     ├── SinkError            a sink could not be built or reached
     └── StateError           a state file is corrupt or of an unknown version
 """
@@ -69,6 +70,20 @@ class DecodeError(MonitorError):
 
 class FeedRefused(MonitorError):
     """A venue refused a connection or a subscription; the message holds its own words."""
+
+
+class FetchError(MonitorError):
+    """An HTTPS request got no usable answer.
+
+    ``reason`` is a metric label: ``unreachable``, ``timeout``, ``too_large``, ``redirect``, ``rate_limited`` or ``status``
+    with its number (``status_503``). ``retry_after_s`` is the wait that the server asked for.
+    """
+
+    def __init__(self, reason: str, detail: str = "", retry_after_s: float | None = None) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
 class SinkError(MonitorError):

@@ -214,6 +214,11 @@ class Session(Protocol):
     notices: list[Notice]
     """What is not market data, oldest first; the caller empties it after each call when it is not empty."""
 
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """Names of topics whose acknowledgement is still awaited."""
+        ...
+
     def on_open(self, now_ns: int) -> list[Send]:
         """Frames that subscribe to every topic, chunked and paced within the venue's limits."""
         ...

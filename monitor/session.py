@@ -12,6 +12,9 @@ from monitor.clock import NS_PER_S
 from monitor.events import MarketEvent
 from monitor.feed import Acked, Connection, Frame, Notice, Refused, Send, Topic
 
+NO_ACK = "no acknowledgement"
+"""The words of a refusal that the venue never spoke."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
@@ -72,7 +75,7 @@ class TopicSession:
     def on_tick(self, now_ns: int) -> list[Send]:
         """The ping when it is due; a topic whose acknowledgement is overdue becomes a refusal."""
         for name in [name for name, due_ns in self._unconfirmed.items() if now_ns >= due_ns]:
-            self.refuse(name, "no acknowledgement")
+            self.refuse(name, NO_ACK)
         if self.rules.ping_s is None or now_ns < self._next_ping_ns:
             return []
         self._next_ping_ns = now_ns + int(self.rules.ping_s * NS_PER_S)
