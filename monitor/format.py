@@ -1,0 +1,88 @@
+"""Numbers as people read them: ``1.04B``, ``4m12s``, ``-3.2%``. Pure functions, shared by templates, pages and logs."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+MISSING = "n/a"
+"""What stands for a number that is not there: missing is never shown as zero."""
+
+_SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_SECOND_NS = 1_000_000_000
+_DURATION_UNITS = (
+    ("d", 86_400 * _SECOND_NS),
+    ("h", 3_600 * _SECOND_NS),
+    ("m", 60 * _SECOND_NS),
+    ("s", _SECOND_NS),
+    ("ms", 1_000_000),
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_TIME_S = 253_402_300_799
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _significant(value: float, digits: int = 3) -> str:
+    """Format with ``digits`` significant digits, without exponent and without trailing zeros."""
+    if value == 0:
+        return "0"
+    places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def num(value: float | None) -> str:
+    """A plain number to three significant digits with a magnitude letter: ``412k``, ``0.034``."""
+    if not _known(value):
+        return MISSING
+    assert value is not None
+    for scale, letter in _SCALES:
+        if abs(value) >= scale * 0.9995:
+            return _significant(value / scale) + letter
+    return _significant(value)
+
+
+def usd(value: float | None) -> str:
+    """US dollars, short: ``1.04B``, ``-35M``, ``820``."""
+    return num(value)
+
+
+def pct(value: float | None) -> str:
+    """A ratio as percent: 0.0312 is ``3.12%``."""
+    return _significant(value * 100) + "%" if value is not None and _known(value) else MISSING
+
+
+def bp(value: float | None) -> str:
+    """A ratio as basis points: 0.0025 is ``25bp``."""
+    return _significant(value * 10_000) + "bp" if value is not None and _known(value) else MISSING
+
+
+def price(value: float | None) -> str:
+    """A price with thousands separators: ``82,010.50`` above 1, five significant digits below."""
+    if value is None or not _known(value):
+        return MISSING
+    return f"{value:,.2f}" if abs(value) >= 1 else _significant(value, 5)
+
+
+def duration(value_ns: float | None) -> str:
+    """A time span given in nanoseconds, its two largest units: ``4m12s``, ``8h``, ``1d2h``, ``250ms``."""
+    if value_ns is None or not _known(value_ns):
+        return MISSING
+    left, parts = round(abs(value_ns)), list[str]()
+    for name, size in _DURATION_UNITS:
+        count, left = divmod(left, size)
+        if count and (name != "ms" or not parts):
+            parts.append(f"{count}{name}")
+        if len(parts) == 2:
+            break
+    return ("-" if value_ns < 0 and parts else "") + ("".join(parts) or "0s")
+
+
+def utc_time(value_ns: float | None) -> str:
+    """A unix time in nanoseconds as ``2025-11-21 04:35:21Z``."""
+    if value_ns is None or not _known(value_ns) or not 0 <= value_ns / 1e9 <= _MAX_TIME_S:
+        return MISSING
+    return (_EPOCH + timedelta(seconds=int(value_ns) // _SECOND_NS)).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,49 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor import format as fmt
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.04e9, "1.04B"), (-35e6, "-35M"), (820, "820"), (999_600, "1M"), (0, "0"), (3.19e12, "3.19T"), (0.0341, "0.0341"),
+        (math.nan, "n/a"), (None, "n/a"), (math.inf, "n/a"), (12_345, "12.3k"), (100, "100"),
+    ],
+)  # fmt: skip
+def test_usd(value: float | None, text: str) -> None:
+    assert fmt.usd(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value_ns", "text"),
+    [
+        (252e9, "4m12s"), (8 * 3600e9, "8h"), (26 * 3600e9, "1d2h"), (250e6, "250ms"), (0, "0s"), (-60e9, "-1m"),
+        (3601e9, "1h1s"), (None, "n/a"), (1.25e9, "1s"),
+    ],
+)  # fmt: skip
+def test_duration(value_ns: float | None, text: str) -> None:
+    assert fmt.duration(value_ns) == text
+
+
+def test_the_others() -> None:
+    assert fmt.pct(0.0312) == "3.12%"
+    assert fmt.pct(1.0) == "100%"
+    assert fmt.bp(0.0025) == "25bp"
+    assert fmt.price(82_010.5) == "82,010.50"
+    assert fmt.price(0.000_012_345) == "0.000012345"
+    assert fmt.utc_time(1_763_699_721 * 10**9) == "2025-11-21 04:35:21Z"
+    assert [f(None) for f in (fmt.pct, fmt.bp, fmt.price, fmt.utc_time)] == ["n/a"] * 4
+
+
+@given(st.floats())
+def test_every_number_has_a_text(value: float) -> None:
+    for function in (fmt.usd, fmt.pct, fmt.bp, fmt.price, fmt.duration, fmt.utc_time):
+        assert function(value)
