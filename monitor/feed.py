@@ -205,7 +205,16 @@ class Closing:
     words: str
 
 
-Notice = Acked | Refused | Reply | UnknownSymbol | Skipped | BadRow | SequenceGap | Closing
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The feed learned at run time how the venue uses one of its own settings; for the log and the status page."""
+
+    setting: str
+    value: str
+    words: str
+
+
+Notice = Acked | Refused | Reply | UnknownSymbol | Skipped | BadRow | SequenceGap | Closing | Found
 
 
 class Session(Protocol):

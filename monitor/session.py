@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from monitor.clock import NS_PER_S
 from monitor.events import MarketEvent
@@ -42,6 +43,11 @@ class TopicSession:
         self._unconfirmed: dict[str, int] = {}
         self._next_ping_ns = 0
         self.opened_ns = 0
+        self._chunks = self._cut(connection.topics)
+
+    def frame_group(self, topic: Topic) -> str:  # noqa: ARG002  # most venues mix freely
+        """Neighbouring topics share a subscribe frame only within one group (venues with one channel per frame)."""
+        return ""
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """The frame that subscribes to `topics`; `number` counts frames from 1 and serves as request id."""
@@ -61,10 +67,8 @@ class TopicSession:
         rules = self.rules
         if rules.ping_s is not None:
             self._next_ping_ns = now_ns + int(rules.ping_s * NS_PER_S)
-        topics = self.connection.topics
         sends = []
-        for number, start in enumerate(range(0, len(topics), rules.chunk), start=1):
-            chunk = topics[start : start + rules.chunk]
+        for number, chunk in enumerate(self._chunks, start=1):
             delay_ns = int((number - 1) * rules.pace_s * NS_PER_S)
             sends.append(Send(self.subscribe_frame(chunk, number), delay_ns))
             if rules.ack_s is not None:
@@ -93,13 +97,17 @@ class TopicSession:
 
     def chunk(self, number: int) -> tuple[Topic, ...]:
         """The topics of one subscribe frame."""
-        start = (number - 1) * self.rules.chunk
-        return self.connection.topics[start : start + self.rules.chunk] if number > 0 else ()
+        return self._chunks[number - 1] if 0 < number <= len(self._chunks) else ()
 
     def refuse(self, name: str, words: str) -> None:
         """Note that the venue refused a topic."""
         self._unconfirmed.pop(name, None)
         self.notices.append(Refused(name, words))
+
+    def _cut(self, topics: Sequence[Topic]) -> list[tuple[Topic, ...]]:
+        size = self.rules.chunk
+        groups = [tuple(group) for _, group in groupby(topics, self.frame_group)]
+        return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
     @property
     def unconfirmed(self) -> tuple[str, ...]:

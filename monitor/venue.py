@@ -1,0 +1,424 @@
+"""What the feeds of all venues share: options and addresses, bounded numbers and times, rows that fail alone.
+
+A venue's feed derives from `VenueFeed`, its session from `VenueSession`. Pure; no venue is named here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import ClassVar, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.errors import DecodeError
+from monitor.events import (
+    Channel,
+    Funding,
+    Liquidation,
+    MarketEvent,
+    OpenInterest,
+    PositionSide,
+    Price,
+    PriceKind,
+    TakerSide,
+    Trade,
+)
+from monitor.feed import (
+    BadRow,
+    Connection,
+    FeedOptions,
+    FeedSpec,
+    Frame,
+    Poll,
+    Request,
+    SequenceGap,
+    Session,
+    Skipped,
+    Topic,
+    UnknownSymbol,
+)
+from monitor.instruments import Instrument, Registry
+from monitor.session import TopicSession
+
+T = TypeVar("T")
+Number = float | str | None
+"""A gauge on the wire: a JSON number, a decimal string, or nothing (null and the empty string)."""
+
+_LATEST_MS = 4_102_444_800_000  # the year 2100: later times are garbage and would not fit signed nanoseconds
+_LARGEST_POWER = 15  # one quantity or price; keeps every product within signed 64-bit micro-dollars or detectably out
+_LARGEST_MICROS = 2**62
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A venue's own settings (``FeedOptions.extra``); a venue with any derives its own."""
+
+
+def exact(value: Decimal) -> Decimal:
+    """Check a quantity or price before arithmetic.
+
+    Raises:
+        DecodeError: It is not a number, not finite, or absurdly large.
+    """
+    if not value.is_finite() or value.adjusted() > _LARGEST_POWER:
+        raise DecodeError("out_of_range", f"{value!s:.40}")
+    return value
+
+
+def positive(value: Decimal) -> Decimal:
+    """`exact`, and greater than zero.
+
+    Raises:
+        DecodeError: It is not.
+    """
+    if exact(value) <= 0:
+        raise DecodeError("out_of_range", f"{value!s:.40} is not positive")
+    return value
+
+
+def gauge(value: Number) -> float | None:
+    """A finite float; None for null and for the empty string, which venues write for "does not apply".
+
+    Raises:
+        DecodeError: The text is no number, or not finite.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        raise DecodeError("wrong_type", f"{value!r:.40} is no number") from None
+    if not math.isfinite(number):
+        raise DecodeError("out_of_range", f"{value!r:.40}")
+    return number
+
+
+def ms_ns(value: float | str) -> int:
+    """Unix milliseconds, possibly as text, to nanoseconds.
+
+    Raises:
+        DecodeError: It is no number or not between 1970 and 2100.
+    """
+    try:
+        ms = int(value)
+    except (ValueError, OverflowError):
+        raise DecodeError("wrong_type", f"{value!r:.40} is no time") from None
+    if not 0 <= ms < _LATEST_MS:
+        raise DecodeError("out_of_range", f"time {value!r:.40}")
+    return ms * NS_PER_MS
+
+
+def iso_ns(text: str) -> int:
+    """An ISO 8601 time (UTC where it names no zone) to unix nanoseconds, to the microsecond.
+
+    Raises:
+        DecodeError: It is no time or not between 1970 and 2100.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DecodeError("wrong_type", f"{text!r:.40} is no time") from None
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _UNIX_EPOCH
+    ns = (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1_000
+    if not 0 <= ns < _LATEST_MS * NS_PER_MS:
+        raise DecodeError("out_of_range", f"time {text!r:.40}")
+    return ns
+
+
+def read(decoder: msgspec.json.Decoder[T], data: bytes | str | msgspec.Raw) -> T:
+    """Decode JSON into the decoder's type.
+
+    Raises:
+        DecodeError: ``malformed``, ``missing_field`` or ``wrong_type``; nothing else escapes, whatever the bytes.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        words = str(error)
+        raise DecodeError("missing_field" if "missing required" in words else "wrong_type", words) from None
+    except (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError) as error:
+        raise DecodeError("malformed", str(error)[:200]) from None
+
+
+class Rows(Generic[T]):
+    """Decodes a JSON array of rows at once, and row by row only when one of them is bad."""
+
+    def __init__(self, row: type[T]) -> None:
+        self._all = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # the class is a value here
+        self._raw = msgspec.json.Decoder(list[msgspec.Raw])
+        self._one: msgspec.json.Decoder[T] = msgspec.json.Decoder(row)
+
+    def decode(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
+        """The good rows; each bad one is given to `bad`.
+
+        Raises:
+            DecodeError: It is no array.
+        """
+        try:
+            return self._all.decode(data)
+        except (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError):
+            return self._salvage(data, bad)
+
+    def _salvage(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
+        rows = []
+        for raw in read(self._raw, data):
+            try:
+                rows.append(read(self._one, raw))
+            except DecodeError as error:
+                bad(error)
+        return rows
+
+
+def shards(topics: Sequence[Topic], size: int) -> list[tuple[Topic, ...]]:
+    """Split topics over connections, at most `size` on each."""
+    return [tuple(topics[start : start + size]) for start in range(0, len(topics), size)]
+
+
+class VenueFeed:
+    """Base of the venues' feeds; see `monitor.feed.Feed` for the contract.
+
+    A venue without REST polls, or without a ranking, inherits empty ones.
+    """
+
+    spec: ClassVar[FeedSpec]
+    settings_type: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, options: FeedOptions) -> None:
+        self.options = options
+        title = self.spec.venue
+        unknown = sorted(options.channels - self.spec.laws.keys())
+        if unknown:
+            known = ", ".join(sorted(self.spec.laws))
+            raise ValueError(f"{title} has no channel {', '.join(unknown)}; it has {known}")
+        try:
+            settings = msgspec.convert(dict(options.extra), self.settings_type)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{title}: {error}") from None
+        self.settings: Settings = settings
+
+    def carries(self, *channels: Channel) -> bool:
+        """Whether the options ask for any of these channels and the venue has a source for it."""
+        return any(
+            channel in self.options.channels and self.spec.laws[channel].kind != "not_covered" for channel in channels
+        )
+
+    def ws(self, url: str) -> str:
+        """A websocket address, at the configured host when there is one."""
+        return _rehost(url, self.options.ws_url)
+
+    def rest(self, url: str) -> str:
+        """An HTTPS address, at the configured host when there is one."""
+        return _rehost(url, self.options.rest_url)
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether every instrument of the venue is wanted, so that a whole-market topic needs no filter."""
+        return self.options.symbols == "*" and self.options.top is None
+
+    def wanted(self, registry: Registry) -> list[Instrument]:
+        """Trading instruments that the options ask for; those not quoted in dollars only when named."""
+        named = () if self.options.symbols == "*" else self.options.symbols
+        table = registry.venue(self.spec.venue)
+        chosen = [table[name] for name in named if name in table] if named else list(table.values())
+        return [item for item in chosen if self._fits(item) and (named or item.usd_quoted)]
+
+    def _fits(self, instrument: Instrument) -> bool:
+        return instrument.status == "trading" and (self.options.include_tradfi or instrument.asset_class == "crypto")
+
+    def ranking(self) -> list[Request]:
+        """None; a venue that ranks overrides this."""
+        return []
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+        """Refuse: there is no ranking to parse."""
+        raise DecodeError("unexpected", request.name)
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:  # noqa: ARG002  # the contract
+        """None; a venue with REST-only data overrides this."""
+        return []
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002  # the contract
+        """Refuse: there is no poll to parse."""
+        raise DecodeError("unexpected", poll.request.name)
+
+    def selection(self, instruments: Iterable[Instrument]) -> frozenset[str] | None:
+        """Symbols that a whole-market topic's rows are filtered by; None takes all. Goes into ``Topic.payload``."""
+        return None if self.selects_all else frozenset(item.symbol for item in instruments)
+
+    def session(self, connection: Connection, registry: Registry) -> Session:
+        """A new protocol state for one connect."""
+        raise NotImplementedError
+
+
+def _rehost(url: str, host: str | None) -> str:
+    """`url` with scheme, host and port of `host`; its own path and query stay."""
+    if not host:
+        return url
+    place = urlsplit(host)
+    return urlsplit(url)._replace(scheme=place.scheme, netloc=place.netloc).geturl()
+
+
+class VenueSession(TopicSession):
+    """Base of the venues' sessions: finds instruments, builds events, turns failures of rows into notices.
+
+    A subclass writes `decode`; whatever `DecodeError` escapes from it is the frame's.
+    """
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(connection)
+        self.table = registry.venue(feed.spec.venue)
+        self.venue = feed.spec.venue
+        self.carries = {channel: feed.carries(channel) for channel in Channel if channel in feed.spec.laws}
+        self._include_tradfi = feed.options.include_tradfi
+        self._selected = next((t.payload for t in connection.topics if isinstance(t.payload, frozenset)), None)
+        self._last_sent: dict[tuple[str, Channel], tuple[float, int]] = {}
+        self._last_number: dict[str, int] = {}
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """Decode one frame."""
+        raise NotImplementedError
+
+    def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """See `monitor.feed.Session`."""
+        try:
+            return self.decode(frame, recv_ns)
+        except (ArithmeticError, ValueError, RecursionError) as error:
+            raise DecodeError("wrong_type", str(error)[:200]) from error
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def bad_row(self, error: DecodeError) -> None:
+        """Note a row that could not be read; the rest of its frame goes on."""
+        self.notices.append(BadRow(error.reason, error.detail))
+
+    def each(
+        self, rows: Iterable[T], build: Callable[[T, int], Iterable[MarketEvent]], recv_ns: int
+    ) -> list[MarketEvent]:
+        """Build events from each row; a row that fails becomes a notice."""
+        events: list[MarketEvent] = []
+        for row in rows:
+            try:
+                events.extend(build(row, recv_ns))
+            except DecodeError as error:
+                self.bad_row(error)
+            except (ArithmeticError, ValueError) as error:
+                self.bad_row(DecodeError("wrong_type", str(error)[:200]))
+        return events
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Note rows left out on purpose; a run of equal reasons is one notice."""
+        if not count:
+            return
+        last = self.notices[-1] if self.notices else None
+        if isinstance(last, Skipped) and last.reason == reason:
+            self.notices[-1] = Skipped(reason, last.count + count)
+        else:
+            self.notices.append(Skipped(reason, count))
+
+    def find(self, symbol: str, channel: Channel) -> Instrument | None:
+        """The instrument of a row; None (and a notice) when it is unknown or was not asked for."""
+        instrument = self.table.get(symbol)
+        if instrument is None:
+            self.notices.append(UnknownSymbol(symbol, channel))
+            return None
+        if instrument.asset_class == "tradfi" and not self._include_tradfi:
+            self.skip("tradfi")
+            return None
+        if self._selected is not None and symbol not in self._selected:
+            self.skip("unselected")
+            return None
+        return instrument
+
+    def is_history(self, ts_ns: int) -> bool:
+        """Whether a row of a snapshot is older than this connection."""
+        return ts_ns < self.opened_ns
+
+    def number(self, stream: str, number: int, channel: Channel) -> None:
+        """Check the venue's own numbering of one stream; a hole becomes a `SequenceGap`."""
+        last = self._last_number.get(stream)
+        if last is not None and number > last + 1:
+            self.notices.append(SequenceGap(channel, number - last - 1))
+        if last is None or number > last:
+            self._last_number[stream] = number
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def prices(
+        self, instrument: Instrument, ts_ns: int, recv_ns: int, *, mark: Number = None, index: Number = None,
+        last: Number = None, bid: Number = None, ask: Number = None,
+    ) -> list[MarketEvent]:  # fmt: skip
+        """One `Price` per kind that is there and positive; best bid and ask make ``mid``."""
+        if not self.carries[Channel.PRICE]:
+            return []
+        events: list[MarketEvent] = []
+        kinds: tuple[tuple[PriceKind, Number], ...] = (("mark", mark), ("index", index), ("last", last))
+        for kind, value in kinds:
+            price = gauge(value)
+            if price is not None and price > 0:
+                events.append(Price(instrument, kind, price, ts_ns, recv_ns))
+        best_bid, best_ask = gauge(bid), gauge(ask)
+        if best_bid and best_ask and 0 < best_bid <= best_ask:
+            events.append(Price(instrument, "mid", (best_bid + best_ask) / 2, ts_ns, recv_ns))
+        return events
+
+    def funding(
+        self, instrument: Instrument, rate: Number, ts_ns: int, recv_ns: int, *, interval_h: float | None = None, next_ns: int = 0
+    ) -> list[MarketEvent]:  # fmt: skip
+        """The funding rate, when there is one and the instrument pays any."""
+        value = gauge(rate)
+        hours = interval_h or instrument.funding_interval_h
+        if value is None or hours is None or not self.carries[Channel.FUNDING]:
+            return []
+        return [Funding(instrument, value, hours, ts_ns, recv_ns, next_ns)]
+
+    def open_interest(self, instrument: Instrument, usd: float | None, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
+        """One-sided open interest in US dollars; nothing when it is missing or makes no sense."""
+        if usd is None or not self.carries[Channel.OPEN_INTEREST]:
+            return []
+        if not 0 <= usd < 1e15:
+            raise DecodeError("out_of_range", f"open interest {usd!r} USD")
+        return [OpenInterest(instrument, usd, ts_ns, recv_ns)]
+
+    def liquidation(  # noqa: PLR0917  # a record's fields, in the record's order
+        self, instrument: Instrument, side: PositionSide, usd_micros: int, price: Decimal, ts_ns: int, recv_ns: int, key: str
+    ) -> list[MarketEvent]:  # fmt: skip
+        """One liquidation, when they are asked for and the amount can be said in dollars."""
+        if not self.carries[Channel.LIQUIDATIONS] or not self._in_dollars(instrument):
+            return []
+        return [Liquidation(instrument, side, _bounded(usd_micros), float(price), ts_ns, recv_ns, key)]
+
+    def trade(  # noqa: PLR0917  # a record's fields, in the record's order
+        self, instrument: Instrument, side: TakerSide, usd_micros: int, price: Decimal, ts_ns: int, recv_ns: int
+    ) -> list[MarketEvent]:  # fmt: skip
+        """One trade, when they are asked for and the amount can be said in dollars."""
+        if not self.carries[Channel.TRADES] or not self._in_dollars(instrument):
+            return []
+        return [Trade(instrument, side, _bounded(usd_micros), float(price), ts_ns, recv_ns)]
+
+    def _in_dollars(self, instrument: Instrument) -> bool:
+        if not instrument.usd_quoted:
+            self.skip("quote_not_usd")
+        return instrument.usd_quoted
+
+    def changed(self, symbol: str, channel: Channel, value: float, recv_ns: int, repeat_s: float = 30.0) -> bool:
+        """Whether a held value is to be sent again: it changed, or was last sent long enough ago.
+
+        Streams of changed fields never repeat a value that stays; without this, funding that is constant for hours
+        would look stale.
+        """
+        last = self._last_sent.get((symbol, channel))
+        if last is not None and last[0] == value and recv_ns - last[1] < repeat_s * NS_PER_S:
+            return False
+        self._last_sent[symbol, channel] = (value, recv_ns)
+        return True
+
+
+def _bounded(usd_micros: int) -> int:
+    if not 0 <= usd_micros < _LARGEST_MICROS:
+        raise DecodeError("out_of_range", f"{usd_micros} micro-dollars")
+    return usd_micros
