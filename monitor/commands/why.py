@@ -41,9 +41,8 @@ def _block(row: dict[str, Any]) -> str:
     pairs = labels.items() if isinstance(labels, dict) else labels
     name = ", ".join(f"{key}={value}" for key, value in pairs) or "(whole market)"
     lines = [f"{name}: {row.get('state', '?')}"]
-    for key in ("value", "threshold", "coverage_ratio", "near_miss", "reason"):
-        if row.get(key) not in (None, ""):
-            lines.append(f"  {key:<15} {row[key]}")
+    fields = ("value", "threshold", "coverage_ratio", "near_miss", "reason")
+    lines += [f"  {key:<15} {row[key]}" for key in fields if row.get(key) not in (None, "")]
     explanation = row.get("explanation") or {}
     lines += [f"  {text} = {'missing' if value is None else value}" for text, value in explanation.get("parts", [])]
     lines += [f"  missing: {text}" for text in explanation.get("missing", [])]
