@@ -15,15 +15,13 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from monitor.alert import AlertState, AlertView
 from monitor.events import Channel, Labels
 from monitor.feed import ReportingLaw
 from monitor.reading import Evaluation, Explanation
 from monitor.telemetry.latency import LatencyHistogram
 
 Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
-RowState = Literal["inactive", "pending", "firing", "held"]
-AlertState = Literal["pending", "firing", "resolved"]
-ROW_STATES: tuple[RowState, ...] = ("inactive", "pending", "firing", "held")
 STAGES = ("receive", "decode", "engine", "dispatch", "total")
 
 
@@ -197,7 +195,7 @@ class RuleView:
     name: str
     group: str
     text: str
-    states: Sequence[RowState] = ()
+    states: Sequence[AlertState] = ()
     evaluation: Evaluation | None = None
     clear_text: str = ""
     for_s: float = 0.0
@@ -218,27 +216,6 @@ class RuleView:
     def id(self) -> str:
         """``group/name``: unique among all loaded rules."""
         return f"{self.group}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class AlertView:
-    """One alert instance. ``held`` is why it is neither firing anew nor resolving, empty when it is not held."""
-
-    fingerprint: str
-    rule: str
-    name: str
-    state: AlertState
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    active_ns: int
-    fired_ns: int = 0
-    resolved_ns: int = 0
-    value: float = float("nan")
-    threshold: float = float("nan")
-    coverage_ratio: float = float("nan")
-    held: str = ""
-    acked_by: str = ""
-    silenced_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +294,7 @@ class WhyRow:
     """Why one label set of a rule is in its state; ``near_miss`` says how far a false condition is from true."""
 
     labels: Labels
-    state: RowState
+    state: AlertState
     truth: int
     value: float
     threshold: float
@@ -369,6 +346,10 @@ class MonitorView(Protocol):
 
     def alerts(self) -> Sequence[AlertView]:
         """Pending and firing instances, and those resolved lately."""
+        ...
+
+    def silenced_by(self, fingerprint: str) -> Sequence[str]:
+        """Identities of the silences that mute this alert now."""
         ...
 
     def sinks(self) -> Sequence[SinkView]:
