@@ -81,7 +81,8 @@ class FeedOptions:
 
     ``symbols`` is ``"*"``, a tuple of the venue's symbols, or ``top=N`` by open interest. ``ws_url`` and ``rest_url``
     replace scheme, host and port of every address of the venue (its paths are kept). ``extra`` holds the venue's own
-    settings, validated by the feed.
+    settings, validated by the feed. ``peers`` names the other venues that this process runs, with their channels: two
+    venues may share a stream, and only one of them may count it.
     """
 
     channels: frozenset[Channel]
@@ -91,6 +92,7 @@ class FeedOptions:
     rest_url: str | None = None
     include_tradfi: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    peers: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ BASE_ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 class Instrument(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One tradable contract or pair of one venue.
 
-    Compared by identity: the registry holds exactly one object per (venue, symbol), and an update replaces it.
+    Compared by identity: the registry holds exactly one object per (venue, key), and an update replaces it.
 
     Attributes:
         venue: The venue's name in this program, such as ``bybit``.
@@ -62,6 +62,11 @@ class Instrument(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def usd_quoted(self) -> bool:
         """Whether the quote currency counts as US dollars (stablecoins are taken at 1 unless a peg is configured)."""
         return self.quote in USD_LIKE
+
+    @property
+    def key(self) -> str:
+        """The symbol, made unique within the venue: ``spot:BTCUSDT`` where a spot pair shares a contract's name."""
+        return f"spot:{self.symbol}" if self.category == "spot" else self.symbol
 
 
 def canonical_base(coin: str) -> tuple[str, int]:
@@ -115,7 +120,7 @@ def notional_micros(instrument: Instrument, quantity: Decimal, price: Decimal, q
 
 
 class Registry:
-    """All known instruments, by venue and the venue's symbol."""
+    """All known instruments, by venue and the venue's symbol (`Instrument.key` where that is ambiguous)."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._by_venue: dict[str, dict[str, Instrument]] = {}
@@ -126,14 +131,14 @@ class Registry:
         changed = []
         for instrument in instruments:
             known = self._by_venue.setdefault(instrument.venue, {})
-            old = known.get(instrument.symbol)
+            old = known.get(instrument.key)
             if old is None or msgspec.structs.asdict(old) != msgspec.structs.asdict(instrument):
-                known[instrument.symbol] = instrument
+                known[instrument.key] = instrument
                 changed.append(instrument)
         return changed
 
     def venue(self, venue: str) -> Mapping[str, Instrument]:
-        """The live table of one venue, symbol to instrument; later updates show in it."""
+        """The live table of one venue, `Instrument.key` (the symbol) to instrument; later updates show in it."""
         return self._by_venue.setdefault(venue, {})
 
     def get(self, venue: str, symbol: str) -> Instrument | None:
