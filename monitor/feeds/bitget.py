@@ -1,0 +1,354 @@
+"""Bitget: USDT-, USDC- and coin-margined futures on the unified (v3) socket. Numbers are strings.
+
+The ``liquidation`` topic covers a whole product line and tells, once a second, at most the largest long and the largest
+short of each pair. ``side`` is the side of the *position*. The unit of ``amount`` was read as quote money in two
+independent implementations and is not stated by the venue: it is a setting::
+
+    {"data":[{"symbol":"BTCUSDT","side":"buy","price":"89000","amount":"37.722858","ts":"1763700000000"}],
+     "arg":{"instType":"usdt-futures","topic":"liquidation"},"action":"update","ts":1763700000100}
+
+Tickers are a snapshot and then the changed fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal, cast
+
+import msgspec
+
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent
+from monitor.feed import (
+    Connection,
+    FeedOptions,
+    FeedSpec,
+    Frame,
+    Limits,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
+from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
+from monitor.session import SessionRules
+from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, positive, read, shards
+
+DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
+WS = "wss://ws.bitget.com/v3/ws/public"
+REST = "https://api.bitget.com/api/v2/mix/market"
+ProductLine = Literal["usdt-futures", "usdc-futures", "coin-futures"]
+_TOPICS_PER_CONNECTION = 50
+
+
+class BitgetSettings(Settings, frozen=True):
+    """``amount_unit``: what a liquidation's ``amount`` counts. ``product_lines``: which to take."""
+
+    amount_unit: Literal["quote", "base"] = "quote"
+    product_lines: tuple[ProductLine, ...] = ("usdt-futures", "usdc-futures", "coin-futures")
+
+
+class _Arg(msgspec.Struct, frozen=True, gc=False):
+    instType: str
+    topic: str
+    symbol: str = ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    arg: _Arg | None = None
+    action: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+    ts: int = 0
+    event: str = ""
+    code: int | str = 0
+    msg: str = ""
+
+
+class _Ticker(msgspec.Struct):
+    """An absent field is unchanged."""
+
+    symbol: str | None = None
+    lastPrice: Number = None
+    bid1Price: Number = None
+    ask1Price: Number = None
+    markPrice: Number = None
+    indexPrice: Number = None
+    fundingRate: Number = None
+    nextFundingTime: Number = None
+    openInterest: Number = None
+
+
+class _Liquidation(msgspec.Struct, gc=False):
+    symbol: str
+    side: Literal["buy", "sell"]
+    price: Decimal
+    amount: Decimal
+    ts: str
+
+
+class _Trade(msgspec.Struct, gc=False):
+    p: Decimal
+    v: Decimal
+    S: Literal["buy", "sell"]
+    T: str
+
+
+class _Listing(msgspec.Struct):
+    symbol: str
+    baseCoin: str
+    quoteCoin: str
+    symbolType: str = "perpetual"
+    symbolStatus: str = "normal"
+    fundInterval: Number = None
+    deliveryTime: Number = None
+    supportMarginCoins: list[str] = []
+    isRwa: str = "NO"
+
+
+class _Rank(msgspec.Struct):
+    symbol: str
+    holdingAmount: Number = None
+    markPrice: Number = None
+
+
+class _Answer(msgspec.Struct):
+    code: str
+    data: msgspec.Raw
+    msg: str = ""
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_TICKERS = Rows(_Ticker)
+_LIQUIDATIONS = Rows(_Liquidation)
+_TRADES = Rows(_Trade)
+_LISTINGS = Rows(_Listing)
+_RANKS = Rows(_Rank)
+
+
+class BitgetFeed(VenueFeed):
+    """Bitget."""
+
+    settings_type: ClassVar[type[Settings]] = BitgetSettings
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="bitget",
+        title="Bitget",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "ticker changes every 100 to 300 ms", f"{DOCS}/Tickers-Channel"),
+            Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS}/New-Trades-Channel"),
+            Channel.LIQUIDATIONS: ReportingLaw(
+                "sampled", "the largest long and the largest short per pair and second", f"{DOCS}/Liquidation-Channel"
+            ),
+            Channel.FUNDING: ReportingLaw("complete", "current estimate", f"{DOCS}/Tickers-Channel"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS}/Tickers-Channel"),
+        },
+        limits=Limits(connects=100, connects_window_s=300.0, sends_per_s=5.0, lifetime_s=86_400.0),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 120.0, Channel.OPEN_INTEREST: 120.0},
+        docs=DOCS,
+    )
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self.own = cast("BitgetSettings", self.settings)
+
+    def metadata(self) -> list[Request]:
+        """Contracts of each product line."""
+        return [self._request("contracts", line) for line in self.own.product_lines]
+
+    def _request(self, page: str, line: str) -> Request:
+        return Request(f"{page}/{line}", self.rest(f"{REST}/{page}?productType={line.upper()}"))
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
+        """Contracts of one product line."""
+        line = request.name.partition("/")[2]
+        return [_instrument(row, line) for row in _LISTINGS.decode(_data(body), _ignore)], []
+
+    def ranking(self) -> list[Request]:
+        """Tickers of each product line hold open interest and mark price."""
+        return [self._request("tickers", line) for line in self.own.product_lines]
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """Open interest in USD by symbol."""
+        rows = _RANKS.decode(_data(body), _ignore)
+        return {row.symbol: (gauge(row.holdingAmount) or 0.0) * (gauge(row.markPrice) or 0.0) for row in rows}
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Liquidations of whole product lines first, then tickers and trades, 50 topics to a connection."""
+        lines = [line for line in self.own.product_lines if any(item.category == line for item in instruments)]
+        topics = []
+        if self.carries(Channel.LIQUIDATIONS):
+            chosen = self.selection(instruments)
+            topics += [Topic(f"{line}/liquidation", (Channel.LIQUIDATIONS,), payload=chosen) for line in lines]
+        gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
+        if gauges:
+            topics += [Topic(f"{item.category}/ticker/{item.symbol}", gauges, item.symbol) for item in instruments]
+        if self.carries(Channel.TRADES):
+            trades = (Channel.TRADES,)
+            topics += [Topic(f"{item.category}/publicTrade/{item.symbol}", trades, item.symbol) for item in instruments]
+        return [
+            Connection(f"bitget/{number}", self.ws(WS), shard)
+            for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
+        ]
+
+    def session(self, connection: Connection, registry: Registry) -> BitgetSession:
+        """A new protocol state."""
+        return BitgetSession(self, connection, registry)
+
+
+class BitgetSession(VenueSession):
+    """One connection to Bitget, with the tickers held as their changes come."""
+
+    rules = SessionRules(chunk=25, pace_s=0.25, ack_s=10.0, ping_s=25.0)
+
+    def __init__(self, feed: BitgetFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._unit = feed.own.amount_unit
+        self._tickers: dict[str, _Ticker] = {}
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes args
+        """Several topics in one ``subscribe``."""
+        fields = ("instType", "topic", "symbol")
+        args = [dict(zip(fields, topic.name.split("/"), strict=False)) for topic in topics]
+        return msgspec.json.encode({"op": "subscribe", "args": args}).decode()
+
+    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+        """Plain text."""
+        return "ping"
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message."""
+        if frame in {"pong", b"pong"}:
+            return []
+        message = read(_MESSAGE, frame)
+        if message.event:
+            self._control(message)
+        elif message.arg is not None:
+            return self._data(message, message.arg, recv_ns)
+        else:
+            self.skip("unknown_message")
+        return []
+
+    def _control(self, message: _Message) -> None:
+        name = _name(message.arg) if message.arg is not None else ""
+        if message.event == "subscribe":
+            self.confirm([name])
+        elif message.event == "error" and name:
+            self.refuse(name, f"{message.code} {message.msg}")
+        elif message.event == "error":
+            self.notices.append(Refused("", f"{message.code} {message.msg}"))
+        else:
+            self.skip("unknown_message")
+
+    def _data(self, message: _Message, arg: _Arg, recv_ns: int) -> list[MarketEvent]:
+        snapshot = message.action == "snapshot"
+        if arg.topic == "liquidation":
+            liquidations = _LIQUIDATIONS.decode(message.data, self.bad_row)
+            return self.each(liquidations, lambda row, now: self._liquidation(row, now, snapshot=snapshot), recv_ns)
+        if arg.topic == "ticker":
+            rows = _TICKERS.decode(message.data, self.bad_row)
+            ts_ns = ms_ns(message.ts) or recv_ns
+            return self.each(rows, lambda row, now: self._ticker(arg.symbol, row, ts_ns, now, fresh=snapshot), recv_ns)
+        if arg.topic == "publicTrade":
+            trades = _TRADES.decode(message.data, self.bad_row)
+            return self.each(trades, lambda row, now: self._trade(arg.symbol, row, now, snapshot=snapshot), recv_ns)
+        self.skip("unknown_message")
+        return []
+
+    def _liquidation(self, row: _Liquidation, recv_ns: int, *, snapshot: bool) -> Iterable[MarketEvent]:
+        ts_ns, price = ms_ns(row.ts), positive(row.price)
+        if snapshot and self.is_history(ts_ns):
+            self.skip("history")
+            return []
+        instrument = self.find(row.symbol, Channel.LIQUIDATIONS)
+        if instrument is None:
+            return []
+        amount = positive(row.amount)
+        usd_micros = to_micros(amount) if self._unit == "quote" else notional_micros(instrument, amount, price)
+        key = f"{row.symbol}:{row.side}:{row.ts}:{row.amount}"
+        return self.liquidation(instrument, "long" if row.side == "buy" else "short", usd_micros, price, ts_ns, recv_ns, key)
+
+    def _ticker(self, symbol: str, row: _Ticker, ts_ns: int, recv_ns: int, *, fresh: bool) -> Iterable[MarketEvent]:
+        symbol = symbol or row.symbol or ""
+        instrument = self.find(symbol, Channel.PRICE)
+        if instrument is None:
+            return []
+        held = row if fresh else _merged(self._tickers.get(symbol), row)
+        self._tickers[symbol] = held
+        events = self.prices(
+            instrument, ts_ns, recv_ns, mark=row.markPrice, index=row.indexPrice, last=row.lastPrice,
+            bid=held.bid1Price, ask=held.ask1Price,
+        )  # fmt: skip
+        return [*events, *self._slow(instrument, held, ts_ns, recv_ns)]
+
+    def _slow(self, instrument: Instrument, held: _Ticker, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
+        """Funding and open interest from the held row, when they change and now and then while it lives."""
+        events: list[MarketEvent] = []
+        rate, coins, mark = gauge(held.fundingRate), gauge(held.openInterest), gauge(held.markPrice)
+        if rate is not None and self.changed(instrument.symbol, Channel.FUNDING, rate, recv_ns):
+            next_ns = ms_ns(held.nextFundingTime) if held.nextFundingTime else 0
+            events += self.funding(instrument, rate, ts_ns, recv_ns, next_ns=next_ns)
+        if coins is not None and mark is not None:
+            usd = coins * mark
+            if self.changed(instrument.symbol, Channel.OPEN_INTEREST, usd, recv_ns):
+                events += self.open_interest(instrument, usd, ts_ns, recv_ns)
+        return events
+
+    def _trade(self, symbol: str, row: _Trade, recv_ns: int, *, snapshot: bool) -> Iterable[MarketEvent]:
+        ts_ns, price = ms_ns(row.T), positive(row.p)
+        if snapshot and self.is_history(ts_ns):
+            self.skip("history")
+            return []
+        instrument = self.find(symbol, Channel.TRADES)
+        if instrument is None:
+            return []
+        usd_micros = notional_micros(instrument, positive(row.v), price)
+        return self.trade(instrument, row.S, usd_micros, price, ts_ns, recv_ns)
+
+
+def _name(arg: _Arg) -> str:
+    return "/".join(part for part in (arg.instType, arg.topic, arg.symbol) if part)
+
+
+def _merged(held: _Ticker | None, patch: _Ticker) -> _Ticker:
+    """The held ticker with the fields that the patch carries; what it leaves out is unchanged."""
+    if held is None:
+        return patch
+    for name in patch.__struct_fields__:
+        value = getattr(patch, name)
+        if value is not None:
+            setattr(held, name, value)
+    return held
+
+
+def _data(body: bytes) -> msgspec.Raw:
+    answer = read(_ANSWER, body)
+    if answer.code != "00000":
+        raise DecodeError("unexpected", f"{answer.code} {answer.msg}")
+    return answer.data
+
+
+def _instrument(row: _Listing, line: str) -> Instrument:
+    base, units = canonical_base(row.baseCoin)
+    perpetual = row.symbolType != "delivery"
+    coin_margined = line == "coin-futures"
+    return Instrument(
+        venue="bitget",
+        symbol=row.symbol,
+        base=base,
+        quote=row.quoteCoin,
+        settle=row.baseCoin if coin_margined else row.quoteCoin,
+        kind="perp" if perpetual else "future",
+        form="linear",  # coin-margined sizes are in the base coin too, so quantity times price is right for all
+        base_units=units,
+        funding_interval_h=(gauge(row.fundInterval) or 8.0) if perpetual else None,
+        expiry_ns=ms_ns(row.deliveryTime) if row.deliveryTime and not perpetual else None,
+        status="trading" if row.symbolStatus == "normal" else "halted",
+        asset_class="tradfi" if row.isRwa == "YES" else "crypto",
+        category=line,
+    )
+
+
+def _ignore(error: DecodeError) -> None:
+    """A listing that cannot be read is left out: its events become `UnknownSymbol` and are counted there."""

@@ -1,0 +1,427 @@
+"""BitMEX: perpetuals and futures, as tables that are patched. Numbers are JSON numbers.
+
+Every message is ``{"table", "action": "partial" | "insert" | "update" | "delete", "data"}``; nothing counts before the
+``partial``, and an update carries the keys and the changed fields only. The ``liquidation`` table lists the engine's
+open orders, without a time: what an order holds counts once, when it is inserted, and later only by what is added::
+
+    {"table":"liquidation","action":"insert","data":[{"orderID":"df41","symbol":"XBTUSD","side":"Sell","price":83950.5,"leavesQty":1000}]}
+    {"table":"liquidation","action":"update","data":[{"orderID":"df41","leavesQty":400}]}
+    {"table":"liquidation","action":"delete","data":[{"orderID":"df41","symbol":"XBTUSD"}]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent
+from monitor.feed import (
+    Connection,
+    FeedSpec,
+    Frame,
+    Limits,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
+from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
+from monitor.session import SessionRules
+from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, positive, read
+
+DOCS = "https://www.bitmex.com/app/wsAPI"
+WS = "wss://ws.bitmex.com/realtime"
+REST = "https://www.bitmex.com/api/v1"
+KINDS: dict[str, MarketKind] = {"FFWCSX": "perp", "FFWCSF": "perp", "FFCCSX": "future"}
+SETTLEMENT_SCALE = {"XBt": Decimal(100_000_000), "USDt": Decimal(1_000_000)}
+"""Minor units in one settlement coin; contracts settled in anything else are left out."""
+_XBT_PRICE_SYMBOL = "XBTUSD"
+_EPOCH_OF_INTERVALS_NS = iso_ns("2000-01-01T00:00:00Z")
+_MOST_ORDERS = 100_000
+
+
+class _Message(msgspec.Struct, gc=False):
+    table: str = ""
+    action: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+    success: bool | None = None
+    subscribe: str = ""
+    error: str = ""
+    info: str = ""
+    request: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Request(msgspec.Struct):
+    args: list[str] = []
+
+
+class _Row(msgspec.Struct):
+    """One row of ``instrument``; an absent field is unchanged."""
+
+    symbol: str
+    typ: str | None = None
+    state: str | None = None
+    underlying: str | None = None
+    quoteCurrency: str | None = None
+    settlCurrency: str | None = None
+    isInverse: bool | None = None
+    isQuanto: bool | None = None
+    multiplier: Decimal | None = None
+    expiry: str | None = None
+    timestamp: str | None = None
+    fundingInterval: str | None = None
+    fundingTimestamp: str | None = None
+    fundingRate: float | None = None
+    markPrice: Decimal | None = None
+    indicativeSettlePrice: float | None = None
+    lastPrice: float | None = None
+    bidPrice: float | None = None
+    askPrice: float | None = None
+    openInterest: Decimal | None = None
+    openValue: Decimal | None = None
+
+
+class _Order(msgspec.Struct):
+    orderID: str
+    symbol: str | None = None
+    side: Literal["Buy", "Sell", ""] | None = None
+    price: Decimal | None = None
+    leavesQty: Decimal | None = None
+
+
+class _Fill(msgspec.Struct, gc=False):
+    symbol: str
+    side: Literal["Buy", "Sell"]
+    size: Decimal
+    price: Decimal
+    timestamp: str
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_REQUEST = msgspec.json.Decoder(_Request)
+_INSTRUMENTS = Rows(_Row)
+_ORDERS = Rows(_Order)
+_FILLS = Rows(_Fill)
+
+
+class BitmexFeed(VenueFeed):
+    """BitMEX."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="bitmex",
+        title="BitMEX",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "every change of the instrument table", f"{DOCS} instrument"),
+            Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS} trade"),
+            Channel.LIQUIDATIONS: ReportingLaw(
+                "order_level", "counts each order that the engine places, filled or not; no auto-deleveraging", f"{DOCS} liquidation"
+            ),
+            Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} instrument"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "every change of the instrument table", f"{DOCS} instrument"),
+        },
+        limits=Limits(connects=20, connects_window_s=3600.0, sends_per_s=2.0, max_frame_bytes=32 * 1024 * 1024),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        docs=DOCS,
+    )  # fmt: skip
+
+    def metadata(self) -> list[Request]:
+        """All active instruments."""
+        return [Request("instruments", self.rest(f"{REST}/instrument/active"))]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+        """Perpetuals and futures whose settlement unit is known."""
+        return _instruments(_INSTRUMENTS.decode(body, _ignore)), []
+
+    def ranking(self) -> list[Request]:
+        """The instrument table holds open interest too."""
+        return self.metadata()
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """Open interest in USD by symbol."""
+        rows = {row.symbol: row for row in _INSTRUMENTS.decode(body, _ignore)}
+        xbt = rows[_XBT_PRICE_SYMBOL].markPrice if _XBT_PRICE_SYMBOL in rows else None
+        table = registry.venue(self.spec.venue)
+        return {symbol: _open_interest_usd(table[symbol], row, xbt) or 0.0 for symbol, row in rows.items() if symbol in table}
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """One connection; whole tables when every symbol is wanted."""
+        topics: list[Topic] = []
+        chosen = self.selection(instruments)
+        if self.carries(Channel.LIQUIDATIONS):
+            topics.append(Topic("liquidation", (Channel.LIQUIDATIONS,), payload=chosen))
+        gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
+        topics += self._table("instrument", gauges or (Channel.LIQUIDATIONS,), instruments)
+        if self.carries(Channel.TRADES):
+            topics += self._table("trade", (Channel.TRADES,), instruments)
+        return [Connection("bitmex/0", self.ws(WS), tuple(topics))]
+
+    def _table(self, table: str, channels: tuple[Channel, ...], instruments: Sequence[Instrument]) -> list[Topic]:
+        if self.selects_all:
+            return [Topic(table, channels)]
+        symbols = [item.symbol for item in instruments]
+        if table == "instrument" and _XBT_PRICE_SYMBOL not in symbols:
+            symbols.append(_XBT_PRICE_SYMBOL)  # values quanto contracts
+        return [Topic(f"{table}:{symbol}", channels, symbol) for symbol in symbols]
+
+    def session(self, connection: Connection, registry: Registry) -> BitmexSession:
+        """A new protocol state."""
+        return BitmexSession(self, connection, registry)
+
+
+class BitmexSession(VenueSession):
+    """One connection to BitMEX, with its copy of the tables."""
+
+    rules = SessionRules(chunk=20, pace_s=0.5, ack_s=10.0, ping_s=15.0)
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._started: set[str] = set()
+        self._rows: dict[str, _Row] = {}
+        self._orders: dict[str, _Order] = {}
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+        """Several tables in one ``subscribe``."""
+        return msgspec.json.encode({"op": "subscribe", "args": [topic.name for topic in topics]}).decode()
+
+    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+        """Plain text."""
+        return "ping"
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message of the table protocol."""
+        if frame in {"pong", b"pong"}:
+            return []
+        message = read(_MESSAGE, frame)
+        if message.table:
+            return self._patch(message, recv_ns)
+        if message.error:
+            self._refused(message)
+        elif message.success and message.subscribe:
+            self.confirm([message.subscribe])
+        elif not message.info:
+            self.skip("unknown_message")
+        return []
+
+    def _refused(self, message: _Message) -> None:
+        """Refuse the topic that the venue's words name, else all of the request."""
+        try:
+            asked = read(_REQUEST, message.request).args
+        except DecodeError:
+            asked = []
+        named = [name for name in asked if name.partition(":")[0] in message.error or name in message.error] or asked
+        for name in named:
+            self.refuse(name, message.error)
+        if not named:
+            self.notices.append(Refused("", message.error))
+
+    def _patch(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
+        table, action = message.table, message.action
+        if action == "partial":
+            self._started.add(table)
+        elif table not in self._started:
+            self.skip("before_partial")
+            return []
+        if table == "instrument":
+            return self._instruments(action, message.data, recv_ns)
+        if table == "liquidation":
+            return self._liquidations(action, message.data, recv_ns)
+        if table == "trade":
+            return self._trades(action, message.data, recv_ns)
+        self.skip("unknown_message")
+        return []
+
+    # --- instrument -----------------------------------------------------------------------------------------------
+
+    def _instruments(self, action: str, data: msgspec.Raw, recv_ns: int) -> list[MarketEvent]:
+        rows = _INSTRUMENTS.decode(data, self.bad_row)
+        if action == "delete":
+            for row in rows:
+                self._rows.pop(row.symbol, None)
+            return []
+        rows.sort(key=lambda row: row.symbol != _XBT_PRICE_SYMBOL)  # it values the others
+        return self.each(rows, self._instrument, recv_ns)
+
+    def _instrument(self, row: _Row, recv_ns: int) -> Iterable[MarketEvent]:
+        held = self._rows.get(row.symbol)
+        if held is None:
+            if row.typ not in KINDS:
+                self.skip("not_a_contract")
+                return []
+            held = self._rows[row.symbol] = row
+        else:
+            _merge(held, row)
+        instrument = self._known(held)
+        if instrument is None:
+            return []
+        ts_ns = iso_ns(row.timestamp) if row.timestamp else recv_ns
+        mark = None if row.markPrice is None else float(row.markPrice)
+        prices = self.prices(
+            instrument, ts_ns, recv_ns, mark=mark, index=row.indicativeSettlePrice, last=row.lastPrice,
+            bid=held.bidPrice, ask=held.askPrice,
+        )  # fmt: skip
+        return [*prices, *self._slow(instrument, held, ts_ns, recv_ns)]
+
+    def _known(self, held: _Row) -> Instrument | None:
+        if held.settlCurrency is not None and held.settlCurrency not in SETTLEMENT_SCALE:
+            self.skip("settlement_unit")
+            return None
+        return self.find(held.symbol, Channel.PRICE)
+
+    def _slow(self, instrument: Instrument, held: _Row, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
+        """Funding and open interest from the held row: they are sent when they change, and repeated while it lives."""
+        events: list[MarketEvent] = []
+        rate, usd = held.fundingRate, _open_interest_usd(instrument, held, self._xbt())
+        if rate is not None and self.changed(held.symbol, Channel.FUNDING, rate, recv_ns):
+            next_ns = iso_ns(held.fundingTimestamp) if held.fundingTimestamp else 0
+            hours = _hours(held.fundingInterval)
+            events += self.funding(instrument, rate, ts_ns, recv_ns, interval_h=hours, next_ns=next_ns)
+        if usd is not None and self.changed(held.symbol, Channel.OPEN_INTEREST, usd, recv_ns):
+            events += self.open_interest(instrument, usd, ts_ns, recv_ns)
+        return events
+
+    def _xbt(self) -> Decimal | None:
+        row = self._rows.get(_XBT_PRICE_SYMBOL)
+        return row.markPrice if row is not None else None
+
+    # --- liquidation ----------------------------------------------------------------------------------------------
+
+    def _liquidations(self, action: str, data: msgspec.Raw, recv_ns: int) -> list[MarketEvent]:
+        rows = _ORDERS.decode(data, self.bad_row)
+        if action == "partial":
+            self._orders = {row.orderID: row for row in rows}
+            self.skip("history", len(rows))
+            return []
+        if action == "delete":
+            for row in rows:
+                self._orders.pop(row.orderID, None)
+            return []
+        return self.each(rows, self._order, recv_ns)
+
+    def _order(self, row: _Order, recv_ns: int) -> Iterable[MarketEvent]:
+        """Count what an order holds when it is new, and only the increase when it is known."""
+        held = self._orders.get(row.orderID)
+        before = held.leavesQty if held is not None and held.leavesQty is not None else Decimal(0)
+        if held is None:
+            if len(self._orders) >= _MOST_ORDERS:
+                self._orders.clear()
+            held = self._orders[row.orderID] = row
+        else:
+            _merge(held, row)
+        added = (held.leavesQty or Decimal(0)) - before
+        if added <= 0:
+            return []
+        if held.symbol is None or not held.side:
+            raise DecodeError("missing_field", f"liquidation {row.orderID:.40} names no symbol or side")
+        instrument = self.find(held.symbol, Channel.LIQUIDATIONS)
+        if instrument is None:
+            return []
+        price = self._price(held)
+        usd_micros = self._usd_micros(instrument, added, price)
+        key = row.orderID if not before else f"{row.orderID}+{held.leavesQty}"
+        return self.liquidation(instrument, "long" if held.side == "Sell" else "short", usd_micros, price, recv_ns, recv_ns, key)
+
+    def _price(self, order: _Order) -> Decimal:
+        row = self._rows.get(order.symbol or "")
+        price = order.price or (row.markPrice if row is not None else None)
+        if price is None:
+            raise DecodeError("missing_field", f"{order.symbol}: neither an order price nor a mark price")
+        return positive(price)
+
+    def _usd_micros(self, instrument: Instrument, contracts: Decimal, price: Decimal) -> int:
+        """Linear and inverse contracts by their own value; quanto in bitcoin, at the mark of the bitcoin perpetual."""
+        value = positive(contracts) * instrument.contract_value
+        if instrument.form == "inverse":
+            return to_micros(value)
+        if instrument.form == "linear":
+            return to_micros(value * price)
+        xbt = self._xbt()
+        if xbt is None:
+            raise DecodeError("missing_field", f"{instrument.symbol}: no {_XBT_PRICE_SYMBOL} price to settle at")
+        return to_micros(value * price * positive(xbt))
+
+    # --- trade ----------------------------------------------------------------------------------------------------
+
+    def _trades(self, action: str, data: msgspec.Raw, recv_ns: int) -> list[MarketEvent]:
+        rows = _FILLS.decode(data, self.bad_row)
+        if action != "insert":
+            self.skip("history", len(rows))
+            return []
+        return self.each(rows, self._trade, recv_ns)
+
+    def _trade(self, row: _Fill, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.symbol, Channel.TRADES)
+        if instrument is None:
+            return []
+        price = positive(row.price)
+        usd_micros = self._usd_micros(instrument, row.size, price)
+        side: Literal["buy", "sell"] = "buy" if row.side == "Buy" else "sell"
+        return self.trade(instrument, side, usd_micros, price, iso_ns(row.timestamp), recv_ns)
+
+
+def _merge(held: msgspec.Struct, patch: msgspec.Struct) -> None:
+    """Overwrite the fields that the patch carries; what it leaves out is unchanged."""
+    for name in held.__struct_fields__:
+        value = getattr(patch, name)
+        if value is not None:
+            setattr(held, name, value)
+
+
+def _open_interest_usd(instrument: Instrument, row: _Row, xbt: Decimal | None) -> float | None:
+    """Inverse: contracts times their dollars. Others: the venue's ``openValue``, in minor units of the settlement coin."""
+    if instrument.form == "inverse":
+        return None if row.openInterest is None else float(row.openInterest * instrument.contract_value)
+    scale = SETTLEMENT_SCALE.get(instrument.settle)
+    if row.openValue is None or scale is None:
+        return None
+    coins = row.openValue / scale
+    if instrument.settle == "XBt":
+        return None if xbt is None else float(coins * xbt)
+    return float(coins)
+
+
+def _instruments(rows: Iterable[_Row]) -> list[Instrument]:
+    found = []
+    for row in rows:
+        scale = SETTLEMENT_SCALE.get(row.settlCurrency or "")
+        if row.typ in KINDS and scale is not None and row.multiplier is not None:
+            found.append(_instrument(row, row.multiplier, scale))
+    return found
+
+
+def _instrument(row: _Row, multiplier: Decimal, scale: Decimal) -> Instrument:
+    base, units = canonical_base(row.underlying or row.symbol)
+    form: ContractForm = "inverse" if row.isInverse else "quanto" if row.isQuanto else "linear"
+    kind = KINDS[row.typ or ""]
+    return Instrument(
+        venue="bitmex",
+        symbol=row.symbol,
+        base=base,
+        quote=row.quoteCurrency or "USD",
+        settle=row.settlCurrency or "",
+        kind=kind,
+        form=form,
+        contract_value=abs(multiplier) / scale,
+        base_units=units,
+        funding_interval_h=(_hours(row.fundingInterval) or 8.0) if kind == "perp" else None,
+        expiry_ns=iso_ns(row.expiry) if row.expiry else None,
+        status="trading" if row.state == "Open" else "halted",
+        asset_class="tradfi" if row.typ == "FFWCSF" else "crypto",
+    )
+
+
+def _hours(interval: str | None) -> float | None:
+    """``2000-01-01T08:00:00.000Z`` means eight hours."""
+    if not interval:
+        return None
+    hours = (iso_ns(interval) - _EPOCH_OF_INTERVALS_NS) / NS_PER_S / 3600
+    return hours if hours > 0 else None
+
+
+def _ignore(error: DecodeError) -> None:
+    """A listing that cannot be read is left out: its events become `UnknownSymbol` and are counted there."""
