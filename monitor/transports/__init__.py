@@ -1,0 +1,1 @@
+"""Where bytes enter: websockets and HTTPS requests. No knowledge of any venue."""

@@ -38,7 +38,7 @@ class Loss:
     """Why a connection ended.
 
     ``reason`` is a metric label: ``drop`` (TCP ended, or an orderly close that nobody announced), ``protocol_error``,
-    ``too_large``, ``closed`` (we closed it). ``words`` holds the close code and the venue's reason where there is one.
+    ``too_large``, ``half_open`` (the peer does not read), ``closed`` (we closed it), or what `WebSocket.abort` was told. ``words`` holds the close code and the venue's reason where there is one.
     """
 
     reason: str
@@ -140,7 +140,7 @@ class WebSocket(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._parts_are_text = False
         self._was_open = False
-        self._closing = False
+        self._ending = ""
         self._paused = False
 
     # What the supervisor uses
@@ -172,17 +172,17 @@ class WebSocket(asyncio.Protocol):
         self._paused = False
 
     def close(self) -> None:
-        """Close properly, and by force if the peer does not answer within `CLOSE_WITHIN_S`."""
-        if self._wire.state is OPEN and not self._closing:
-            self._closing = True
+        """Close with a close frame, without waiting for the peer's; by force if it does not even read that."""
+        if self._wire.state is OPEN and not self._ending:
             self._wire.send_close(1000)
             self._flush()
-        self.resume()
-        asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self.abort)
+        self._ending = self._ending or "closed"
+        self._transport.close()
+        asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
 
-    def abort(self) -> None:
-        """Cut the connection now."""
-        self._closing = True
+    def abort(self, reason: str = "closed") -> None:
+        """Cut the connection now; `reason` becomes that of the `Loss`."""
+        self._ending = self._ending or reason
         self._transport.abort()
 
     # What asyncio calls
@@ -211,7 +211,7 @@ class WebSocket(asyncio.Protocol):
         frames = self._frames(cast("list[WireFrame]", events))
         if wire.writes:
             self._flush()
-        if frames and not self._closing:
+        if frames and not self._ending:
             self._listener.on_frames(frames, recv_ns)
         if wire.state is not OPEN:
             self._transport.close()
@@ -286,15 +286,15 @@ class WebSocket(asyncio.Protocol):
         if payload and not self._transport.is_closing():
             self._transport.write(payload)
             if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-                self.abort()
+                self.abort("half_open")
 
     def _loss(self, error: Exception | None) -> Loss:
+        if self._ending:
+            return Loss(self._ending)
         if isinstance(self._wire.parser_exc, PayloadTooBig):
             return Loss("too_large", str(self._wire.parser_exc))
         if self._wire.parser_exc is not None and not isinstance(self._wire.parser_exc, EOFError):
             return Loss("protocol_error", str(self._wire.parser_exc))
-        if self._closing:
-            return Loss("closed")
         close = self._wire.close_rcvd
         return Loss("drop", str(close) if close is not None else str(error or "connection ended without a close frame"))
 

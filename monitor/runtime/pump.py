@@ -1,0 +1,181 @@
+"""Between the sockets and the engine: adaptive batches in a bounded buffer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
+
+import structlog
+
+from monitor.clock import Clock
+from monitor.events import (
+    Depth,
+    FeedGap,
+    FeedState,
+    Funding,
+    Liquidation,
+    MarketEvent,
+    OpenInterest,
+    Price,
+    Sample,
+    Trade,
+)
+
+StreamEvent = MarketEvent | FeedState | FeedGap
+Flush = Callable[[list[StreamEvent], int], None]
+
+
+class Reader(Protocol):
+    """A source that can be told to stop reading."""
+
+    def pause(self) -> None:
+        """Read no more."""
+        ...
+
+    def resume(self) -> None:
+        """Read again."""
+        ...
+
+
+class Pump:
+    """Collects events and hands everything that waits to `flush`, once per turn of the event loop.
+
+    The first event schedules the flush; it never waits to fill a batch, so that the batch is the backlog: one event
+    when calm, thousands in a burst. A flush takes at most `max_batch`, and the rest goes in the next turn, so that
+    timers and other sockets get theirs in between.
+
+    When the engine is slower than the sockets, in this order:
+
+    1. At `high_water` waiting events every attached reader is paused: the kernel's buffers, then the venue, hold what
+       comes. Below half of it they read again. Nothing is lost.
+    2. What was already in hand can still pass `capacity`. Then of each gauge (price, funding, open interest, depth,
+       sample) only the newest value is kept; ``dropped["superseded"]`` counts the others.
+    3. Liquidations, trades, `FeedState` and `FeedGap` are never dropped and never summed. With the readers paused
+       they cannot grow without end.
+
+    An exception of the engine is logged and counted in ``dropped["engine_error"]`` with the size of its batch; the
+    stream goes on.
+    """
+
+    def __init__(
+        self,
+        flush: Flush,
+        clock: Clock,
+        *,
+        max_batch: int = 16_384,
+        high_water: int = 65_536,
+        capacity: int = 262_144,
+    ) -> None:
+        self._flush = flush
+        self._clock = clock
+        self._max_batch = max_batch
+        self._high_water = high_water
+        self._capacity = capacity
+        self._waiting: list[StreamEvent] = []
+        self._readers: set[Reader] = set()
+        self._scheduled = False
+        self._log = structlog.get_logger("monitor.pump")
+        self.paused = False
+        self.dropped: Counter[str] = Counter()
+        self.pauses = 0
+        self.batches = 0
+        self.events = 0
+        self.largest_batch = 0
+
+    def __len__(self) -> int:
+        """Events that wait."""
+        return len(self._waiting)
+
+    def attach(self, reader: Reader) -> None:
+        """Have a reader paused when the buffer fills."""
+        self._readers.add(reader)
+        if self.paused:
+            reader.pause()
+
+    def detach(self, reader: Reader) -> None:
+        """Forget a reader that is closed."""
+        self._readers.discard(reader)
+
+    def append(self, events: Sequence[StreamEvent]) -> None:
+        """Add events in order; must be called from the event loop."""
+        self._waiting += events
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+        if len(self._waiting) >= self._high_water:
+            self._relieve()
+
+    def drain(self) -> None:
+        """Hand over everything that waits, now: for shutdown and for tests."""
+        while self._waiting:
+            self._take()
+
+    def _run(self) -> None:
+        self._scheduled = False
+        self._take()
+        if self._waiting:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+        if self.paused and len(self._waiting) <= self._high_water // 2:
+            self._resume()
+
+    def _take(self) -> None:
+        batch = self._waiting
+        if len(batch) <= self._max_batch:
+            self._waiting = []
+        else:
+            self._waiting = batch[self._max_batch :]
+            batch = batch[: self._max_batch]
+        self.batches += 1
+        self.events += len(batch)
+        self.largest_batch = max(self.largest_batch, len(batch))
+        try:
+            self._flush(batch, self._clock.wall_ns())
+        except Exception:  # noqa: BLE001  # the engine's bug must not end the stream; it is counted and logged
+            self.dropped["engine_error"] += len(batch)
+            self._log.exception("pump.flush_failed", events=len(batch))
+
+    def _relieve(self) -> None:
+        if not self.paused:
+            self.paused = True
+            self.pauses += 1
+            for reader in self._readers:
+                reader.pause()
+        if len(self._waiting) > self._capacity:
+            kept = newest_gauges(self._waiting)
+            self.dropped["superseded"] += len(self._waiting) - len(kept)
+            self._waiting = kept
+
+    def _resume(self) -> None:
+        self.paused = False
+        for reader in tuple(self._readers):
+            reader.resume()
+
+
+def newest_gauges(events: Sequence[StreamEvent]) -> list[StreamEvent]:
+    """All events but those gauges of which a newer value follows; the order stays."""
+    seen: set[Hashable] = set()
+    kept: list[StreamEvent] = []
+    for event in reversed(events):
+        key = _gauge_key(event)
+        if key is None:
+            kept.append(event)
+        elif key not in seen:
+            seen.add(key)
+            kept.append(event)
+    kept.reverse()
+    return kept
+
+
+def _gauge_key(event: StreamEvent) -> Hashable:
+    match event:
+        case Liquidation() | Trade() | FeedState() | FeedGap():
+            return None
+        case Price(instrument=instrument, kind=kind):
+            return Price, id(instrument), kind
+        case Funding(instrument=instrument) | OpenInterest(instrument=instrument) | Depth(instrument=instrument):
+            return type(event), id(instrument)
+        case Sample(series=series, labels=labels, source=source):
+            return Sample, series, labels, source
