@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar, Generic, TypeVar
@@ -164,6 +165,14 @@ class Rows(Generic[T]):
         except (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError):
             return self._salvage(data, bad)
 
+    def readable(self, data: msgspec.Raw | bytes) -> list[T]:
+        """The good rows of a listing; what a bad one describes stays unknown, and its events are counted as such.
+
+        Raises:
+            DecodeError: It is no array.
+        """
+        return self.decode(data, _leave_out)
+
     def _salvage(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
         rows = []
         for raw in read(self._raw, data):
@@ -172,6 +181,19 @@ class Rows(Generic[T]):
             except DecodeError as error:
                 bad(error)
         return rows
+
+
+def _leave_out(error: DecodeError) -> None:
+    """See `Rows.readable`."""
+
+
+def listed(rows: Iterable[T], build: Callable[[T], Instrument]) -> list[Instrument]:
+    """An instrument for each row that makes one; a row with impossible values is left out, as in `Rows.readable`."""
+    found = []
+    for row in rows:
+        with suppress(DecodeError, ArithmeticError):
+            found.append(build(row))
+    return found
 
 
 def shards(topics: Sequence[Topic], size: int) -> list[tuple[Topic, ...]]:

@@ -33,7 +33,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
 WS = "wss://ws.bitget.com/v3/ws/public"
@@ -163,7 +163,7 @@ class BitgetFeed(VenueFeed):
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Contracts of one product line."""
         line = request.name.partition("/")[2]
-        return [_instrument(row, line) for row in _LISTINGS.decode(_data(body), _ignore)], []
+        return listed(_LISTINGS.readable(_data(body)), lambda row: _instrument(row, line)), []
 
     def ranking(self) -> list[Request]:
         """Tickers of each product line hold open interest and mark price."""
@@ -171,7 +171,7 @@ class BitgetFeed(VenueFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
         """Open interest in USD by symbol."""
-        rows = _RANKS.decode(_data(body), _ignore)
+        rows = _RANKS.readable(_data(body))
         return {row.symbol: (gauge(row.holdingAmount) or 0.0) * (gauge(row.markPrice) or 0.0) for row in rows}
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
@@ -348,7 +348,3 @@ def _instrument(row: _Listing, line: str) -> Instrument:
         asset_class="tradfi" if row.isRwa == "YES" else "crypto",
         category=line,
     )
-
-
-def _ignore(error: DecodeError) -> None:
-    """A listing that cannot be read is left out: its events become `UnknownSymbol` and are counted there."""

@@ -32,7 +32,7 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, positive, read
+from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, listed, positive, read
 
 DOCS = "https://www.bitmex.com/app/wsAPI"
 WS = "wss://ws.bitmex.com/realtime"
@@ -136,7 +136,7 @@ class BitmexFeed(VenueFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
         """Perpetuals and futures whose settlement unit is known."""
-        return _instruments(_INSTRUMENTS.decode(body, _ignore)), []
+        return listed((row for row in _INSTRUMENTS.readable(body) if row.typ in KINDS), _instrument), []
 
     def ranking(self) -> list[Request]:
         """The instrument table holds open interest too."""
@@ -144,7 +144,7 @@ class BitmexFeed(VenueFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
         """Open interest in USD by symbol."""
-        rows = {row.symbol: row for row in _INSTRUMENTS.decode(body, _ignore)}
+        rows = {row.symbol: row for row in _INSTRUMENTS.readable(body)}
         xbt = rows[_XBT_PRICE_SYMBOL].markPrice if _XBT_PRICE_SYMBOL in rows else None
         table = registry.venue(self.spec.venue)
         return {symbol: _open_interest_usd(table[symbol], row, xbt) or 0.0 for symbol, row in rows.items() if symbol in table}
@@ -385,16 +385,10 @@ def _open_interest_usd(instrument: Instrument, row: _Row, xbt: Decimal | None) -
     return float(coins)
 
 
-def _instruments(rows: Iterable[_Row]) -> list[Instrument]:
-    found = []
-    for row in rows:
-        scale = SETTLEMENT_SCALE.get(row.settlCurrency or "")
-        if row.typ in KINDS and scale is not None and row.multiplier is not None:
-            found.append(_instrument(row, row.multiplier, scale))
-    return found
-
-
-def _instrument(row: _Row, multiplier: Decimal, scale: Decimal) -> Instrument:
+def _instrument(row: _Row) -> Instrument:
+    scale = SETTLEMENT_SCALE.get(row.settlCurrency or "")
+    if scale is None or row.multiplier is None:
+        raise DecodeError("unexpected", f"{row.symbol} settles in {row.settlCurrency}")
     base, units = canonical_base(row.underlying or row.symbol)
     form: ContractForm = "inverse" if row.isInverse else "quanto" if row.isQuanto else "linear"
     kind = KINDS[row.typ or ""]
@@ -406,7 +400,7 @@ def _instrument(row: _Row, multiplier: Decimal, scale: Decimal) -> Instrument:
         settle=row.settlCurrency or "",
         kind=kind,
         form=form,
-        contract_value=abs(multiplier) / scale,
+        contract_value=abs(row.multiplier) / scale,
         base_units=units,
         funding_interval_h=(_hours(row.fundingInterval) or 8.0) if kind == "perp" else None,
         expiry_ns=iso_ns(row.expiry) if row.expiry else None,
@@ -421,7 +415,3 @@ def _hours(interval: str | None) -> float | None:
         return None
     hours = (iso_ns(interval) - _EPOCH_OF_INTERVALS_NS) / NS_PER_S / 3600
     return hours if hours > 0 else None
-
-
-def _ignore(error: DecodeError) -> None:
-    """A listing that cannot be read is left out: its events become `UnknownSymbol` and are counted there."""

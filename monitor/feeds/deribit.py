@@ -36,7 +36,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, positive, read, shards
+from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://docs.deribit.com"
 WS = "wss://www.deribit.com/ws/api/v2"
@@ -177,8 +177,8 @@ class DeribitFeed(VenueFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
         """Instruments of ``public/get_instruments``; combos and spot are left out."""
-        rows = _LISTINGS.decode(read(_ANSWER, body).result, _ignore)
-        return [_instrument(row) for row in rows if row.kind in {"future", "option"}], []
+        rows = _LISTINGS.readable(read(_ANSWER, body).result)
+        return listed((row for row in rows if row.kind in {"future", "option"}), _instrument), []
 
     def ranking(self) -> list[Request]:
         """Book summaries of all futures, one request per currency."""
@@ -188,7 +188,7 @@ class DeribitFeed(VenueFeed):
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
         """Open interest in USD by symbol."""
         ranks = {}
-        for row in _SUMMARIES.decode(read(_ANSWER, body).result, _ignore):
+        for row in _SUMMARIES.readable(read(_ANSWER, body).result):
             instrument = registry.get(self.spec.venue, row.instrument_name)
             if instrument is not None:
                 ranks[row.instrument_name] = _usd(instrument, row.open_interest, row.mark_price, None) or 0.0
@@ -382,7 +382,3 @@ def _instrument(row: _Listing) -> Instrument:
 def _call(number: int, method: str, params: dict[str, object]) -> str:
     message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
     return msgspec.json.encode(message).decode()
-
-
-def _ignore(error: DecodeError) -> None:
-    """A listing that cannot be read is left out: its events become `UnknownSymbol` and are counted there."""

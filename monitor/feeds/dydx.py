@@ -1,0 +1,251 @@
+"""dYdX v4, through its indexer. Linear perpetuals in US dollars; numbers are strings; funding is hourly.
+
+A trade of type ``LIQUIDATED`` was taken by the liquidation engine; ``side`` is the taker's. What comes inside
+``subscribed`` is history and never counts. ``message_id`` is gapless per connection::
+
+    {"type":"channel_data","connection_id":"c","message_id":2,"channel":"v4_trades","id":"BTC-USD","version":"2.1.0",
+     "contents":{"trades":[{"id":"0a1","size":"0.25","price":"84100","side":"SELL",
+     "createdAt":"2026-11-21T10:00:00.123Z","type":"LIQUIDATED"}]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.events import Channel, MarketEvent
+from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.session import SessionRules
+from monitor.venue import Number, Rows, VenueFeed, VenueSession, gauge, iso_ns, listed, positive, read, shards
+
+DOCS = "https://docs.dydx.xyz/indexer-client/websockets"
+WS = "wss://indexer.dydx.trade/v4/ws"
+REST = "https://indexer.dydx.trade/v4/perpetualMarkets"
+_SUBSCRIPTIONS_PER_CONNECTION = 32
+_HOUR_NS = 3600 * NS_PER_S
+_TRADE_TYPES = frozenset({"LIMIT", "MARKET", "LIQUIDATED", "TWAP_SUBORDER"})
+
+
+class _Message(msgspec.Struct, gc=False):
+    type: str
+    channel: str = ""
+    id: str = ""
+    message_id: int | None = None
+    message: str = ""
+    contents: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Trade(msgspec.Struct, gc=False):
+    size: Decimal
+    price: Decimal
+    side: Literal["BUY", "SELL"]
+    createdAt: str
+    type: str = "LIMIT"
+    id: str = ""
+
+
+class _Trades(msgspec.Struct):
+    trades: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Market(msgspec.Struct):
+    """An absent field is unchanged."""
+
+    ticker: str | None = None
+    status: str | None = None
+    oraclePrice: Number = None
+    openInterest: Number = None
+    nextFundingRate: Number = None
+
+
+
+class _Markets(msgspec.Struct):
+    markets: dict[str, msgspec.Raw] = {}
+    trading: dict[str, msgspec.Raw] = {}
+    oraclePrices: dict[str, msgspec.Raw] = {}
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_CONTENTS = msgspec.json.Decoder(_Trades)
+_MARKETS = msgspec.json.Decoder(_Markets)
+_MARKET = msgspec.json.Decoder(_Market)
+_BATCH = msgspec.json.Decoder(list[msgspec.Raw])
+_TRADES = Rows(_Trade)
+
+
+class DydxFeed(VenueFeed):
+    """dYdX v4."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="dydx",
+        title="dYdX",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "oracle price, at which positions are marked", f"{DOCS} v4_markets"),
+            Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS} v4_trades"),
+            Channel.LIQUIDATIONS: ReportingLaw("complete", "every fill of type LIQUIDATED", f"{DOCS} v4_trades"),
+            Channel.FUNDING: ReportingLaw("complete", "estimate for the next hour", f"{DOCS} v4_markets"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "every change", f"{DOCS} v4_markets"),
+        },
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=2.0),
+        idle_s=120.0,
+        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        docs=DOCS,
+    )
+
+    def metadata(self) -> list[Request]:
+        """All markets."""
+        return [Request("markets", self.rest(REST))]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+        """Perpetual markets, isolated ones included."""
+        return listed(read(_MARKETS, body).markets.items(), lambda item: _instrument(*item)), []
+
+    def ranking(self) -> list[Request]:
+        """The market list holds open interest too."""
+        return self.metadata()
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """Open interest in USD by symbol."""
+        rows = {symbol: read(_MARKET, raw) for symbol, raw in read(_MARKETS, body).markets.items()}
+        return {symbol: _usd(row) or 0.0 for symbol, row in rows.items()}
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """One for all markets' state, and one per 32 markets for their trades."""
+        gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
+        fills = tuple(c for c in (Channel.TRADES, Channel.LIQUIDATIONS) if self.carries(c))
+        found = []
+        if gauges:
+            topic = Topic("v4_markets", gauges, payload=self.selection(instruments))
+            found.append(Connection("dydx/markets", self.ws(WS), (topic,)))
+        topics = [Topic(f"v4_trades:{item.symbol}", fills, item.symbol) for item in instruments] if fills else []
+        cut = shards(topics, _SUBSCRIPTIONS_PER_CONNECTION)
+        return found + [Connection(f"dydx/trades/{number}", self.ws(WS), shard) for number, shard in enumerate(cut)]
+
+    def session(self, connection: Connection, registry: Registry) -> DydxSession:
+        """A new protocol state."""
+        return DydxSession(self, connection, registry)
+
+
+class DydxSession(VenueSession):
+    """One connection to the indexer. It pings with websocket frames."""
+
+    rules = SessionRules(chunk=1, pace_s=0.6, ack_s=15.0)
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._held: dict[str, _Market] = {}
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+        """One market's trades, or the state of all markets (no id)."""
+        channel, _, market = topics[0].name.partition(":")
+        message: dict[str, object] = {"type": "subscribe", "channel": channel, "batched": False}
+        return msgspec.json.encode({**message, "id": market} if market else message).decode()
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message; its number counts every message of the connection."""
+        message = read(_MESSAGE, frame)
+        if message.message_id is not None:
+            self.number("", message.message_id, self.connection.topics[0].channels[0])
+        if message.type in {"channel_data", "channel_batch_data", "subscribed"}:
+            return self._contents(message, recv_ns)
+        if message.type == "error":
+            self._refused(message.message)
+        elif message.type not in {"connected", "unsubscribed", "pong"}:
+            self.skip("unknown_message")
+        return []
+
+    def _refused(self, words: str) -> None:
+        """Refuse the market that the venue's words name."""
+        named = [topic.name for topic in self.connection.topics if topic.symbol and topic.symbol in words]
+        for name in named:
+            self.refuse(name, words)
+        if not named:
+            self.notices.append(Refused("", words))
+
+    def _contents(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
+        history = message.type == "subscribed"
+        if history:
+            self.confirm([f"{message.channel}:{message.id}" if message.id else message.channel])
+        events: list[MarketEvent] = []
+        parts = read(_BATCH, message.contents) if message.type == "channel_batch_data" else [message.contents]
+        for part in parts:
+            if message.channel == "v4_trades":
+                events += self._trades(message.id, part, recv_ns, history=history)
+            elif message.channel == "v4_markets":
+                events += self.each(self._rows(part), lambda row, now: self._market(*row, now), recv_ns)
+            else:
+                self.skip("unknown_message")
+        return events
+
+    def _trades(self, market: str, part: msgspec.Raw, recv_ns: int, *, history: bool) -> list[MarketEvent]:
+        rows = _TRADES.decode(read(_CONTENTS, part).trades, self.bad_row)
+        if history:
+            self.skip("history", len(rows))
+            return []
+        return self.each(rows, lambda row, now: self._trade(market, row, now), recv_ns)
+
+    def _trade(self, market: str, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(market, Channel.TRADES)
+        if instrument is None:
+            return []
+        if row.type not in _TRADE_TYPES:  # DELEVERAGED closes a bankrupt account against others: neither of the two
+            self.skip("deleveraged" if row.type == "DELEVERAGED" else "trade_type")
+            return []
+        ts_ns, price = iso_ns(row.createdAt), positive(row.price)
+        usd_micros = notional_micros(instrument, positive(row.size), price)
+        events = self.trade(instrument, "buy" if row.side == "BUY" else "sell", usd_micros, price, ts_ns, recv_ns)
+        if row.type == "LIQUIDATED":
+            side: Literal["long", "short"] = "long" if row.side == "SELL" else "short"
+            events += self.liquidation(instrument, side, usd_micros, price, ts_ns, recv_ns, row.id)
+        return events
+
+    def _rows(self, part: msgspec.Raw) -> Iterator[tuple[str, msgspec.Raw]]:
+        contents = read(_MARKETS, part)
+        for table in (contents.markets, contents.trading, contents.oraclePrices):
+            yield from table.items()
+
+    def _market(self, symbol: str, raw: msgspec.Raw, recv_ns: int) -> Iterable[MarketEvent]:
+        """Merge what changed; state has no time of its own, so it is dated at receipt."""
+        row = read(_MARKET, raw)
+        instrument = self.find(symbol, Channel.PRICE)
+        if instrument is None:
+            return []
+        held = self._held.setdefault(symbol, row)
+        for name in row.__struct_fields__:
+            if getattr(row, name) is not None:
+                setattr(held, name, getattr(row, name))
+        events = self.prices(instrument, recv_ns, recv_ns, mark=row.oraclePrice, index=row.oraclePrice)
+        rate, usd = gauge(held.nextFundingRate), _usd(held)
+        if rate is not None and self.changed(symbol, Channel.FUNDING, rate, recv_ns):
+            next_ns = recv_ns - recv_ns % _HOUR_NS + _HOUR_NS
+            events += self.funding(instrument, rate, recv_ns, recv_ns, next_ns=next_ns)
+        if usd is not None and self.changed(symbol, Channel.OPEN_INTEREST, usd, recv_ns):
+            events += self.open_interest(instrument, usd, recv_ns, recv_ns)
+        return events
+
+
+def _usd(row: _Market) -> float | None:
+    coins, price = gauge(row.openInterest), gauge(row.oraclePrice)
+    return None if coins is None or price is None else coins * price
+
+
+def _instrument(symbol: str, raw: msgspec.Raw) -> Instrument:
+    row = read(_MARKET, raw)
+    coin, _, quote = symbol.rpartition("-")
+    base, units = canonical_base(coin)
+    return Instrument(
+        venue="dydx",
+        symbol=symbol,
+        base=base,
+        quote=quote,
+        settle="USDC",
+        kind="perp",
+        base_units=units,
+        funding_interval_h=1.0,
+        status="trading" if row.status in {"ACTIVE", None} else "halted",
+    )

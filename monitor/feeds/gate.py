@@ -1,0 +1,373 @@
+"""Gate: futures settled in USDT and in bitcoin. Sizes are signed contracts; numbers are strings or JSON numbers.
+
+``futures.public_liquidates`` tells at most one liquidation per contract and second. The venue does not say whether the
+sign of ``size`` is the position's (plus: a long was closed) or the closing order's (minus: a long was closed). It is a
+setting; left at ``auto`` the feed compares rows with ``GET /futures/{settle}/liq_orders``, whose ``size`` is documented
+as the position's, and says what it found::
+
+    {"time":1763700000,"time_ms":1763700000123,"channel":"futures.public_liquidates","event":"update",
+     "result":[{"price":"84100.1","size":-1200,"time_ms":1763700000123,"contract":"BTC_USDT"}]}
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal, cast
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.events import Channel, MarketEvent
+from monitor.feed import (
+    Connection,
+    FeedOptions,
+    FeedSpec,
+    Found,
+    Frame,
+    Limits,
+    Poll,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
+from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.session import SessionRules
+from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+
+DOCS = "https://www.gate.com/docs/developers/futures/ws/en"
+WS = "wss://fx-ws.gateio.ws/v4/ws"
+REST = "https://api.gateio.ws/api/v4/futures"
+Settle = Literal["usdt", "btc"]
+Sign = Literal["position", "order"]
+_TOPICS_PER_CONNECTION = 300
+_HEADERS = (("X-Gate-Size-Decimal", "1"),)
+"""Without it fractional sizes are cut to integers."""
+
+
+class GateSettings(Settings, frozen=True):
+    """``liquidation_sign``: whose sign a liquidation's ``size`` has. ``settle``: which futures to take."""
+
+    liquidation_sign: Literal["auto", "position", "order"] = "auto"
+    settle: tuple[Settle, ...] = ("usdt", "btc")
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    channel: str
+    event: str = ""
+    id: int | None = None
+    time_ms: int = 0
+    time: int = 0
+    error: _Error | None = None
+    result: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    contract: str
+    last: Number = None
+    mark_price: Number = None
+    index_price: Number = None
+    funding_rate: Number = None
+    total_size: Number = None
+
+
+class _Liquidation(msgspec.Struct, gc=False):
+    contract: str
+    size: Decimal
+    price: Decimal
+    time_ms: int
+
+
+class _Trade(msgspec.Struct, gc=False):
+    contract: str
+    size: Decimal
+    price: Decimal
+    create_time_ms: float
+    is_internal: bool = False
+
+
+class _RestLiquidation(msgspec.Struct):
+    contract: str
+    size: Decimal
+    time: int
+
+
+class _Listing(msgspec.Struct):
+    name: str
+    type: str
+    quanto_multiplier: Decimal
+    funding_interval: int = 28_800
+    in_delisting: bool = False
+    contract_type: str = ""
+    position_size: Number = None
+    mark_price: Number = None
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_TICKERS = Rows(_Ticker)
+_LIQUIDATIONS = Rows(_Liquidation)
+_TRADES = Rows(_Trade)
+_LISTINGS = Rows(_Listing)
+_REST_LIQUIDATIONS = Rows(_RestLiquidation)
+
+
+class SignCalibration:
+    """Learns whose sign liquidations carry, by matching socket rows with REST rows of known meaning. Pure.
+
+    ``sign`` is the present answer, ``found`` the last verdict with its evidence, numbered by ``version``.
+    """
+
+    NEEDED = 3
+    """Matches that must agree; one could be chance (two rows of equal size and opposite sides in one second)."""
+    KEPT = 2_000
+
+    def __init__(self, setting: Literal["auto", "position", "order"]) -> None:
+        self.sign: Sign = "order" if setting == "order" else "position"
+        self.settled = setting != "auto"
+        self.version = 0
+        self.found: Found | None = None
+        self._seen: OrderedDict[tuple[str, Decimal, int], Decimal] = OrderedDict()
+        self._votes = {"position": 0, "order": 0}
+
+    def saw(self, contract: str, size: Decimal, time_ms: int) -> None:
+        """Keep one socket row until a REST row matches it."""
+        if self.settled:
+            return
+        self._seen[contract, abs(size), time_ms // 1000] = size
+        if len(self._seen) > self.KEPT:
+            self._seen.popitem(last=False)
+
+    def compare(self, rest: Iterable[tuple[str, Decimal, int]]) -> Found | None:
+        """Match REST rows (contract, position size, unix second); the verdict once enough of them agree."""
+        for contract, size, second in rest:
+            mine = self._seen.pop((contract, abs(size), second), None)
+            if mine is not None and size and not self.settled:
+                self._votes["position" if (mine > 0) == (size > 0) else "order"] += 1
+        return None if self.settled else self._verdict()
+
+    def _verdict(self) -> Found | None:
+        winner: Sign = "position" if self._votes["position"] >= self._votes["order"] else "order"
+        votes, against = self._votes[winner], sum(self._votes.values()) - self._votes[winner]
+        if votes < self.NEEDED or votes < 4 * against:
+            return None
+        changed = "" if winner == self.sign else "; sides reported until now were inverted"
+        self.sign, self.settled, self.version = winner, True, self.version + 1
+        words = f"size has the {winner}'s sign: {votes} rows agree with REST, {against} do not{changed}"
+        self.found = Found("liquidation_sign", winner, words)
+        self._seen.clear()
+        return self.found
+
+
+class GateFeed(VenueFeed):
+    """Gate."""
+
+    settings_type: ClassVar[type[Settings]] = GateSettings
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="gate",
+        title="Gate",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "ticker changes", f"{DOCS}/#tickers-api futures.tickers"),
+            Channel.TRADES: ReportingLaw("complete", "every fill but internal ones", f"{DOCS} futures.trades"),
+            Channel.LIQUIDATIONS: ReportingLaw(
+                "sampled", "at most one per contract and second", f"{DOCS} futures.public_liquidates"
+            ),
+            Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} futures.tickers"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS} futures.tickers"),
+        },
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=50.0),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        docs=DOCS,
+    )
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self.own = cast("GateSettings", self.settings)
+        self.calibration = SignCalibration(self.own.liquidation_sign)
+
+    def metadata(self) -> list[Request]:
+        """Contracts of each settlement currency."""
+        return [Request(f"contracts/{coin}", self.rest(f"{REST}/{coin}/contracts")) for coin in self.own.settle]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
+        """Contracts; those settled in bitcoin but not inverse have no dollar value of their own and are left out."""
+        coin = request.name.partition("/")[2]
+        rows = (row for row in _LISTINGS.readable(body) if coin == "usdt" or row.type == "inverse")
+        return listed(rows, lambda row: _instrument(row, coin)), []
+
+    def ranking(self) -> list[Request]:
+        """The contract list holds open interest too."""
+        return self.metadata()
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """Open interest in USD by symbol."""
+        table = registry.venue(self.spec.venue)
+        rows = [row for row in _LISTINGS.readable(body) if row.name in table]
+        return {row.name: _usd(table[row.name], row.position_size, row.mark_price) or 0.0 for row in rows}
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """One or more connections per settlement currency."""
+        return [each for coin in self.own.settle for each in self._connections(coin, instruments)]
+
+    def _connections(self, coin: str, instruments: Sequence[Instrument]) -> list[Connection]:
+        mine = [item for item in instruments if item.category == coin]
+        topics: list[Topic] = []
+        if self.carries(Channel.LIQUIDATIONS) and mine:
+            topics.append(_topic("futures.public_liquidates", "!all", (Channel.LIQUIDATIONS,), self.selection(instruments)))
+        gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
+        if gauges:
+            topics += [_topic("futures.tickers", item.symbol, gauges) for item in mine]
+        if self.carries(Channel.TRADES):
+            topics += [_topic("futures.trades", item.symbol, (Channel.TRADES,)) for item in mine]
+        return [
+            Connection(f"gate/{coin}/{number}", self.ws(f"{WS}/{coin}"), shard, _HEADERS)
+            for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
+        ]
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        """REST liquidations, only while the sign is still to be found."""
+        if self.calibration.settled or not self.carries(Channel.LIQUIDATIONS):
+            return []
+        coins = [coin for coin in self.own.settle if any(item.category == coin for item in instruments)]
+        requests = [Request(f"liq_orders/{coin}", self.rest(f"{REST}/{coin}/liq_orders?limit=1000")) for coin in coins]
+        return [Poll(request, Channel.LIQUIDATIONS, every_s=60.0) for request in requests]
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002
+        """Compare signs; the verdict is told by the next frame of a session. No events: the socket has them."""
+        rows = _REST_LIQUIDATIONS.readable(body)
+        self.calibration.compare((row.contract, row.size, row.time) for row in rows)
+        return []
+
+    def session(self, connection: Connection, registry: Registry) -> GateSession:
+        """A new protocol state."""
+        return GateSession(self, connection, registry)
+
+
+class GateSession(VenueSession):
+    """One connection to Gate."""
+
+    rules = SessionRules(chunk=1, pace_s=0.02, ack_s=15.0, ping_s=15.0)
+
+    def __init__(self, feed: GateFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._calibration = feed.calibration
+        self._told = feed.calibration.version
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """One contract of one channel."""
+        channel, _, contract = topics[0].name.partition(":")
+        second = self.opened_ns // NS_PER_S
+        message = {"time": second, "id": number, "channel": channel, "event": "subscribe", "payload": [contract]}
+        return msgspec.json.encode(message).decode()
+
+    def ping_frame(self, now_ns: int) -> str:
+        """The venue's own ping."""
+        return msgspec.json.encode({"time": now_ns // NS_PER_S, "channel": "futures.ping"}).decode()
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message."""
+        message = read(_MESSAGE, frame)
+        if self._told != self._calibration.version and self._calibration.found is not None:
+            self._told = self._calibration.version
+            self.notices.append(self._calibration.found)
+        if message.event in {"update", "all"}:
+            return self._data(message, recv_ns)
+        if message.event == "subscribe" or message.error is not None:
+            self._answer(message)
+        elif message.channel != "futures.pong":
+            self.skip("unknown_message")
+        return []
+
+    def _answer(self, message: _Message) -> None:
+        asked = self.chunk(message.id or 0)
+        if message.error is None:
+            self.confirm(topic.name for topic in asked)
+            return
+        words = f"{message.error.code} {message.error.message}"
+        for topic in asked:
+            self.refuse(topic.name, words)
+        if not asked:
+            self.notices.append(Refused("", words))
+
+    def _data(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
+        if message.channel == "futures.public_liquidates":
+            return self.each(_LIQUIDATIONS.decode(message.result, self.bad_row), self._liquidation, recv_ns)
+        if message.channel == "futures.tickers":
+            ts_ns = ms_ns(message.time_ms or message.time * 1000) or recv_ns
+            tickers = _TICKERS.decode(message.result, self.bad_row)
+            return self.each(tickers, lambda row, now: self._ticker(row, ts_ns, now), recv_ns)
+        if message.channel == "futures.trades":
+            return self.each(_TRADES.decode(message.result, self.bad_row), self._trade, recv_ns)
+        self.skip("unknown_message")
+        return []
+
+    def _liquidation(self, row: _Liquidation, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.contract, Channel.LIQUIDATIONS)
+        if instrument is None:
+            return []
+        ts_ns, price = ms_ns(row.time_ms), positive(row.price)
+        usd_micros = notional_micros(instrument, positive(abs(row.size)), price)
+        self._calibration.saw(row.contract, row.size, row.time_ms)
+        long = (row.size > 0) == (self._calibration.sign == "position")
+        key = f"{row.contract}:{row.time_ms}:{row.size}:{row.price}"
+        return self.liquidation(instrument, "long" if long else "short", usd_micros, price, ts_ns, recv_ns, key)
+
+    def _ticker(self, row: _Ticker, ts_ns: int, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.contract, Channel.PRICE)
+        if instrument is None:
+            return []
+        events = self.prices(instrument, ts_ns, recv_ns, mark=row.mark_price, index=row.index_price, last=row.last)
+        events += self.funding(instrument, row.funding_rate, ts_ns, recv_ns)
+        return events + self.open_interest(instrument, _usd(instrument, row.total_size, row.mark_price), ts_ns, recv_ns)
+
+    def _trade(self, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
+        if row.is_internal:  # a takeover by the insurance fund or a counterparty, not a trade of the market
+            self.skip("internal")
+            return []
+        instrument = self.find(row.contract, Channel.TRADES)
+        if instrument is None:
+            return []
+        price = positive(row.price)
+        usd_micros = notional_micros(instrument, positive(abs(row.size)), price)
+        ts_ns = ms_ns(row.create_time_ms)
+        return self.trade(instrument, "buy" if row.size > 0 else "sell", usd_micros, price, ts_ns, recv_ns)
+
+
+def _topic(channel: str, contract: str, channels: tuple[Channel, ...], chosen: frozenset[str] | None = None) -> Topic:
+    return Topic(f"{channel}:{contract}", channels, "" if contract == "!all" else contract, chosen)
+
+
+def _usd(instrument: Instrument, contracts: Number, mark: Number) -> float | None:
+    """Open interest: contracts times their coins times the mark price; an inverse contract is a sum of dollars."""
+    size, price = gauge(contracts), gauge(mark)
+    if size is None or (price is None and instrument.form == "linear"):
+        return None
+    return size * float(instrument.contract_value) * (price or 0.0 if instrument.form == "linear" else 1.0)
+
+
+def _instrument(row: _Listing, coin: str) -> Instrument:
+    name, _, quote = row.name.partition("_")
+    base, units = canonical_base(name)
+    inverse = row.type == "inverse"
+    return Instrument(
+        venue="gate",
+        symbol=row.name,
+        base=base,
+        quote=quote.partition("_")[0],
+        settle=coin.upper(),
+        kind="perp",
+        form="inverse" if inverse else "linear",
+        contract_value=Decimal(1) if inverse else positive(row.quanto_multiplier),
+        base_units=units,
+        funding_interval_h=row.funding_interval / 3600 if row.funding_interval > 0 else 8.0,
+        status="closed" if row.in_delisting else "trading",
+        asset_class="tradfi" if row.contract_type else "crypto",
+        category=coin,
+    )

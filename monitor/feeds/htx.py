@@ -1,0 +1,413 @@
+"""HTX: USDT-margined swaps and futures, on three sockets. Every frame is gzip; numbers are JSON numbers.
+
+The venue counts both sides: open interest and the amounts of trades are the sum of bought and sold and are halved here.
+Liquidation rows are orders and are not doubled; ``direction`` is the order's side::
+
+    {"op":"notify","topic":"public.*.liquidation_orders","ts":1639122193214,"data":[{"symbol":"O3","contract_code":"O3-USDT",
+     "direction":"sell","offset":"close","volume":432,"amount":432,"trade_turnover":339.4656,"price":0.7858,
+     "created_at":1639122193172,"contract_type":"swap","pair":"O3-USDT","business_type":"swap"}]}
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent, OpenInterest
+from monitor.feed import (
+    Closing,
+    Connection,
+    FeedSpec,
+    Frame,
+    Limits,
+    Poll,
+    Refused,
+    Reply,
+    ReportingLaw,
+    Request,
+    Topic,
+)
+from monitor.instruments import Instrument, Registry, canonical_base, to_micros
+from monitor.session import SessionRules
+from monitor.venue import Rows, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+
+DOCS = "https://www.htx.com/en-us/opend/newApiPages/?type=2"
+WS_MARKET = "wss://api.hbdm.com/linear-swap-ws"
+WS_INDEX = "wss://api.hbdm.com/ws_index"
+WS_NOTIFICATION = "wss://api.hbdm.com/linear-swap-notification"
+REST = "https://api.hbdm.com/linear-swap-api/v1"
+LARGEST_FRAME = 16 * 1024 * 1024
+"""A frame that inflates beyond this is refused before it fills the memory."""
+_TOPICS_PER_CONNECTION = 300
+_BOTH_SIDES = 2
+
+
+class _Tick(msgspec.Struct, gc=False):
+    close: float | None = None
+    bid: tuple[float, float] | None = None
+    ask: tuple[float, float] | None = None
+    ts: int | None = None
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Market(msgspec.Struct, gc=False):
+    """Any frame of the market and index sockets."""
+
+    ch: str = ""
+    ts: int = 0
+    tick: _Tick | None = None
+    ping: int | None = None
+    id: str = ""
+    status: str = ""
+    subbed: str = ""
+    err_code: str = msgspec.field(default="", name="err-code")
+    err_msg: str = msgspec.field(default="", name="err-msg")
+
+
+class _Notification(msgspec.Struct, gc=False):
+    """Any frame of the notification socket."""
+
+    op: str
+    topic: str = ""
+    ts: int | str = 0
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    err_code: int = msgspec.field(default=0, name="err-code")
+    err_msg: str = msgspec.field(default="", name="err-msg")
+
+
+class _Liquidation(msgspec.Struct, gc=False):
+    contract_code: str
+    direction: Literal["buy", "sell"]
+    created_at: int
+    volume: Decimal = Decimal(0)
+    amount: Decimal = Decimal(0)
+    price: Decimal = Decimal(0)
+    trade_turnover: Decimal = Decimal(0)
+
+
+class _FundingRate(msgspec.Struct):
+    contract_code: str
+    funding_rate: float | str | None = None
+    settlement_time: int | str | None = None
+
+
+class _Trade(msgspec.Struct, gc=False):
+    trade_turnover: Decimal
+    price: Decimal
+    direction: Literal["buy", "sell"]
+    ts: int
+
+
+class _Listing(msgspec.Struct):
+    contract_code: str
+    symbol: str
+    contract_size: Decimal
+    pair: str = ""
+    contract_type: str = "swap"
+    contract_status: int = 1
+    delivery_time: str | int | None = None
+    trade_partition: str = "USDT"
+
+
+class _OpenInterest(msgspec.Struct):
+    contract_code: str
+    value: float | None = None
+
+
+class _Answer(msgspec.Struct):
+    status: str
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    ts: int = 0
+    err_msg: str = ""
+
+
+_MARKET = msgspec.json.Decoder(_Market)
+_NOTIFICATION = msgspec.json.Decoder(_Notification)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_LIQUIDATIONS = Rows(_Liquidation)
+_FUNDING = Rows(_FundingRate)
+_TRADES = Rows(_Trade)
+_LISTINGS = Rows(_Listing)
+_OPEN_INTEREST = Rows(_OpenInterest)
+
+
+class HtxFeed(VenueFeed):
+    """HTX."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="htx",
+        title="HTX",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "every change of best bid and ask; mark price per tick", f"{DOCS} market.{{contract}}.bbo"),
+            Channel.TRADES: ReportingLaw("complete", "every fill; amounts count both sides and are halved", f"{DOCS} trade.detail"),
+            Channel.LIQUIDATIONS: ReportingLaw(
+                "sampled", "completeness and throttle are not documented", f"{DOCS} public.*.liquidation_orders"
+            ),
+            Channel.FUNDING: ReportingLaw("complete", "once a minute", f"{DOCS} public.*.funding_rate"),
+            Channel.OPEN_INTEREST: ReportingLaw(
+                "complete", "REST once a minute; the venue counts both sides, halved", f"{DOCS} swap_open_interest"
+            ),
+        },
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0, max_frame_bytes=LARGEST_FRAME),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0},
+        docs=DOCS,
+    )  # fmt: skip
+
+    def metadata(self) -> list[Request]:
+        """All contracts, dated ones included."""
+        return [Request("contracts", self.rest(f"{REST}/swap_contract_info?business_type=all"))]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+        """Contracts."""
+        return listed(_LISTINGS.readable(_data(body).data), _instrument), []
+
+    def ranking(self) -> list[Request]:
+        """Open interest of all contracts."""
+        return [self._open_interest_request()]
+
+    def _open_interest_request(self) -> Request:
+        return Request("open_interest", self.rest(f"{REST}/swap_open_interest?business_type=all"))
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """One-sided open interest in USD by symbol."""
+        rows = _OPEN_INTEREST.readable(_data(body).data)
+        return {row.contract_code: (gauge(row.value) or 0.0) / _BOTH_SIDES for row in rows}
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:  # noqa: ARG002
+        """Open interest, which is on no socket."""
+        if not self.carries(Channel.OPEN_INTEREST):
+            return []
+        return [Poll(self._open_interest_request(), Channel.OPEN_INTEREST, every_s=60.0)]
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002
+        """Open interest of all contracts that are wanted, halved to one side."""
+        answer = _data(body)
+        ts_ns = ms_ns(answer.ts) or recv_ns
+        wanted = {item.symbol: item for item in self.wanted(registry)}
+        return [
+            OpenInterest(wanted[row.contract_code], value / _BOTH_SIDES, ts_ns, recv_ns)
+            for row in _OPEN_INTEREST.readable(answer.data)
+            if row.contract_code in wanted and (value := gauge(row.value)) is not None and value >= 0
+        ]
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Market sockets, index sockets, and one for liquidations and funding."""
+        price, trades = (Channel.PRICE,), (Channel.TRADES,)
+        market = [Topic(f"market.{i.symbol}.{kind}", price, i.symbol) for i in instruments for kind in ("bbo", "detail") if self.carries(*price)]
+        market += [Topic(f"market.{i.symbol}.trade.detail", trades, i.symbol) for i in instruments if self.carries(*trades)]
+        index = [Topic(f"market.{i.symbol}.mark_price.1min", price, i.symbol) for i in instruments if self.carries(*price)]
+        return [
+            *self._sockets("market", WS_MARKET, market),
+            *self._sockets("index", WS_INDEX, index),
+            *self._sockets("notification", WS_NOTIFICATION, self._notifications(instruments)),
+        ]  # fmt: skip
+
+    def _notifications(self, instruments: Sequence[Instrument]) -> list[Topic]:
+        chosen = self.selection(instruments)
+        names = {Channel.LIQUIDATIONS: "liquidation_orders", Channel.FUNDING: "funding_rate"}
+        return [Topic(f"public.*.{name}", (channel,), payload=chosen) for channel, name in names.items() if self.carries(channel)]
+
+    def _sockets(self, name: str, url: str, topics: Sequence[Topic]) -> list[Connection]:
+        cut = shards(topics, _TOPICS_PER_CONNECTION)
+        return [Connection(f"htx/{name}/{number}", self.ws(url), shard) for number, shard in enumerate(cut)]
+
+    def session(self, connection: Connection, registry: Registry) -> HtxSession:
+        """A new protocol state, in the dialect of the connection's socket."""
+        notification = connection.name.startswith("htx/notification/")
+        return (NotificationSession if notification else MarketSession)(self, connection, registry)
+
+
+class HtxSession(VenueSession):
+    """What both dialects share: gzip, one topic a frame."""
+
+    rules = SessionRules(chunk=1, pace_s=0.05, ack_s=15.0)
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """Inflate, then decode."""
+        return self.message(inflate(frame) if isinstance(frame, bytes) else frame.encode(errors="replace"), recv_ns)
+
+    def message(self, text: bytes, recv_ns: int) -> list[MarketEvent]:
+        """Decode one inflated message."""
+        raise NotImplementedError
+
+
+class MarketSession(HtxSession):
+    """The market and index sockets."""
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """One topic."""
+        return msgspec.json.encode({"sub": topics[0].name, "id": str(number)}).decode()
+
+    def message(self, text: bytes, recv_ns: int) -> list[MarketEvent]:
+        """A tick, an answer or a ping."""
+        message = read(_MARKET, text)
+        if message.ch and message.tick is not None:
+            return self._tick(message, message.tick, recv_ns)
+        if message.ping is not None:
+            self.notices.append(Reply(msgspec.json.encode({"pong": message.ping}).decode()))
+        elif message.status == "ok" and message.subbed:
+            self.confirm([message.subbed])
+        elif message.status == "error":
+            self._refused(message)
+        else:
+            self.skip("unknown_message")
+        return []
+
+    def _refused(self, message: _Market) -> None:
+        asked = self.chunk(int(message.id)) if message.id.isdecimal() and len(message.id) < 10 else ()
+        for topic in asked:
+            self.refuse(topic.name, f"{message.err_code} {message.err_msg}")
+        if not asked:
+            self.notices.append(Refused("", f"{message.err_code} {message.err_msg}"))
+
+    def _tick(self, message: _Market, tick: _Tick, recv_ns: int) -> list[MarketEvent]:
+        _, _, rest = message.ch.partition(".")
+        symbol, _, kind = rest.partition(".")
+        if kind == "trade.detail":
+            rows = _TRADES.decode(tick.data, self.bad_row)
+            return self.each(rows, lambda row, now: self._trade(symbol, row, now), recv_ns)
+        instrument = self.find(symbol, Channel.PRICE)
+        ts_ns = ms_ns(message.ts) or recv_ns
+        if instrument is None:
+            return []
+        if kind == "bbo":
+            bid, ask = tick.bid, tick.ask
+            return self.prices(instrument, ts_ns, recv_ns, bid=bid and bid[0], ask=ask and ask[0])
+        if kind == "detail":
+            return self.prices(instrument, ts_ns, recv_ns, last=tick.close)
+        if kind.startswith("mark_price"):
+            return self.prices(instrument, ts_ns, recv_ns, mark=tick.close)
+        self.skip("unknown_message")
+        return []
+
+    def _trade(self, symbol: str, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(symbol, Channel.TRADES)
+        if instrument is None:
+            return []
+        usd_micros = to_micros(positive(row.trade_turnover) / _BOTH_SIDES)
+        return self.trade(instrument, row.direction, usd_micros, positive(row.price), ms_ns(row.ts), recv_ns)
+
+
+class NotificationSession(HtxSession):
+    """The notification socket: liquidations and funding of all contracts."""
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._settlement_ns: dict[str, int] = {}
+        self._interval_h: dict[str, float] = {}
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """One topic, dated contracts included."""
+        message = {"op": "sub", "cid": str(number), "topic": topics[0].name, "business_type": "all"}
+        return msgspec.json.encode(message).decode()
+
+    def message(self, text: bytes, recv_ns: int) -> list[MarketEvent]:
+        """Rows, an answer, a ping or an announced close."""
+        message = read(_NOTIFICATION, text)
+        if message.op == "notify":
+            return self._rows(message, recv_ns)
+        if message.op == "ping":
+            self.notices.append(Reply(msgspec.json.encode({"op": "pong", "ts": message.ts}).decode()))
+        elif message.op == "close":
+            self.notices.append(Closing(message.err_msg or "close"))
+        elif message.op in {"sub", "error"}:
+            self._answer(message)
+        else:
+            self.skip("unknown_message")
+        return []
+
+    def _answer(self, message: _Notification) -> None:
+        if message.err_code == 0:
+            self.confirm([message.topic])
+        else:
+            self.refuse(message.topic, f"{message.err_code} {message.err_msg}")
+
+    def _rows(self, message: _Notification, recv_ns: int) -> list[MarketEvent]:
+        kind = message.topic.rpartition(".")[2]
+        if kind == "liquidation_orders":
+            return self.each(_LIQUIDATIONS.decode(message.data, self.bad_row), self._liquidation, recv_ns)
+        if kind == "funding_rate":
+            ts_ns = ms_ns(message.ts) or recv_ns
+            rows = _FUNDING.decode(message.data, self.bad_row)
+            return self.each(rows, lambda row, now: self._funding(row, ts_ns, now), recv_ns)
+        self.skip("unknown_message")
+        return []
+
+    def _liquidation(self, row: _Liquidation, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.contract_code, Channel.LIQUIDATIONS)
+        if instrument is None:
+            return []
+        usd = positive(row.trade_turnover or row.amount * row.price)
+        price = positive(row.price) if row.price else usd / positive(row.amount)
+        key = f"{row.contract_code}:{row.created_at}:{row.direction}:{row.volume}"
+        side: Literal["long", "short"] = "long" if row.direction == "sell" else "short"
+        return self.liquidation(instrument, side, to_micros(usd), price, ms_ns(row.created_at), recv_ns, key)
+
+    def _funding(self, row: _FundingRate, ts_ns: int, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.contract_code, Channel.FUNDING)
+        if instrument is None:
+            return []
+        next_ns = ms_ns(row.settlement_time) if row.settlement_time else 0
+        hours = self._interval(row.contract_code, next_ns)
+        return self.funding(instrument, row.funding_rate, ts_ns, recv_ns, interval_h=hours, next_ns=next_ns)
+
+    def _interval(self, symbol: str, next_ns: int) -> float | None:
+        """Hours between two settlements that followed each other; None until two were seen."""
+        before = self._settlement_ns.get(symbol, 0)
+        if next_ns > before:
+            self._settlement_ns[symbol] = next_ns
+            hours = (next_ns - before) / NS_PER_S / 3600
+            if before and 1 <= hours <= 24:
+                self._interval_h[symbol] = hours
+        return self._interval_h.get(symbol)
+
+
+def inflate(frame: bytes, limit: int = LARGEST_FRAME) -> bytes:
+    """Decompress one gzip frame.
+
+    Raises:
+        DecodeError: ``malformed`` when it is not gzip or is cut short, ``too_large`` beyond `limit` bytes.
+    """
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        text = stream.decompress(frame, limit)
+    except zlib.error as error:
+        raise DecodeError("malformed", str(error)) from None
+    if stream.unconsumed_tail:
+        raise DecodeError("too_large", f"inflates beyond {limit} bytes")
+    if not stream.eof:
+        raise DecodeError("malformed", "gzip stream is cut short")
+    return text
+
+
+def _data(body: bytes) -> _Answer:
+    answer = read(_ANSWER, body)
+    if answer.status != "ok":
+        raise DecodeError("unexpected", answer.err_msg or answer.status)
+    return answer
+
+
+def _instrument(row: _Listing) -> Instrument:
+    base, units = canonical_base(row.symbol)
+    perpetual = row.contract_type == "swap"
+    quote = row.pair.partition("-")[2] or row.trade_partition
+    return Instrument(
+        venue="htx",
+        symbol=row.contract_code,
+        base=base,
+        quote=quote,
+        settle=quote,
+        kind="perp" if perpetual else "future",
+        contract_value=positive(row.contract_size),
+        base_units=units,
+        funding_interval_h=8.0 if perpetual else None,
+        expiry_ns=ms_ns(row.delivery_time) if row.delivery_time and not perpetual else None,
+        status="trading" if row.contract_status == 1 else "halted",
+    )

@@ -1,0 +1,216 @@
+"""Kraken spot, socket version 2. Numbers are JSON numbers, read exactly.
+
+The trade snapshot after a subscription is history. Version 2 writes BTC and DOGE where the REST list has XBT and XDG::
+
+    {"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":84120.1,"qty":0.01,
+     "ord_type":"market","trade_id":4665906,"timestamp":"2026-11-21T10:00:00.123456Z"}]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+import msgspec
+
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent
+from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base, notional_micros
+from monitor.session import SessionRules
+from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, listed, positive, read, shards
+
+DOCS = "https://docs.kraken.com/api/docs/websocket-v2"
+WS = "wss://ws.kraken.com/v2"
+REST = "https://api.kraken.com/0/public"
+_TOPICS_PER_CONNECTION = 400
+
+
+class _Result(msgspec.Struct):
+    channel: str
+    symbol: str = ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    channel: str = ""
+    type: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    method: str = ""
+    success: bool | None = None
+    error: str = ""
+    symbol: str = ""
+    req_id: int | None = None
+    result: _Result | None = None
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    symbol: str
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    timestamp: str | None = None
+
+
+class _Trade(msgspec.Struct, gc=False):
+    symbol: str
+    side: Literal["buy", "sell"]
+    price: Decimal
+    qty: Decimal
+    trade_id: int
+    timestamp: str
+
+
+class _Pair(msgspec.Struct):
+    wsname: str = ""
+    status: str = "online"
+    aclass_base: str = "currency"
+
+
+class _Answer(msgspec.Struct):
+    error: list[str] = []
+    result: dict[str, msgspec.Raw] = {}
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_PAIR = msgspec.json.Decoder(_Pair)
+_TICKERS = Rows(_Ticker)
+_TRADES = Rows(_Trade)
+
+
+class KrakenFeed(VenueFeed):
+    """Kraken spot."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="kraken",
+        title="Kraken",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "every change of best bid and ask", f"{DOCS}/ticker"),
+            Channel.TRADES: ReportingLaw("complete", "every fill, numbered per pair", f"{DOCS}/trade"),
+        },
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=5.0),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 60.0},
+        docs=DOCS,
+    )
+
+    def metadata(self) -> list[Request]:
+        """All pairs."""
+        return [Request("pairs", self.rest(f"{REST}/AssetPairs"))]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+        """Pairs that have a name on the socket."""
+        answer = read(_ANSWER, body)
+        if answer.error:
+            raise DecodeError("unexpected", "; ".join(answer.error))
+        return listed(answer.result.values(), _instrument), []
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Tickers and trades."""
+        kinds = [(name, channel) for name, channel in (("ticker", Channel.PRICE), ("trade", Channel.TRADES))]
+        topics = [
+            Topic(f"{name}:{item.symbol}", (channel,), item.symbol)
+            for name, channel in kinds
+            if self.carries(channel)
+            for item in instruments
+        ]
+        return [
+            Connection(f"kraken/{number}", self.ws(WS), shard)
+            for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
+        ]
+
+    def session(self, connection: Connection, registry: Registry) -> KrakenSession:
+        """A new protocol state."""
+        return KrakenSession(self, connection, registry)
+
+
+class KrakenSession(VenueSession):
+    """One connection to Kraken spot."""
+
+    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=15.0, ping_s=30.0)
+
+    def frame_group(self, topic: Topic) -> str:
+        """One channel per subscribe frame."""
+        return topic.name.partition(":")[0]
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """Several pairs of one channel; a ticker is pushed on every change of the best prices, not only on trades."""
+        channel = topics[0].name.partition(":")[0]
+        params: dict[str, object] = {"channel": channel, "symbol": [topic.symbol for topic in topics], "snapshot": True}
+        if channel == "ticker":
+            params["event_trigger"] = "bbo"
+        return msgspec.json.encode({"method": "subscribe", "params": params, "req_id": number}).decode()
+
+    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+        """An object with a method only."""
+        return '{"method":"ping"}'
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message."""
+        message = read(_MESSAGE, frame)
+        if message.channel == "ticker":
+            return self.each(_TICKERS.decode(message.data, self.bad_row), self._ticker, recv_ns)
+        if message.channel == "trade":
+            return self._trades(message, recv_ns)
+        if message.method == "subscribe":
+            self._answer(message)
+        elif message.channel not in {"heartbeat", "status"} and message.method != "pong":
+            self.skip("unknown_message")
+        return []
+
+    def _answer(self, message: _Message) -> None:
+        if message.success and message.result is not None:
+            self.confirm([f"{message.result.channel}:{message.result.symbol}"])
+            return
+        asked = self.chunk(message.req_id or 0) or self.connection.topics
+        named = [topic.name for topic in asked if topic.symbol == message.symbol and topic.name in self.unconfirmed]
+        for name in named:
+            self.refuse(name, message.error)
+        if not named:
+            self.notices.append(Refused("", message.error))
+
+    def _ticker(self, row: _Ticker, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.symbol, Channel.PRICE)
+        if instrument is None:
+            return []
+        ts_ns = iso_ns(row.timestamp) if row.timestamp else recv_ns
+        return self.prices(instrument, ts_ns, recv_ns, last=row.last, bid=row.bid, ask=row.ask)
+
+    def _trades(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
+        rows = _TRADES.decode(message.data, self.bad_row)
+        if message.type != "snapshot":
+            return self.each(rows, self._trade, recv_ns)
+        self.skip("history", len(rows))
+        for row in sorted(rows, key=lambda row: row.trade_id)[-1:]:  # a snapshot is of one pair
+            self.number(row.symbol, row.trade_id, Channel.TRADES)
+        return []
+
+    def _trade(self, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
+        instrument = self.find(row.symbol, Channel.TRADES)
+        if instrument is None:
+            return []
+        self.number(row.symbol, row.trade_id, Channel.TRADES)
+        price = positive(row.price)
+        usd_micros = notional_micros(instrument, positive(row.qty), price)
+        return self.trade(instrument, row.side, usd_micros, price, iso_ns(row.timestamp), recv_ns)
+
+
+def _instrument(raw: msgspec.Raw) -> Instrument:
+    pair = read(_PAIR, raw)
+    first, slash, second = pair.wsname.partition("/")
+    if not slash:
+        raise DecodeError("missing_field", "no wsname")
+    coin, quote = BASE_ALIASES.get(first, first), BASE_ALIASES.get(second, second)
+    base, units = canonical_base(coin)
+    return Instrument(
+        venue="kraken",
+        symbol=f"{coin}/{quote}",
+        base=base,
+        quote=quote,
+        settle=quote,
+        kind="spot",
+        base_units=units,
+        status="trading" if pair.status == "online" else "halted",
+        asset_class="crypto" if pair.aclass_base == "currency" else "tradfi",
+    )

@@ -1,0 +1,289 @@
+"""Kraken Futures: inverse (``PI_``, ``FI_``) and linear (``PF_``, ``FF_``) contracts. Numbers are JSON numbers.
+
+Liquidations are trades of type ``liquidation``; ``side`` is the taker's. ``relative_funding_rate`` is a fraction per hour
+(``funding_rate`` is money per contract and is not used). The ``trade_snapshot`` after a subscription is history::
+
+    {"feed":"trade","product_id":"PF_XBTUSD","uid":"05af78ac","side":"sell","type":"liquidation","seq":653355,
+     "time":1763700000123,"qty":0.45,"price":84100.0}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+import msgspec
+
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent
+from monitor.feed import (
+    Closing,
+    Connection,
+    FeedSpec,
+    Frame,
+    Limits,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
+from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
+from monitor.session import SessionRules
+from monitor.venue import Rows, VenueFeed, VenueSession, gauge, iso_ns, listed, ms_ns, positive, read, shards
+
+DOCS = "https://docs.kraken.com/api/docs/futures-api/websocket"
+WS = "wss://futures.kraken.com/ws/v1"
+REST = "https://futures.kraken.com/derivatives/api/v3"
+FORMS: dict[str, ContractForm] = {
+    "futures_inverse": "inverse",
+    "flexible_futures": "linear",
+    "futures_vanilla": "linear",
+}
+_TOPICS_PER_CONNECTION = 400
+
+
+class _Message(msgspec.Struct, gc=False):
+    """Any frame: an event, a ticker, a trade."""
+
+    feed: str = ""
+    event: str = ""
+    product_id: str = ""
+    product_ids: list[str] = []
+    message: str = ""
+    time: int = 0
+    # ticker
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    index: float | None = None
+    markPrice: float | None = None
+    openInterest: float | None = None
+    relative_funding_rate: float | None = None
+    next_funding_rate_time: int | None = None
+    # trade
+    uid: str = ""
+    side: Literal["buy", "sell", ""] = ""
+    type: str = ""
+    seq: int | None = None
+    qty: Decimal | None = None
+    price: Decimal | None = None
+    trades: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Past(msgspec.Struct):
+    seq: int
+
+
+class _Listing(msgspec.Struct):
+    symbol: str
+    type: str
+    tradeable: bool = True
+    contractSize: Decimal = Decimal(1)
+    base: str = ""
+    quote: str = ""
+    lastTradingTime: str | None = None
+    tradfi: bool = False
+
+
+class _Rank(msgspec.Struct):
+    symbol: str
+    openInterest: float | None = None
+    markPrice: float | None = None
+
+
+class _Answer(msgspec.Struct):
+    result: str
+    instruments: msgspec.Raw = msgspec.Raw(b"[]")
+    tickers: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_PAST = Rows(_Past)
+_LISTINGS = Rows(_Listing)
+_RANKS = Rows(_Rank)
+
+
+class KrakenFuturesFeed(VenueFeed):
+    """Kraken Futures."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="kraken_futures",
+        title="Kraken Futures",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "ticker at most once a second", f"{DOCS}/ticker"),
+            Channel.TRADES: ReportingLaw("complete", "every fill, numbered per product", f"{DOCS}/trade"),
+            Channel.LIQUIDATIONS: ReportingLaw("complete", "every fill of type liquidation", f"{DOCS}/trade"),
+            Channel.FUNDING: ReportingLaw("complete", "relative hourly rate", f"{DOCS}/ticker"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker at most once a second", f"{DOCS}/ticker"),
+        },
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0),
+        idle_s=60.0,
+        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 120.0},
+        docs=DOCS,
+    )
+
+    def metadata(self) -> list[Request]:
+        """All instruments."""
+        return [Request("instruments", self.rest(f"{REST}/instruments"))]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+        """Perpetuals and dated futures; indices and other types are left out."""
+        rows = _LISTINGS.readable(_answer(body).instruments)
+        return listed((row for row in rows if row.type in FORMS), _instrument), []
+
+    def ranking(self) -> list[Request]:
+        """Tickers of all products."""
+        return [Request("tickers", self.rest(f"{REST}/tickers"))]
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+        """Open interest in USD by symbol."""
+        table = registry.venue(self.spec.venue)
+        rows = [row for row in _RANKS.readable(_answer(body).tickers) if row.symbol.upper() in table]
+        return {
+            row.symbol.upper(): _usd(table[row.symbol.upper()], row.openInterest, row.markPrice) or 0.0 for row in rows
+        }
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Tickers and trades of the chosen products."""
+        gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
+        fills = tuple(c for c in (Channel.TRADES, Channel.LIQUIDATIONS) if self.carries(c))
+        topics = [Topic(f"ticker:{item.symbol}", gauges, item.symbol) for item in instruments if gauges]
+        topics += [Topic(f"trade:{item.symbol}", fills, item.symbol) for item in instruments if fills]
+        return [
+            Connection(f"kraken_futures/{number}", self.ws(WS), shard)
+            for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
+        ]
+
+    def session(self, connection: Connection, registry: Registry) -> KrakenFuturesSession:
+        """A new protocol state."""
+        return KrakenFuturesSession(self, connection, registry)
+
+
+class KrakenFuturesSession(VenueSession):
+    """One connection to Kraken Futures. Liveness pings are the websocket's own."""
+
+    rules = SessionRules(chunk=50, pace_s=0.1, ack_s=10.0)
+
+    def frame_group(self, topic: Topic) -> str:
+        """One feed per subscribe frame."""
+        return topic.name.partition(":")[0]
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+        """Several products of one feed."""
+        feed = topics[0].name.partition(":")[0]
+        message = {"event": "subscribe", "feed": feed, "product_ids": [topic.symbol for topic in topics]}
+        return msgspec.json.encode(message).decode()
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message."""
+        message = read(_MESSAGE, frame)
+        if message.event:
+            self._event(message)
+        elif message.feed == "trade":
+            return self._trade(message, recv_ns)
+        elif message.feed == "ticker":
+            return self._ticker(message, recv_ns)
+        elif message.feed == "trade_snapshot":
+            self._history(message)
+        elif message.feed != "heartbeat":
+            self.skip("unknown_message")
+        return []
+
+    def _event(self, message: _Message) -> None:
+        names = [f"{message.feed}:{product}" for product in message.product_ids]
+        if message.event == "subscribed":
+            self.confirm(names)
+        elif message.event in {"subscribed_failed", "error"}:
+            for name in names or [""]:
+                self.refuse(name, message.message or message.event)
+        elif message.event == "alert":
+            self.notices.append(Closing(message.message) if "clos" in message.message else Refused("", message.message))
+        elif message.event != "info":
+            self.skip("unknown_message")
+
+    def _history(self, message: _Message) -> None:
+        """Trades from before: not counted, but the next number follows theirs."""
+        rows = _PAST.decode(message.trades, self.bad_row)
+        self.skip("history", len(rows))
+        if rows:
+            self.number(message.product_id, max(row.seq for row in rows), self._fills)
+
+    @property
+    def _fills(self) -> Channel:
+        return Channel.LIQUIDATIONS if self.carries[Channel.LIQUIDATIONS] else Channel.TRADES
+
+    def _trade(self, row: _Message, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.product_id, self._fills)
+        if instrument is None:
+            return []
+        if row.seq is not None:
+            self.number(row.product_id, row.seq, self._fills)
+        if row.type not in {"fill", "liquidation"}:
+            self.skip("trade_type")
+            return []
+        if not row.side or row.qty is None or row.price is None:
+            raise DecodeError("missing_field", f"trade of {row.product_id:.40} without side, qty or price")
+        ts_ns, price = ms_ns(row.time), positive(row.price)
+        usd_micros = notional_micros(instrument, positive(row.qty), price)
+        events = self.trade(instrument, row.side, usd_micros, price, ts_ns, recv_ns)
+        if row.type == "liquidation":
+            side: Literal["long", "short"] = "long" if row.side == "sell" else "short"
+            events += self.liquidation(instrument, side, usd_micros, price, ts_ns, recv_ns, row.uid)
+        return events
+
+    def _ticker(self, row: _Message, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.product_id, Channel.PRICE)
+        if instrument is None:
+            return []
+        ts_ns = ms_ns(row.time) or recv_ns
+        events = self.prices(
+            instrument, ts_ns, recv_ns, mark=row.markPrice, index=row.index, last=row.last, bid=row.bid, ask=row.ask
+        )
+        next_ns = ms_ns(row.next_funding_rate_time) if row.next_funding_rate_time else 0
+        events += self.funding(instrument, row.relative_funding_rate, ts_ns, recv_ns, next_ns=next_ns)
+        return events + self.open_interest(instrument, _usd(instrument, row.openInterest, row.markPrice), ts_ns, recv_ns)
+
+
+def _usd(instrument: Instrument, amount: float | None, mark: float | None) -> float | None:
+    """Open interest in USD: inverse contracts are dollars, linear ones coins."""
+    size, price = gauge(amount), gauge(mark)
+    if size is None:
+        return None
+    if instrument.form == "inverse":
+        return size * float(instrument.contract_value)
+    return None if price is None else size * float(instrument.contract_value) * price
+
+
+def _answer(body: bytes) -> _Answer:
+    answer = read(_ANSWER, body)
+    if answer.result != "success":
+        raise DecodeError("unexpected", answer.result)
+    return answer
+
+
+def _instrument(row: _Listing) -> Instrument:
+    """Old replies have no base and quote: the symbol ``PI_XBTUSD`` or ``FI_XBTUSD_210924`` holds both."""
+    symbol = row.symbol.upper()
+    family, _, rest = symbol.partition("_")
+    pair = rest.partition("_")[0]
+    base, units = canonical_base(row.base or pair[:-3])
+    perpetual = family.startswith("P")
+    form = FORMS[row.type]
+    quote = row.quote or pair[-3:]
+    return Instrument(
+        venue="kraken_futures",
+        symbol=symbol,
+        base=base,
+        quote=quote,
+        settle=base if form == "inverse" else quote,
+        kind="perp" if perpetual else "future",
+        form=form,
+        contract_value=positive(row.contractSize),
+        base_units=units,
+        funding_interval_h=1.0 if perpetual else None,
+        expiry_ns=iso_ns(row.lastTradingTime) if row.lastTradingTime and not perpetual else None,
+        status="trading" if row.tradeable else "halted",
+        asset_class="tradfi" if row.tradfi else "crypto",
+    )
