@@ -13,6 +13,16 @@ FEEDS: dict[str, str] = {
     "binance_spot": "monitor.feeds.binance_spot:BinanceSpotFeed",
     "bybit": "monitor.feeds.bybit:BybitFeed",
     "okx": "monitor.feeds.okx:OkxFeed",
+    "deribit": "monitor.feeds.deribit:DeribitFeed",
+    "bitmex": "monitor.feeds.bitmex:BitmexFeed",
+    "hyperliquid": "monitor.feeds.hyperliquid:HyperliquidFeed",
+    "bitget": "monitor.feeds.bitget:BitgetFeed",
+    "gate": "monitor.feeds.gate:GateFeed",
+    "htx": "monitor.feeds.htx:HtxFeed",
+    "kraken_futures": "monitor.feeds.kraken_futures:KrakenFuturesFeed",
+    "kraken": "monitor.feeds.kraken:KrakenFeed",
+    "coinbase": "monitor.feeds.coinbase:CoinbaseFeed",
+    "dydx": "monitor.feeds.dydx:DydxFeed",
 }
 """Venue name in the configuration -> ``module:class`` of its feed."""
 

@@ -145,7 +145,13 @@ class BitgetFeed(VenueFeed):
         },
         limits=Limits(connects=100, connects_window_s=300.0, sends_per_s=5.0, lifetime_s=86_400.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 120.0, Channel.OPEN_INTEREST: 120.0},
+        stale_s={
+            Channel.PRICE: 30.0,
+            Channel.FUNDING: 120.0,
+            Channel.OPEN_INTEREST: 120.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 
@@ -267,7 +273,9 @@ class BitgetSession(VenueSession):
         amount = positive(row.amount)
         usd_micros = to_micros(amount) if self._unit == "quote" else notional_micros(instrument, amount, price)
         key = f"{row.symbol}:{row.side}:{row.ts}:{row.amount}"
-        return self.liquidation(instrument, "long" if row.side == "buy" else "short", usd_micros, price, ts_ns, recv_ns, key)
+        return self.liquidation(
+            instrument, "long" if row.side == "buy" else "short", usd_micros, price, ts_ns, recv_ns, key
+        )
 
     def _ticker(self, symbol: str, row: _Ticker, ts_ns: int, recv_ns: int, *, fresh: bool) -> Iterable[MarketEvent]:
         symbol = symbol or row.symbol or ""

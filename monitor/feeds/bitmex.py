@@ -126,7 +126,7 @@ class BitmexFeed(VenueFeed):
         },
         limits=Limits(connects=20, connects_window_s=3600.0, sends_per_s=2.0, max_frame_bytes=32 * 1024 * 1024),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0},
         docs=DOCS,
     )  # fmt: skip
 
@@ -147,7 +147,11 @@ class BitmexFeed(VenueFeed):
         rows = {row.symbol: row for row in _INSTRUMENTS.readable(body)}
         xbt = rows[_XBT_PRICE_SYMBOL].markPrice if _XBT_PRICE_SYMBOL in rows else None
         table = registry.venue(self.spec.venue)
-        return {symbol: _open_interest_usd(table[symbol], row, xbt) or 0.0 for symbol, row in rows.items() if symbol in table}
+        return {
+            symbol: _open_interest_usd(table[symbol], row, xbt) or 0.0
+            for symbol, row in rows.items()
+            if symbol in table
+        }
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """One connection; whole tables when every symbol is wanted."""
@@ -324,7 +328,9 @@ class BitmexSession(VenueSession):
         price = self._price(held)
         usd_micros = self._usd_micros(instrument, added, price)
         key = row.orderID if not before else f"{row.orderID}+{held.leavesQty}"
-        return self.liquidation(instrument, "long" if held.side == "Sell" else "short", usd_micros, price, recv_ns, recv_ns, key)
+        return self.liquidation(
+            instrument, "long" if held.side == "Sell" else "short", usd_micros, price, recv_ns, recv_ns, key
+        )
 
     def _price(self, order: _Order) -> Decimal:
         row = self._rows.get(order.symbol or "")

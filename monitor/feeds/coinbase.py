@@ -165,7 +165,7 @@ class CoinbaseFeed(VenueFeed):
         },
         limits=Limits(connects=8, connects_window_s=1.0, sends_per_s=8.0),
         idle_s=30.0,
-        stale_s={Channel.PRICE: 120.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0},
+        stale_s={Channel.PRICE: 120.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0},
         docs=DOCS,
     )  # fmt: skip
 

@@ -149,7 +149,9 @@ class DeribitFeed(VenueFeed):
             Channel.PRICE: ReportingLaw("complete", "ticker rows every 100 ms", f"{DOCS} ticker.{{instrument}}.100ms"),
             Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS} trades.{{kind}}.{{currency}}.100ms"),
             Channel.LIQUIDATIONS: ReportingLaw(
-                "complete", "every fill of a forced order, marked T, M or MT", f"{DOCS} trades.{{kind}}.{{currency}}.100ms"
+                "complete",
+                "every fill of a forced order, marked T, M or MT",
+                f"{DOCS} trades.{{kind}}.{{currency}}.100ms",
             ),
             Channel.FUNDING: ReportingLaw("complete", "continuous funding, as paid over 8 hours", f"{DOCS} ticker"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker rows every 100 ms", f"{DOCS} ticker"),
@@ -159,7 +161,14 @@ class DeribitFeed(VenueFeed):
         },
         limits=Limits(connects=32, connects_window_s=60.0, sends_per_s=3.0),
         idle_s=30.0,
-        stale_s={Channel.PRICE: 10.0, Channel.FUNDING: 60.0, Channel.OPEN_INTEREST: 60.0, Channel.VOLATILITY: 60.0},
+        stale_s={
+            Channel.PRICE: 10.0,
+            Channel.FUNDING: 60.0,
+            Channel.OPEN_INTEREST: 60.0,
+            Channel.VOLATILITY: 60.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 

@@ -63,7 +63,6 @@ class _Market(msgspec.Struct):
     nextFundingRate: Number = None
 
 
-
 class _Markets(msgspec.Struct):
     markets: dict[str, msgspec.Raw] = {}
     trading: dict[str, msgspec.Raw] = {}
@@ -85,7 +84,9 @@ class DydxFeed(VenueFeed):
         venue="dydx",
         title="dYdX",
         laws={
-            Channel.PRICE: ReportingLaw("complete", "oracle price, at which positions are marked", f"{DOCS} v4_markets"),
+            Channel.PRICE: ReportingLaw(
+                "complete", "oracle price, at which positions are marked", f"{DOCS} v4_markets"
+            ),
             Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS} v4_trades"),
             Channel.LIQUIDATIONS: ReportingLaw("complete", "every fill of type LIQUIDATED", f"{DOCS} v4_trades"),
             Channel.FUNDING: ReportingLaw("complete", "estimate for the next hour", f"{DOCS} v4_markets"),
@@ -93,7 +94,13 @@ class DydxFeed(VenueFeed):
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=2.0),
         idle_s=120.0,
-        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        stale_s={
+            Channel.PRICE: 60.0,
+            Channel.FUNDING: 600.0,
+            Channel.OPEN_INTEREST: 600.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 

@@ -183,7 +183,13 @@ class GateFeed(VenueFeed):
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=50.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0},
+        stale_s={
+            Channel.PRICE: 60.0,
+            Channel.FUNDING: 600.0,
+            Channel.OPEN_INTEREST: 600.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 
@@ -220,7 +226,9 @@ class GateFeed(VenueFeed):
         mine = [item for item in instruments if item.category == coin]
         topics: list[Topic] = []
         if self.carries(Channel.LIQUIDATIONS) and mine:
-            topics.append(_topic("futures.public_liquidates", "!all", (Channel.LIQUIDATIONS,), self.selection(instruments)))
+            topics.append(
+                _topic("futures.public_liquidates", "!all", (Channel.LIQUIDATIONS,), self.selection(instruments))
+            )
         gauges = tuple(c for c in (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c))
         if gauges:
             topics += [_topic("futures.tickers", item.symbol, gauges) for item in mine]

@@ -156,7 +156,7 @@ class HtxFeed(VenueFeed):
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0, max_frame_bytes=LARGEST_FRAME),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0},
+        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0},
         docs=DOCS,
     )  # fmt: skip
 
@@ -200,9 +200,18 @@ class HtxFeed(VenueFeed):
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """Market sockets, index sockets, and one for liquidations and funding."""
         price, trades = (Channel.PRICE,), (Channel.TRADES,)
-        market = [Topic(f"market.{i.symbol}.{kind}", price, i.symbol) for i in instruments for kind in ("bbo", "detail") if self.carries(*price)]
-        market += [Topic(f"market.{i.symbol}.trade.detail", trades, i.symbol) for i in instruments if self.carries(*trades)]
-        index = [Topic(f"market.{i.symbol}.mark_price.1min", price, i.symbol) for i in instruments if self.carries(*price)]
+        market = [
+            Topic(f"market.{i.symbol}.{kind}", price, i.symbol)
+            for i in instruments
+            for kind in ("bbo", "detail")
+            if self.carries(*price)
+        ]
+        market += [
+            Topic(f"market.{i.symbol}.trade.detail", trades, i.symbol) for i in instruments if self.carries(*trades)
+        ]
+        index = [
+            Topic(f"market.{i.symbol}.mark_price.1min", price, i.symbol) for i in instruments if self.carries(*price)
+        ]
         return [
             *self._sockets("market", WS_MARKET, market),
             *self._sockets("index", WS_INDEX, index),
@@ -212,7 +221,11 @@ class HtxFeed(VenueFeed):
     def _notifications(self, instruments: Sequence[Instrument]) -> list[Topic]:
         chosen = self.selection(instruments)
         names = {Channel.LIQUIDATIONS: "liquidation_orders", Channel.FUNDING: "funding_rate"}
-        return [Topic(f"public.*.{name}", (channel,), payload=chosen) for channel, name in names.items() if self.carries(channel)]
+        return [
+            Topic(f"public.*.{name}", (channel,), payload=chosen)
+            for channel, name in names.items()
+            if self.carries(channel)
+        ]
 
     def _sockets(self, name: str, url: str, topics: Sequence[Topic]) -> list[Connection]:
         cut = shards(topics, _TOPICS_PER_CONNECTION)

@@ -143,7 +143,14 @@ class HyperliquidFeed(VenueFeed):
         },
         limits=Limits(connects=10, connects_window_s=60.0, sends_per_s=20.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 15.0, Channel.FUNDING: 120.0, Channel.OPEN_INTEREST: 120.0, Channel.DEPTH: 30.0},
+        stale_s={
+            Channel.PRICE: 15.0,
+            Channel.FUNDING: 120.0,
+            Channel.OPEN_INTEREST: 120.0,
+            Channel.DEPTH: 30.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 

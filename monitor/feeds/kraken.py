@@ -91,7 +91,7 @@ class KrakenFeed(VenueFeed):
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=5.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 60.0},
+        stale_s={Channel.PRICE: 60.0, Channel.TRADES: 300.0},
         docs=DOCS,
     )
 

@@ -120,7 +120,13 @@ class KrakenFuturesFeed(VenueFeed):
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 120.0},
+        stale_s={
+            Channel.PRICE: 30.0,
+            Channel.FUNDING: 600.0,
+            Channel.OPEN_INTEREST: 120.0,
+            Channel.TRADES: 300.0,
+            Channel.LIQUIDATIONS: 3600.0,
+        },
         docs=DOCS,
     )
 
@@ -243,7 +249,9 @@ class KrakenFuturesSession(VenueSession):
         )
         next_ns = ms_ns(row.next_funding_rate_time) if row.next_funding_rate_time else 0
         events += self.funding(instrument, row.relative_funding_rate, ts_ns, recv_ns, next_ns=next_ns)
-        return events + self.open_interest(instrument, _usd(instrument, row.openInterest, row.markPrice), ts_ns, recv_ns)
+        return events + self.open_interest(
+            instrument, _usd(instrument, row.openInterest, row.markPrice), ts_ns, recv_ns
+        )
 
 
 def _usd(instrument: Instrument, amount: float | None, mark: float | None) -> float | None:
