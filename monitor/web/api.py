@@ -1,0 +1,289 @@
+"""The HTTP API under ``/api/v1``. Bodies are ``{"status": "success", "data": ...}``, or ``"error"`` with a reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from monitor import __version__
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.telemetry.metrics import ACTIVE_STATES
+from monitor.telemetry.view import Acknowledgement, HistoryQuery, LabelMatcher, MonitorView, Silence
+from monitor.web import shapes
+from monitor.web.page import ASSETS, BASES_PER_WINDOW, encode
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+MAX_HISTORY = 5_000
+MAX_SILENCE_S = 365 * 86_400
+_DURATION = re.compile(r"(\d+)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class SilenceRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/v1/silences``: Alertmanager's fields, or ``duration`` in place of the two times."""
+
+    matchers: list[dict[str, str | bool]]
+    createdBy: str  # noqa: N815 - Alertmanager's name
+    comment: str = ""
+    startsAt: datetime | None = None  # noqa: N815 - Alertmanager's name
+    endsAt: datetime | None = None  # noqa: N815 - Alertmanager's name
+    duration: str = ""
+    id: str = ""
+
+
+class AckRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/v1/acks``."""
+
+    fingerprint: str
+    by: str
+    comment: str = ""
+
+
+def success(data: Any, status: int = 200) -> web.Response:
+    """The outer shape of every good answer."""
+    return web.Response(
+        body=encode({"status": "success", "data": data}), status=status, content_type="application/json"
+    )
+
+
+def failure(status: int, kind: str, words: str) -> web.Response:
+    """The outer shape of every refusal, as Prometheus has it."""
+    body = encode({"status": "error", "errorType": kind, "error": words})
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+class BadRequest(ValueError):
+    """A parameter or body that cannot be used; the message is for the client."""
+
+
+def _decode(raw: bytes, kind: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"body: {error}") from error
+
+
+def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) > most:
+        raise BadRequest(f"{name}: expected a whole number up to {most}")
+    return int(text)
+
+
+def _time_ns(query: Mapping[str, str], name: str) -> int:
+    """A time as Prometheus takes it: unix seconds or RFC 3339; 0 when absent."""
+    text = query.get(name, "")
+    if not text:
+        return 0
+    try:
+        return int(float(text) * NS_PER_S)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return _to_ns(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise BadRequest(f"{name}: expected unix seconds or RFC 3339") from error
+
+
+def _to_ns(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1_000) * NS_PER_MS
+
+
+def _duration_ns(text: str) -> int:
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise BadRequest("duration: expected something like 2h or 1h30m")
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds <= MAX_SILENCE_S:
+        raise BadRequest("duration: expected more than nothing and at most a year")
+    return seconds * NS_PER_S
+
+
+def _matcher(raw: Mapping[str, str | bool]) -> LabelMatcher:
+    unknown = set(raw) - {"name", "value", "isRegex", "isEqual"}
+    name, value = raw.get("name"), raw.get("value")
+    if unknown or not isinstance(name, str) or not isinstance(value, str) or not name:
+        raise BadRequest("matchers: each needs a name and a value, and may have isRegex and isEqual")
+    is_regex = raw.get("isRegex", False) is True
+    if is_regex:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise BadRequest(f"matchers: {name}: not a regular expression: {error}") from error
+    return LabelMatcher(name, value, is_regex, raw.get("isEqual", True) is True)
+
+
+def to_silence(body: SilenceRequest, now_ns: int) -> Silence:
+    """Check a request for a silence.
+
+    Raises:
+        BadRequest: It mutes nothing, everything, or for no time.
+    """
+    matchers = tuple(_matcher(raw) for raw in body.matchers)
+    if all(matcher.value == "" or (matcher.is_regex and re.fullmatch(matcher.value, "")) for matcher in matchers):
+        raise BadRequest("matchers: at least one must not match the empty text, or everything would be muted")
+    if not body.createdBy.strip():
+        raise BadRequest("createdBy: say who you are")
+    starts_ns = max(_to_ns(body.startsAt), now_ns) if body.startsAt else now_ns
+    if body.duration:
+        ends_ns = starts_ns + _duration_ns(body.duration)
+    elif body.endsAt:
+        ends_ns = _to_ns(body.endsAt)
+    else:
+        raise BadRequest("endsAt or duration is needed: a silence has an end")
+    if not starts_ns < ends_ns <= starts_ns + MAX_SILENCE_S * NS_PER_S:
+        raise BadRequest("endsAt: must come after startsAt, by a year at most")
+    return Silence(matchers, starts_ns, ends_ns, body.createdBy.strip()[:100], body.comment[:500])
+
+
+class Api:
+    """Handlers, each a few lines over one `MonitorView`."""
+
+    def __init__(self, view: MonitorView) -> None:
+        self._view = view
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every route of the API; ``docs/openapi.json`` is checked against this list."""
+        base = "/api/v1"
+        reads: tuple[tuple[str, Handler], ...] = (
+            ("/alerts", self.alerts),
+            ("/rules", self.rules),
+            ("/status", self.status),
+            ("/status/buildinfo", self.build_info),
+            ("/history", self.history),
+            ("/silences", self.silences),
+            ("/acks", self.acks),
+            ("/why", self.why),
+            ("/market", self.market),
+            ("/signals", self.signals),
+        )
+        return [
+            *(web.get(base + path, handler) for path, handler in reads),
+            web.post(f"{base}/silences", self.add_silence),
+            web.delete(base + "/silences/{id}", self.expire_silence),
+            web.post(f"{base}/acks", self.acknowledge),
+            web.delete(base + "/acks/{fingerprint}", self.withdraw_acknowledgement),
+        ]
+
+    async def alerts(self, _request: web.Request) -> web.Response:
+        """Pending and firing alerts in Prometheus' shape."""
+        active = [alert for alert in self._view.alerts() if alert.state in ACTIVE_STATES]
+        return success({"alerts": [shapes.prometheus_alert(alert, self._view) for alert in active]})
+
+    async def rules(self, request: web.Request) -> web.Response:
+        """All rules in Prometheus' shape; ``type=record`` has none."""
+        if request.query.get("type") == "record":
+            return success({"groups": []})
+        return success(shapes.prometheus_rules(self._view))
+
+    async def build_info(self, _request: web.Request) -> web.Response:
+        """Version, where Prometheus clients look for it."""
+        return success({"version": __version__, "application": "market-risk-monitor", "features": {}})
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """The whole program at a glance."""
+        view = self._view
+        states = [str(alert.state) for alert in view.alerts()]
+        return success(
+            {
+                "now": shapes.millis(view.process().now_ns),
+                "process": shapes.process_body(view),
+                "feeds": [shapes.feed_body(feed) for feed in view.feeds()],
+                "sinks": shapes.sink_bodies(view),
+                "latency": shapes.latency_bodies(view),
+                "alerts": {state: states.count(state) for state in sorted(set(states))},
+                "rules": len(view.rules()),
+            }
+        )
+
+    async def market(self, request: web.Request) -> web.Response:
+        """Prices, funding and open interest by base, and the liquidation windows."""
+        limit = _number(request.query, "limit", ASSETS, 10_000)
+        return success(
+            {
+                "now": shapes.millis(self._view.process().now_ns),
+                "assets": shapes.asset_bodies(self._view.market(), limit),
+                "windows": shapes.window_bodies(self._view.windows(), BASES_PER_WINDOW),
+            }
+        )
+
+    async def history(self, request: web.Request) -> web.Response:
+        """What happened to alerts, newest first; ``since``, ``until``, ``rule``, ``fingerprint``, ``limit``."""
+        query = request.query
+        wanted = HistoryQuery(
+            _time_ns(query, "since"),
+            _time_ns(query, "until"),
+            query.get("rule", ""),
+            query.get("fingerprint", ""),
+            _number(query, "limit", 200, MAX_HISTORY),
+        )
+        return success({"entries": [shapes.history_body(entry) for entry in await self._view.history(wanted)]})
+
+    async def why(self, request: web.Request) -> web.Response:
+        """Why each row of a rule is in its state."""
+        name = request.query.get("rule", "")
+        if not name:
+            raise BadRequest("rule: which one? group/name, or a name that is unique")
+        rows = self._view.why(name)
+        if rows is None:
+            return failure(404, "not_found", "no rule of this name, or more than one: use group/name")
+        return success({"rule": name, "rows": [shapes.why_body(row) for row in rows]})
+
+    async def signals(self, _request: web.Request) -> web.Response:
+        """The signal catalogue, where this build has it."""
+        rows = self._view.signals()
+        if rows is None:
+            return failure(404, "not_found", "this monitor has no signal catalogue")
+        return success({"signals": rows})
+
+    async def silences(self, _request: web.Request) -> web.Response:
+        """Silences that are active or to come."""
+        now_ns = self._view.process().now_ns
+        return success([shapes.silence_body(silence, now_ns) for silence in self._view.silences()])
+
+    async def add_silence(self, request: web.Request) -> web.Response:
+        """Mute matching alerts for a while."""
+        body = _decode(await request.read(), SilenceRequest)
+        identity = await self._view.silence(to_silence(body, self._view.process().now_ns))
+        return success({"silenceID": identity}, status=201)
+
+    async def expire_silence(self, request: web.Request) -> web.Response:
+        """End a silence now."""
+        if not await self._view.expire_silence(request.match_info["id"]):
+            return failure(404, "not_found", "no silence of this id is active or to come")
+        return success(None)
+
+    async def acks(self, _request: web.Request) -> web.Response:
+        """Acknowledgements of alerts that have not resolved."""
+        return success(
+            [
+                {"fingerprint": ack.fingerprint, "by": ack.by, "at": shapes.millis(ack.at_ns), "comment": ack.comment}
+                for ack in self._view.acknowledgements()
+            ]
+        )
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """Note that someone takes care of an alert."""
+        body = _decode(await request.read(), AckRequest)
+        if not body.by.strip():
+            raise BadRequest("by: say who you are")
+        ack = Acknowledgement(body.fingerprint, body.by.strip()[:100], self._view.process().now_ns, body.comment[:500])
+        if not await self._view.acknowledge(ack):
+            return failure(404, "not_found", "no active alert has this fingerprint")
+        return success(None, status=201)
+
+    async def withdraw_acknowledgement(self, request: web.Request) -> web.Response:
+        """Take an acknowledgement back."""
+        if not await self._view.withdraw_acknowledgement(request.match_info["fingerprint"]):
+            return failure(404, "not_found", "this alert is not acknowledged")
+        return success(None)

@@ -1,0 +1,140 @@
+"""The web application: one port for metrics, health, API, event stream and live page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.resources import files
+from time import perf_counter
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from monitor.telemetry.health import healthy, ready
+from monitor.telemetry.metrics import Budget, Metrics
+from monitor.telemetry.view import MonitorView
+from monitor.web.api import Api, BadRequest, failure
+from monitor.web.security import add_headers, host_guard, token_guard
+from monitor.web.sse import Broadcaster
+
+STATIC = files("monitor.web") / "static"
+PAGE_FILES = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "format.js": "text/javascript",
+    "draw.js": "text/javascript",
+    "actions.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+_ERROR_KINDS = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How the web application behaves.
+
+    Attributes:
+        token: Allows changes (silences, acknowledgements); None forbids them.
+        allowed_hosts: Host names to answer to besides addresses and ``localhost``.
+        updates_per_s: Updates of the live page.
+        max_clients: Open event streams at most.
+        max_body_bytes: Largest request body.
+        budget: Bounds on the number of series.
+    """
+
+    token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    updates_per_s: float = 4.0
+    max_clients: int = 200
+    max_body_bytes: int = 64 * 1024
+    budget: Budget = field(default_factory=Budget)
+
+
+BROADCASTER: web.AppKey[Broadcaster] = web.AppKey("broadcaster", Broadcaster)
+
+
+def make_app(view: MonitorView, settings: WebSettings | None = None) -> web.Application:
+    """Build the application; run it with `aiohttp.web.AppRunner` on a loopback address."""
+    settings = settings or WebSettings()
+    app = web.Application(
+        middlewares=[errors_as_json, host_guard(settings.allowed_hosts), token_guard(settings.token)],
+        client_max_size=settings.max_body_bytes,
+    )
+    app[BROADCASTER] = Broadcaster(view, settings.updates_per_s, settings.max_clients)
+    app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(_broadcast)
+    app.on_shutdown.append(_end_streams)
+    app.add_routes(_probe_routes(view, Metrics(view, settings.budget)))
+    app.add_routes(Api(view).routes())
+    app.add_routes([web.get("/events", app[BROADCASTER].stream), *_page_routes()])
+    return app
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals of the API have Prometheus' error shape, whoever raised them."""
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return failure(400, "bad_data", str(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        answer = failure(error.status, _ERROR_KINDS.get(error.status, "refused"), error.text or error.reason)
+        for name in ("WWW-Authenticate", "Retry-After", "Allow"):
+            if name in error.headers:
+                answer.headers[name] = error.headers[name]
+        return answer
+
+
+async def _broadcast(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(app[BROADCASTER].run(), name="web.broadcast")
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[BROADCASTER].close()
+
+
+def _probe_routes(view: MonitorView, metrics: Metrics) -> list[web.RouteDef]:
+    async def scrape(request: web.Request) -> web.Response:
+        start = perf_counter()
+        body, content_type = metrics.expose(request.headers.get("Accept", ""))
+        metrics.last_scrape_s = perf_counter() - start
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def healthz(request: web.Request) -> web.Response:
+        stalled = request.app[BROADCASTER].failure
+        return _probe(healthy(view) + ([f"live page: {stalled}"] if stalled else []))
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _probe(ready(view))
+
+    return [web.get("/metrics", scrape), web.get("/healthz", healthz), web.get("/readyz", readyz)]
+
+
+def _probe(problems: list[str]) -> web.Response:
+    return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)
+
+
+def _page_routes() -> list[web.RouteDef]:
+    """The live page. Files are read once: a request never reaches the file system."""
+    routes = [web.get("/", _file("index.html", "text/html"))]
+    routes += [web.get(f"/static/{name}", _file(name, kind)) for name, kind in PAGE_FILES.items()]
+    return routes
+
+
+def _file(name: str, content_type: str) -> Handler:
+    body = (STATIC / name).read_bytes()
+
+    async def serve(_request: web.Request) -> web.StreamResponse:
+        return web.Response(
+            body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
+        )
+
+    return serve

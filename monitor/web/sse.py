@@ -1,0 +1,146 @@
+"""Server-sent events: one encoding per update for all clients, and only the sections that changed.
+
+A client that connects gets everything (``event: snapshot``), then the changes (``event: update``). It keeps the id of
+the last update; when it comes back with ``Last-Event-ID`` and this process still remembers that update, it gets what it
+missed, else a new snapshot. A slow client skips updates: it is sent what changed since the last one that it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+
+from monitor.clock import NS_PER_MS
+from monitor.telemetry.view import HistoryQuery, MonitorView
+from monitor.web import shapes
+from monitor.web.page import HISTORY_ENTRIES, Sparks, encode, join_sections, sections, spark_values
+
+_log = structlog.get_logger(__name__)
+KEEP_ALIVE_S = 15.0
+HISTORY_PERIOD_S = 2.0
+SEND_DEADLINE_S = 20.0
+
+
+class Broadcaster:
+    """Reads the view `updates_per_s` times a second while anyone listens, and hands the bytes to every client."""
+
+    def __init__(self, view: MonitorView, updates_per_s: float = 4.0, max_clients: int = 200) -> None:
+        self._view = view
+        self._period_s = 1 / updates_per_s
+        self._history_every = max(1, round(HISTORY_PERIOD_S * updates_per_s))
+        self._max_clients = max_clients
+        self._boot = f"{view.process().started_ns:x}"
+        self._number = 0
+        self._refreshes = 0
+        self._parts: dict[str, bytes] = {}
+        self._changed_at: dict[str, int] = {}
+        self._frames: dict[int, bytes] = {}
+        self._sparks = Sparks()
+        self._news = asyncio.Condition()
+        self._closing = False
+        self.clients = 0
+        self.encodings = 0
+        self.failure = ""
+
+    async def run(self) -> None:
+        """Update until cancelled; the short histories are kept even while nobody listens."""
+        while True:
+            try:
+                await self._update()
+                self.failure = ""
+            except Exception as error:  # noqa: BLE001 - one bad reading must not stop the page for good; /healthz says so
+                self.failure = f"{type(error).__name__}: {error}"
+                _log.exception("web.update_failed")
+            await asyncio.sleep(self._period_s)
+
+    async def _update(self) -> None:
+        now_ns = self._view.process().now_ns
+        if self._sparks.due(now_ns):
+            self._sparks.add(now_ns, spark_values(self._view))
+        if self.clients:
+            await self.refresh()
+
+    async def close(self) -> None:
+        """End every stream at once."""
+        async with self._news:
+            self._closing = True
+            self._news.notify_all()
+
+    async def refresh(self) -> None:
+        """Read the view, note which sections changed, and wake the clients if any did."""
+        fresh = await self._encoded()
+        changed = [name for name, body in fresh.items() if self._parts.get(name) != body]
+        if not changed:
+            return
+        async with self._news:
+            self._number += 1
+            self._parts.update(fresh)
+            self._changed_at.update(dict.fromkeys(changed, self._number))
+            self._frames.clear()
+            self._news.notify_all()
+
+    async def _encoded(self) -> Mapping[str, bytes]:
+        self.encodings += 1
+        parts = {name: encode(body) for name, body in sections(self._view)}
+        parts["sparks"] = encode(self._sparks.body())
+        if self._refreshes % self._history_every == 0:
+            entries = await self._view.history(HistoryQuery(limit=HISTORY_ENTRIES))
+            parts["history"] = encode([shapes.history_body(entry) for entry in entries])
+        self._refreshes += 1
+        return parts
+
+    def _frame(self, since: int) -> bytes:
+        """What changed after update `since`, as one event; 0 is everything."""
+        if since not in self._frames:
+            parts = {name: body for name, body in self._parts.items() if self._changed_at[name] > since}
+            data = join_sections(parts, self._view.process().now_ns // NS_PER_MS)
+            kind = b"update" if since else b"snapshot"
+            self._frames[since] = b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (
+                self._boot.encode(),
+                self._number,
+                kind,
+                data,
+            )
+        return self._frames[since]
+
+    def _resume_from(self, last_event_id: str) -> int:
+        boot, _, number = last_event_id.rpartition("-")
+        known = boot == self._boot and number.isascii() and number.isdigit() and len(number) < 18
+        return int(number) if known and int(number) <= self._number else 0
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Serve one client until it goes away or the program stops."""
+        if self.clients >= self._max_clients:
+            raise web.HTTPServiceUnavailable(text="too many open event streams", headers={"Retry-After": "30"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+        await response.prepare(request)
+        self.clients += 1
+        try:
+            if self.clients == 1:
+                await self.refresh()
+            await self._serve(response, self._resume_from(request.headers.get("Last-Event-ID", "")))
+        except (ConnectionResetError, TimeoutError):
+            pass  # the client went away or stopped reading; it will come back with its Last-Event-ID
+        finally:
+            self.clients -= 1
+        return response
+
+    async def _serve(self, response: web.StreamResponse, since: int) -> None:
+        while not self._closing:
+            frame = self._frame(since) if self._number > since else b": still here\n\n"
+            since = self._number
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                await response.write(frame)
+            await self._wait_beyond(since)
+
+    async def _wait_beyond(self, since: int) -> None:
+        """Until there is news or a sign of life is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KEEP_ALIVE_S), self._news:
+                await self._news.wait_for(lambda: self._closing or self._number > since)

@@ -1,0 +1,123 @@
+// What a person can do: acknowledge, silence, look behind a rule. Changes carry the token, kept for this tab only.
+
+import { h, morph, sparkline, bar, chip } from "./draw.js";
+import { inUnit, labelText, share } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+const TOKEN = "monitor-token";
+const NAME = "monitor-name";
+let pending = null;
+
+export const token = () => sessionStorage.getItem(TOKEN) ?? "";
+
+async function call(method, path, body) {
+  const headers = { "Content-Type": "application/json" };
+  if (method !== "GET") headers.Authorization = `Bearer ${token()}`;
+  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const answer = await reply.json().catch(() => ({ error: `the monitor answered ${reply.status}` }));
+  if (!reply.ok) throw new Error(answer.error ?? `the monitor answered ${reply.status}`);
+  return answer.data;
+}
+
+const WORDS = {
+  acknowledge: ["Acknowledge alert", "Acknowledge"],
+  silence: ["Silence alert", "Silence"],
+  token: ["Sign in for changes", "Keep for this tab"],
+};
+
+/** Open the form for "acknowledge" or "silence" of an alert, or "token" alone. */
+export function ask(kind, alert) {
+  pending = { kind, alert };
+  const [title, button] = WORDS[kind];
+  $("act-title").textContent = title;
+  $("act-submit").textContent = button;
+  $("act-subject").textContent = alert
+    ? labelText(alert.labels, ["alertname", "severity"]) ? `${alert.name} ${labelText(alert.labels, ["alertname", "severity"])}` : alert.name
+    : "The token allows acknowledging and silencing. It stays in this tab and is sent only with changes.";
+  $("act-duration-label").hidden = kind !== "silence";
+  $("act-comment").closest("label").hidden = kind === "token";
+  $("act-token").value = token();
+  $("act-by").value = localStorage.getItem(NAME) ?? "";
+  $("act-problem").textContent = "";
+  $("act").showModal();
+  $(kind === "token" || $("act-by").value ? "act-token" : "act-by").focus();
+}
+
+async function perform({ kind, alert }, form) {
+  const by = form.by.value;
+  const comment = form.comment.value;
+  if (kind === "acknowledge") await call("POST", "/api/v1/acks", { fingerprint: alert.fingerprint, by, comment });
+  if (kind === "silence") {
+    const matchers = Object.entries(alert.labels).filter(([name]) => name !== "severity").map(([name, value]) => ({ name, value }));
+    await call("POST", "/api/v1/silences", { matchers, createdBy: by, comment, duration: form.duration.value });
+  }
+}
+
+/** Take back an acknowledgement or end a silence; asks for the token when there is none. */
+export async function withdraw(path) {
+  if (!token()) return ask("token");
+  try {
+    await call("DELETE", path);
+  } catch (problem) {
+    ask("token");
+    $("act-problem").textContent = problem.message;
+  }
+}
+
+export function installForm(onChange) {
+  $("act-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const form = event.target.elements;
+    sessionStorage.setItem(TOKEN, form.token.value);
+    localStorage.setItem(NAME, form.by.value);
+    $("act-submit").disabled = true;
+    try {
+      await perform(pending, form);
+      $("act").close();
+      onChange();
+    } catch (problem) {
+      $("act-problem").textContent = problem.message;
+    } finally {
+      $("act-submit").disabled = false;
+    }
+  });
+}
+
+const TRUTH = { 1: ["true", "bad"], 0: ["false", "idle"], "-1": ["unknown", "held"] };
+
+function whyRow(row, unit) {
+  const [truth, tone] = TRUTH[row.truth];
+  return h("section", { class: "why-row", "data-key": labelText(row.labels) },
+    h("h3", {}, labelText(row.labels) || "the whole market", chip(row.state, row.state), chip(truth, tone)),
+    h("p", { class: "why-figures" },
+      h("span", {}, h("small", {}, "value"), h("b", {}, inUnit(row.value, unit))),
+      h("span", {}, h("small", {}, "threshold"), h("b", {}, inUnit(row.threshold, unit))),
+      h("span", {}, h("small", {}, "coverage"), h("b", {}, share(row.coverage)))),
+    row.reason && h("p", { class: "reason" }, row.reason),
+    row.near_miss && h("p", { class: "note" }, row.near_miss),
+    row.spark.length > 1 && sparkline(row.spark, { width: 480, height: 60, label: "value over the window" }),
+    row.contributors.length > 0 && h("table", {}, h("caption", { class: "unseen" }, "Contributors"),
+      h("tbody", {}, row.contributors.map((part) => h("tr", {},
+        h("th", { scope: "row" }, labelText(part.labels)), h("td", { class: "n" }, inUnit(part.value, unit)),
+        h("td", { class: "n" }, share(part.share)), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
+    row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, unit)))),
+    row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
+    row.missing.length > 0 && h("p", { class: "reason" }, `missing: ${row.missing.join(", ")}`));
+}
+
+/** Show what stands behind a rule's numbers. */
+export async function inspect(rule) {
+  $("why-title").textContent = rule.name;
+  morph($("why-body"), [h("p", { class: "note" }, "reading")]);
+  $("why").showModal();
+  try {
+    const { rows } = await call("GET", `/api/v1/why?rule=${encodeURIComponent(rule.id)}`);
+    morph($("why-body"), [
+      h("p", {}, h("code", { class: "expr" }, rule.text)),
+      rule.clear && h("p", { class: "note" }, "clears when ", h("code", {}, rule.clear)),
+      ...rows.map((row) => whyRow(row, rule.unit)),
+    ].filter(Boolean));
+  } catch (problem) {
+    morph($("why-body"), [h("p", { class: "problem" }, problem.message)]);
+  }
+}

@@ -1,0 +1,89 @@
+// Numbers as people read them. The same rules as monitor/format.py: missing is never shown as zero.
+
+export const MISSING = "n/a";
+const SCALES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+function significant(value, digits = 3) {
+  if (value === 0) return "0";
+  const places = Math.min(100, Math.max(digits - 1 - Math.floor(Math.log10(Math.abs(value))), 0));
+  const text = value.toFixed(places);
+  return text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text;
+}
+
+/** 1040000000 -> 1.04B */
+export function num(value) {
+  if (!known(value)) return MISSING;
+  for (const [scale, letter] of SCALES) {
+    if (Math.abs(value) >= scale * 0.9995) return significant(value / scale) + letter;
+  }
+  return significant(value);
+}
+
+/** 0.0312 -> 3.12% */
+export const pct = (value) => (known(value) ? significant(value * 100) + "%" : MISSING);
+
+/** A share that reads as a whole percentage: 0.998 -> 99.8%, 1 -> 100%. Never rounds up to 100. */
+export function share(value) {
+  if (!known(value)) return MISSING;
+  return value >= 1 ? "100%" : (Math.floor(value * 1000) / 10).toFixed(value > 0.99 ? 1 : 0) + "%";
+}
+
+/** A funding rate, four places, with its sign: -0.0081% */
+export function rate(value) {
+  if (!known(value)) return MISSING;
+  return (value > 0 ? "+" : value < 0 ? "\u2212" : "") + Math.abs(value * 100).toFixed(4) + "%";
+}
+
+/** 82010.5 -> 82,010.50; five significant digits below 1 */
+export function price(value) {
+  if (!known(value)) return MISSING;
+  if (Math.abs(value) < 1) return significant(value, 5);
+  return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+}
+
+const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+
+/** Seconds -> 4m12s, 8h, 250ms, 40µs */
+export function duration(seconds) {
+  if (!known(seconds)) return MISSING;
+  const size = Math.abs(seconds);
+  const sign = seconds < 0 ? "\u2212" : "";
+  if (size === 0) return "0s";
+  if (size < 0.001) return sign + significant(size * 1e6) + "µs";
+  if (size < 1) return sign + significant(size * 1e3) + "ms";
+  let left = Math.round(size);
+  const parts = [];
+  for (const [name, unit] of UNITS) {
+    const count = Math.floor(left / unit);
+    left -= count * unit;
+    if (count) parts.push(count + name);
+    if (parts.length === 2) break;
+  }
+  return sign + parts.join("");
+}
+
+/** Unix milliseconds -> 04:35:21 */
+export const clock = (ms) => (known(ms) ? new Date(ms).toISOString().slice(11, 19) : "--:--:--");
+
+/** Unix milliseconds -> 2025-11-21 04:35:21Z */
+export const utc = (ms) => (known(ms) ? new Date(ms).toISOString().slice(0, 19).replace("T", " ") + "Z" : MISSING);
+
+/** How long ago, or "never" */
+export const ago = (ms, now) => (known(ms) ? duration(Math.max(0, (now - ms) / 1000)) : "never");
+
+/** A value in the unit of its rule. */
+export function inUnit(value, unit) {
+  if (unit === "ratio") return pct(value);
+  if (unit === "price") return price(value);
+  if (unit === "duration") return duration(known(value) ? value / 1e9 : value);
+  return num(value);
+}
+
+/** base=BTC side=long, without the labels in `except` */
+export function labelText(labels, except = []) {
+  return Object.entries(labels)
+    .filter(([name]) => !except.includes(name))
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ");
+}

@@ -1,0 +1,303 @@
+// The live page: takes the event stream, keeps the newest sections, draws them once per animation frame.
+
+import { bar, chip, h, morph, sparkline } from "./draw.js";
+import { ago, clock, duration, inUnit, labelText, num, price, rate, share, utc } from "./format.js";
+import { ask, inspect, installForm, token, withdraw } from "./actions.js";
+
+const $ = (id) => document.getElementById(id);
+const state = { now: null, sparks: {}, window: "1h" };
+let link = { tone: "idle", text: "connecting" };
+let offset = 0; // monitor's clock less ours, milliseconds
+let dirty = new Set();
+let scheduled = false;
+
+const now = () => Date.now() + offset;
+const title = (venue) => state.feeds?.find((feed) => feed.venue === venue)?.title ?? venue;
+
+// -- stream
+
+function connect() {
+  const source = new EventSource("/events");
+  const take = (event) => {
+    const update = JSON.parse(event.data);
+    offset = update.now - Date.now();
+    announce(update);
+    Object.assign(state, update);
+    setLink("ok", "live");
+    draw(Object.keys(update));
+  };
+  source.addEventListener("snapshot", take);
+  source.addEventListener("update", take);
+  source.addEventListener("error", () => setLink("bad", "connection lost, trying again"));
+}
+
+function setLink(tone, text) {
+  if (link.text === text) return;
+  link = { tone, text };
+  document.body.classList.toggle("stale", tone === "bad");
+  draw(["link"]);
+}
+
+function announce(update) {
+  if (!update.alerts || !state.alerts) return;
+  const before = new Map(state.alerts.map((alert) => [alert.fingerprint, alert.state]));
+  const changed = update.alerts.filter((alert) => before.get(alert.fingerprint) !== alert.state);
+  if (changed.length) $("announcer").textContent = changed.slice(0, 3).map((alert) => `${alert.name} ${alert.state}`).join(", ");
+}
+
+// -- drawing
+
+function draw(names) {
+  names.forEach((name) => dirty.add(name));
+  if (scheduled) return;
+  scheduled = true;
+  requestAnimationFrame(() => {
+    scheduled = false;
+    const changed = dirty;
+    dirty = new Set();
+    for (const [id, needs, view] of VIEWS) if (needs.some((name) => changed.has(name))) morph($(id), [view()].flat(Infinity).filter(Boolean));
+  });
+}
+
+function banners() {
+  const process = state.process;
+  if (!process) return [];
+  return [
+    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note),
+    process.draining && h("p", { class: "banner", "data-tone": "warn" }, "The monitor is shutting down."),
+    !process.reload.ok && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
+      h("strong", {}, "The last reload failed; the old rules still run. "), h("code", {}, process.reload.error)),
+  ];
+}
+
+const total = (row) => row.long_usd + row.short_usd;
+const coverageTone = (value) => (value === null || value === undefined ? "idle" : value >= 0.95 ? "ok" : value >= 0.8 ? "warn" : "bad");
+const coverageChip = (value) => chip(`${share(value)} covered`, coverageTone(value), "Share of the window in which the feeds behind this number were live");
+
+function windowCards() {
+  if (!state.windows?.length) return h("p", { class: "empty" }, "No liquidation has been reported yet.");
+  return state.windows.map((row) => {
+    const whole = total(row);
+    return h("article", { class: "card window", "data-key": row.window, "aria-label": `Liquidations in ${row.window}` },
+      h("header", {}, h("h3", {}, row.window), coverageChip(row.coverage)),
+      h("p", { class: "figure" }, num(whole), h("small", {}, " USD")),
+      sparkline(state.sparks[`${row.window}//`], { width: 240, height: 44, floor: 0, label: `last hour of the ${row.window} total` }),
+      bar([{ share: row.long_usd / whole, kind: "long" }, { share: row.short_usd / whole, kind: "short" }]),
+      h("p", { class: "sides" },
+        h("span", { "data-kind": "long" }, "long ", h("b", {}, num(row.long_usd))),
+        h("span", { "data-kind": "short" }, "short ", h("b", {}, num(row.short_usd))),
+        h("span", { class: "count" }, num(row.count), " orders")));
+  });
+}
+
+const ORDER = { firing: 0, held: 1, pending: 2, resolved: 3 };
+
+function alertCard(alert) {
+  const where = labelText(alert.labels, ["alertname", "severity"]);
+  const rule = state.rules?.find((candidate) => candidate.id === alert.rule);
+  const unit = rule?.unit ?? "";
+  const since = alert.state === "resolved" ? alert.resolved : alert.fired || alert.active;
+  return h("article", { class: "alert", "data-tone": alert.state, "data-key": alert.fingerprint },
+    h("header", {},
+      chip(alert.state, alert.state), alert.severity && h("span", { class: "severity" }, alert.severity),
+      h("span", { class: "when" }, `${ago(since, state.now)}${alert.state === "resolved" ? " ago" : ""}`)),
+    h("h3", {}, alert.name, where && h("span", { class: "labels" }, ` ${where}`)),
+    alert.annotations.summary && h("p", { class: "summary" }, alert.annotations.summary),
+    h("p", { class: "facts" },
+      h("span", {}, h("b", {}, `${alert.lower_bound ? "≥ " : ""}${inUnit(alert.value, unit)}`), " against ", inUnit(alert.threshold, unit)),
+      coverageChip(alert.coverage),
+      alert.acked_by && chip(`acknowledged by ${alert.acked_by}`, "ok", alert.ack_comment),
+      alert.silenced_by.length > 0 && chip("silenced", "idle")),
+    alert.reason && h("p", { class: "reason" }, alert.reason),
+    alert.state !== "resolved" && h("p", { class: "buttons" },
+      alert.acked_by
+        ? h("button", { type: "button", "data-action": "unack", "data-id": alert.fingerprint }, "Withdraw")
+        : h("button", { type: "button", "data-action": "acknowledge", "data-id": alert.fingerprint }, "Acknowledge", h("span", { class: "unseen" }, ` ${alert.name} ${where}`)),
+      alert.silenced_by.length
+        ? h("button", { type: "button", "data-action": "unsilence", "data-id": alert.silenced_by[0] }, "End silence")
+        : h("button", { type: "button", "data-action": "silence", "data-id": alert.fingerprint }, "Silence", h("span", { class: "unseen" }, ` ${alert.name} ${where}`)),
+      rule && h("button", { type: "button", "data-action": "why", "data-id": rule.id }, "Why", h("span", { class: "unseen" }, ` ${alert.name}`))));
+}
+
+function alerts() {
+  const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || (b.fired ?? b.active) - (a.fired ?? a.active));
+  if (!all.length) return h("p", { class: "empty" }, "Nothing is firing.");
+  return all.slice(0, 60).map(alertCard);
+}
+
+function alertCount() {
+  const count = (name) => (state.alerts ?? []).filter((alert) => alert.state === name).length;
+  return [`${count("firing")} firing, ${count("held")} held, ${count("pending")} pending`];
+}
+
+/** How far along the way to its threshold a value is; only where both are positive does a share mean something. */
+function progress(row) {
+  if (!(row.value > 0) || !(row.threshold > 0)) return null;
+  return bar([{ share: row.value / row.threshold, kind: row.truth === 1 ? "over" : "plain" }], "thin");
+}
+
+function ruleRow(rule, row) {
+  return h("li", { class: "rule-row", "data-key": labelText(row.labels) },
+    h("span", { class: "row-label" }, labelText(row.labels) || "whole market"),
+    h("span", { class: "row-value n" }, h("b", {}, `${row.lower_bound && row.coverage < rule.min_coverage ? "≥ " : ""}${inUnit(row.value, rule.unit)}`), h("small", {}, ` / ${inUnit(row.threshold, rule.unit)}`)),
+    progress(row) ?? h("span", { class: "bar empty-bar", "aria-hidden": "true" }),
+    h("span", { class: "row-chips" }, chip(row.truth < 0 ? "unknown" : row.state, row.truth < 0 && row.state === "inactive" ? "held" : row.state, row.reason), h("span", { class: "cover", "data-tone": coverageTone(row.coverage), title: "coverage" }, share(row.coverage))));
+}
+
+function rules() {
+  if (!state.rules?.length) return h("p", { class: "empty" }, "No rules are loaded.");
+  return state.rules.map((rule) => h("article", { class: "rule", "data-key": rule.id },
+    h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), rule.severity && h("span", { class: "severity" }, rule.severity)),
+    h("p", {}, h("code", { class: "expr" }, rule.text), rule.for_s > 0 && h("span", { class: "note" }, ` for ${duration(rule.for_s)}`)),
+    rule.error && h("p", { class: "problem" }, rule.error),
+    h("ul", {}, rule.rows.slice(0, 6).map((row) => ruleRow(rule, row))),
+    rule.row_count > 6 && h("p", { class: "note" }, `and ${rule.row_count - 6} more`)));
+}
+
+function market() {
+  const venues = (state.feeds ?? []).map((feed) => feed.venue);
+  if (!state.assets?.length) return h("p", { class: "empty" }, "No price has arrived yet.");
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Market table" }, h("table", { class: "market" },
+    h("caption", { class: "unseen" }, "Price, funding and open interest by coin"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Coin"), h("th", { scope: "col", class: "n" }, "Price USD"), h("th", { scope: "col" }, "1 h"),
+      h("th", { scope: "col", class: "n" }, "Funding 8 h"), venues.map((venue) => h("th", { scope: "col", class: "n venue" }, title(venue))),
+      h("th", { scope: "col", class: "n" }, "Open interest"))),
+    h("tbody", {}, state.assets.slice(0, 20).map((asset) => h("tr", { "data-key": asset.base },
+      h("th", { scope: "row" }, asset.base), h("td", { class: "n" }, price(asset.price_usd)),
+      h("td", {}, sparkline(state.sparks[`price/${asset.base}`], { width: 70, height: 20, label: `${asset.base}, last hour` })),
+      h("td", { class: "n" }, h("span", { class: "rate", "data-sign": Math.sign(asset.funding_8h) }, rate(asset.funding_8h))),
+      venues.map((venue) => h("td", { class: "n venue" }, h("span", { class: "rate quiet", "data-sign": Math.sign(asset.funding_by_venue[venue]) }, rate(asset.funding_by_venue[venue])))),
+      h("td", { class: "n" }, num(asset.open_interest_usd)))))));
+}
+
+function splitTabs() {
+  return (state.windows ?? []).map((row) => h("button", { type: "button", "data-key": row.window, "data-action": "window", "data-id": row.window, "aria-pressed": String(row.window === state.window) }, row.window));
+}
+
+function splitTable(caption, rows, name, largest, sparkName) {
+  return h("table", { class: "split" }, h("caption", {}, caption),
+    h("thead", { class: "unseen" }, h("tr", {}, ["Name", "Long", "Short", "Last hour", "Share"].map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", {}, rows.map((row) => h("tr", { "data-key": row.name },
+      h("th", { scope: "row" }, name(row.name)),
+      h("td", { class: "n", "data-kind": "long" }, num(row.long_usd)), h("td", { class: "n", "data-kind": "short" }, num(row.short_usd)),
+      h("td", {}, sparkName && sparkline(state.sparks[sparkName(row)], { width: 70, height: 20, floor: 0, label: `${name(row.name)} longs, last hour` })),
+      h("td", { class: "grow" }, bar([{ share: row.long_usd / largest, kind: "long" }, { share: row.short_usd / largest, kind: "short" }]))))));
+}
+
+function split() {
+  const found = state.windows?.find((row) => row.window === state.window) ?? state.windows?.[0];
+  if (!found) return h("p", { class: "empty" }, "No liquidation has been reported yet.");
+  const largest = (rows) => Math.max(1, ...rows.map(total));
+  return [
+    splitTable("By venue: longs, shorts in USD", found.venues, title, largest(found.venues), (row) => `${found.window}/${row.name}/long`),
+    splitTable("By coin", found.bases.slice(0, 6), (base) => base, largest(found.bases)),
+  ];
+}
+
+const LAWS = { complete: "complete", sampled: "sampled", order_level: "per order", not_covered: "not covered" };
+
+function feedCard(feed) {
+  const lost = Object.values(feed.dropped).reduce((sum, count) => sum + count, 0);
+  const errors = Object.values(feed.decode_errors).reduce((sum, count) => sum + count, 0);
+  const reconnects = Object.values(feed.reconnects).reduce((sum, count) => sum + count, 0);
+  return h("article", { class: "card feed", "data-key": feed.venue, "data-tone": feed.up ? "ok" : "bad" },
+    h("header", {}, h("h3", {}, h("span", { class: "dot", "data-tone": feed.up ? "ok" : "bad" }), feed.title, h("span", { class: "unseen" }, feed.up ? " up" : " down")),
+      coverageChip(feed.coverage)),
+    !feed.up && h("p", { class: "reason" }, feed.error || "down"),
+    h("ul", { class: "channels" }, feed.channels.map((channel) => h("li", { "data-key": channel.channel },
+      h("span", {}, h("span", { class: "dot small", "data-tone": channel.up ? "ok" : "bad" }), channel.channel.replace("_", " "), h("span", { class: "unseen" }, channel.up ? " live" : " down")),
+      h("span", { class: "law", title: channel.law_rule }, channel.law === "complete" ? "" : LAWS[channel.law]),
+      h("span", { class: "n" }, ago(channel.last, state.now))))),
+    h("p", { class: "feed-facts" }, `${num(feed.frames)} frames, ${reconnects} reconnects, ${errors} unreadable, ${num(lost)} lost, ${num(feed.late)} late`,
+      feed.clock_offset_s !== null && `, clock ${feed.clock_offset_s >= 0 ? "+" : ""}${duration(feed.clock_offset_s)}`,
+      feed.saturation !== null && `, ${share(feed.saturation)} of symbol-seconds at its cap`),
+    feed.refused.length > 0 && h("p", { class: "reason" }, `refused: ${feed.refused.slice(0, 3).map((item) => `${item.topic} (${item.words})`).join("; ")}${feed.refused.length > 3 ? ` and ${feed.refused.length - 3} more` : ""}`),
+    feed.from_cache && h("p", { class: "reason" }, "instruments come from the cache on disk"));
+}
+
+function feeds() {
+  return state.feeds?.length ? state.feeds.map(feedCard) : h("p", { class: "empty" }, "No feed is configured.");
+}
+
+function history() {
+  const rows = state.history ?? [];
+  if (!rows.length) return h("p", { class: "empty" }, "Nothing has happened yet.");
+  return h("ol", {}, rows.map((row) => h("li", { "data-key": `${row.at} ${row.kind} ${row.fingerprint}`, "data-tone": row.kind },
+    h("time", { datetime: new Date(row.at).toISOString(), title: utc(row.at) }, clock(row.at)),
+    chip(row.kind, row.kind),
+    h("span", { class: "what" }, row.labels.alertname ?? row.rule, h("span", { class: "labels" }, ` ${labelText(row.labels, ["alertname", "severity"])}`), row.text && h("span", { class: "note" }, ` ${row.text}`)))));
+}
+
+function silenceNote() {
+  const count = state.silences?.length ?? 0;
+  return count ? h("p", { class: "note" }, `${count} silence${count > 1 ? "s" : ""} active`) : null;
+}
+
+function footer() {
+  const process = state.process;
+  if (!process) return null;
+  const latency = state.latency?.total;
+  return [
+    h("p", {}, `version ${process.version}, configuration ${process.config_hash || MISSING_HASH}, up ${ago(process.started, state.now)}`),
+    latency?.count > 0 && h("p", {}, `receipt to dispatch p50 ${duration(latency.p50)}, p99 ${duration(latency.p99)}`),
+    h("ul", { class: "sinks" }, (state.sinks ?? []).map((sink) => h("li", { "data-key": sink.name },
+      h("span", { class: "dot small", "data-tone": sink.up ? "ok" : "bad" }), sink.name, sink.outbox > 0 && ` ${sink.outbox} waiting`, !sink.up && sink.error && `: ${sink.error}`))),
+    h("p", {}, h("a", { href: "/metrics" }, "metrics"), " ", h("a", { href: "/api/v1/status" }, "status"), " ", h("a", { href: "/api/v1/rules" }, "rules")),
+  ];
+}
+
+const MISSING_HASH = "not hashed";
+
+const VIEWS = [
+  ["link", ["link"], () => [h("span", { class: "dot", "data-tone": link.tone }), h("span", {}, link.text)]],
+  ["banners", ["process"], banners],
+  ["windows", ["windows", "sparks"], windowCards],
+  ["alerts", ["alerts", "rules"], alerts],
+  ["alert-count", ["alerts"], alertCount],
+  ["rules", ["rules"], rules],
+  ["market", ["assets", "sparks", "feeds"], market],
+  ["split-tabs", ["windows"], splitTabs],
+  ["split", ["windows", "sparks"], split],
+  ["feeds", ["feeds"], feeds],
+  ["history", ["history"], history],
+  ["silences-note", ["silences"], silenceNote],
+  ["footer", ["process", "latency", "sinks"], footer],
+];
+
+// -- people
+
+const findAlert = (id) => state.alerts.find((alert) => alert.fingerprint === id);
+const ACTIONS = {
+  acknowledge: (id) => ask("acknowledge", findAlert(id)),
+  silence: (id) => ask("silence", findAlert(id)),
+  unack: (id) => withdraw(`/api/v1/acks/${encodeURIComponent(id)}`),
+  unsilence: (id) => withdraw(`/api/v1/silences/${encodeURIComponent(id)}`),
+  why: (id) => inspect(state.rules.find((rule) => rule.id === id)),
+  token: () => ask("token"),
+  window: (id) => { state.window = id; draw(["windows"]); },
+  close: (_, button) => button.closest("dialog").close(),
+  theme: toggleTheme,
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button) ACTIONS[button.dataset.action](button.dataset.id, button);
+});
+
+function toggleTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const shown = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
+  document.documentElement.dataset.theme = shown === "dark" ? "light" : "dark";
+  localStorage.setItem("monitor-theme", document.documentElement.dataset.theme);
+}
+
+function showSignedIn() {
+  $("token-button").textContent = token() ? "Signed in" : "Sign in";
+}
+
+const kept = localStorage.getItem("monitor-theme");
+if (kept) document.documentElement.dataset.theme = kept;
+installForm(showSignedIn);
+showSignedIn();
+setInterval(() => { $("clock").textContent = state.now ? clock(now()) : "--:--:--"; }, 250);
+connect();
