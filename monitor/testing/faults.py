@@ -43,7 +43,8 @@ class Faults:
 
     Attributes:
         silent_handshake: Accept the TCP connection and never answer.
-        refuse_status: Answer the websocket's handshake with this HTTP status.
+        refuse_status: Answer the websocket's handshake with this HTTP status, and with ``Retry-After`` where
+            ``refuse_retry_after_s`` is set.
         accept_then_close: Complete the handshake, then hang up at once.
         half_open: Send not one byte more and read none; the socket stays open.
         stall: Send no market data; acknowledgements and pongs go on.
@@ -57,6 +58,7 @@ class Faults:
 
     silent_handshake: bool = False
     refuse_status: int | None = None
+    refuse_retry_after_s: int | None = None
     accept_then_close: bool = False
     half_open: bool = False
     stall: bool = False

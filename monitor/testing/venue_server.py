@@ -119,7 +119,8 @@ class VenueClient:
         if payload and not self._writer.is_closing():
             self._writer.write(payload)
         if SEND_EOF in chunks and self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
+            with contextlib.suppress(OSError):  # the client may have cut the connection already
+                self._writer.write_eof()
 
     async def drain(self) -> None:
         """Wait until the client has read enough of what was queued."""
@@ -333,7 +334,10 @@ class VenueServer:
         status = self.faults.refuse_status or (None if greeting else 404)
         if status is not None or greeting is None:
             self._count("refused")
-            wire.send_response(wire.reject(HTTPStatus(status or 404), "refused by the local venue\n"))
+            response = wire.reject(HTTPStatus(status or 404), "refused by the local venue\n")
+            if self.faults.refuse_retry_after_s is not None:
+                response.headers["Retry-After"] = str(self.faults.refuse_retry_after_s)
+            wire.send_response(response)
             client.flush()
             await client.drain()
             return

@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
-from websockets.protocol import CLOSED, OPEN
+from websockets.protocol import CLOSED, CONNECTING, OPEN
 from websockets.uri import parse_uri
 
 from monitor import __version__
@@ -238,7 +238,7 @@ class WebSocket(asyncio.Protocol):
             self._fail(self._handshake_error() or ConnectionError())
             self._transport.abort()
             return False
-        if self._wire.state is not OPEN:
+        if self._wire.state is CONNECTING:
             return False
         self._was_open = True
         self.opened.set_result(None)

@@ -1,0 +1,72 @@
+"""What all tests share: outside components, loopback ports, a quiet log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+BINARIES = {
+    "mosquitto": ("mosquitto",),
+    "prometheus": ("prometheus",),
+    "promtool": ("promtool",),
+    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
+    "amtool": ("amtool",),
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+}
+SYSTEM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+
+
+def find_binary(component: str) -> Path | None:
+    """Where an outside program is, or None."""
+    found = (shutil.which(name, path=SYSTEM_PATH) for name in BINARIES[component])
+    return next((Path(path) for path in found if path), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose component is missing; in CI a missing component is a failure, not a skip."""
+    for mark in item.iter_markers("needs"):
+        for component in mark.args:
+            if find_binary(component) is not None:
+                continue
+            if os.environ.get("CI"):
+                pytest.fail(f"{component} is not installed, and CI must run this test", pytrace=False)
+            pytest.skip(f"{component} is not installed")
+
+
+@pytest.fixture
+def binary() -> Callable[[str], Path]:
+    """The path of a component that the test is marked to need."""
+
+    def get(component: str) -> Path:
+        path = find_binary(component)
+        assert path is not None, f'mark the test with @pytest.mark.needs("{component}")'
+        return path
+
+    return get
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A loopback port that nobody listens on right now; bind it soon."""
+
+    def get() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return get
+
+
+@pytest.fixture(autouse=True)
+def _log_in_memory() -> Iterator[None]:
+    """Keep log lines off the terminal; `structlog.testing.capture_logs` still sees them."""
+    structlog.configure(processors=[structlog.testing.LogCapture()])
+    yield
+    structlog.reset_defaults()
