@@ -60,9 +60,13 @@ class Broadcaster:
     async def _update(self) -> None:
         now_ns = self._view.process().now_ns
         if self._sparks.due(now_ns):
-            self._sparks.add(now_ns, spark_values(self._view))
+            self.keep(spark_values(self._view))
         if self.clients:
             await self.refresh()
+
+    def keep(self, values: Mapping[str, float | None]) -> None:
+        """Add one point to the short histories that the page draws."""
+        self._sparks.add(self._view.process().now_ns, values)
 
     async def close(self) -> None:
         """End every stream at once."""

@@ -23,10 +23,11 @@ export function num(value) {
 /** 0.0312 -> 3.12% */
 export const pct = (value) => (known(value) ? significant(value * 100) + "%" : MISSING);
 
-/** A share that reads as a whole percentage: 0.998 -> 99.8%, 1 -> 100%. Never rounds up to 100. */
+/** A share as a percentage, rounded down so that it never claims more: 0.998 -> 99.8%, 0.947 -> 94%, 1 -> 100%. */
 export function share(value) {
   if (!known(value)) return MISSING;
-  return value >= 1 ? "100%" : (Math.floor(value * 1000) / 10).toFixed(value > 0.99 ? 1 : 0) + "%";
+  if (value >= 1) return `${Math.round(value * 100)}%`;
+  return value > 0.99 ? `${(Math.floor(value * 1000) / 10).toFixed(1)}%` : `${Math.floor(value * 100)}%`;
 }
 
 /** A funding rate, four places, with its sign: -0.0081% */
@@ -61,6 +62,14 @@ export function duration(seconds) {
     if (parts.length === 2) break;
   }
   return sign + parts.join("");
+}
+
+/** A signed difference of clocks in seconds: +12ms, -1.27s */
+export function skew(seconds) {
+  if (!known(seconds)) return MISSING;
+  const size = Math.abs(seconds);
+  const text = size < 1 ? `${Math.round(size * 1000)}ms` : size < 60 ? `${significant(size)}s` : duration(size);
+  return (seconds < 0 ? "\u2212" : "+") + text;
 }
 
 /** Unix milliseconds -> 04:35:21 */

@@ -1,7 +1,7 @@
 // The live page: takes the event stream, keeps the newest sections, draws them once per animation frame.
 
 import { bar, chip, h, morph, sparkline } from "./draw.js";
-import { ago, clock, duration, inUnit, labelText, num, price, rate, share, utc } from "./format.js";
+import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc } from "./format.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 
 const $ = (id) => document.getElementById(id);
@@ -180,7 +180,7 @@ function splitTable(caption, rows, name, largest, sparkName) {
     h("tbody", {}, rows.map((row) => h("tr", { "data-key": row.name },
       h("th", { scope: "row" }, name(row.name)),
       h("td", { class: "n", "data-kind": "long" }, num(row.long_usd)), h("td", { class: "n", "data-kind": "short" }, num(row.short_usd)),
-      h("td", {}, sparkName && sparkline(state.sparks[sparkName(row)], { width: 70, height: 20, floor: 0, label: `${name(row.name)} longs, last hour` })),
+      h("td", { class: "trend" }, sparkName && sparkline(state.sparks[sparkName(row)], { width: 70, height: 20, floor: 0, label: `${name(row.name)} longs, last hour` })),
       h("td", { class: "grow" }, bar([{ share: row.long_usd / largest, kind: "long" }, { share: row.short_usd / largest, kind: "short" }]))))));
 }
 
@@ -192,6 +192,12 @@ function split() {
     splitTable("By venue: longs, shorts in USD", found.venues, title, largest(found.venues), (row) => `${found.window}/${row.name}/long`),
     splitTable("By coin", found.bases.slice(0, 6), (base) => base, largest(found.bases)),
   ];
+}
+
+function feedCount() {
+  const all = state.feeds ?? [];
+  const up = all.filter((feed) => feed.up).length;
+  return all.length ? [h("span", { class: "dot", "data-tone": up === all.length ? "ok" : "bad" }), `${up} of ${all.length} feeds up`] : [];
 }
 
 const LAWS = { complete: "complete", sampled: "sampled", order_level: "per order", not_covered: "not covered" };
@@ -209,7 +215,7 @@ function feedCard(feed) {
       h("span", { class: "law", title: channel.law_rule }, channel.law === "complete" ? "" : LAWS[channel.law]),
       h("span", { class: "n" }, ago(channel.last, state.now))))),
     h("p", { class: "feed-facts" }, `${num(feed.frames)} frames, ${reconnects} reconnects, ${errors} unreadable, ${num(lost)} lost, ${num(feed.late)} late`,
-      feed.clock_offset_s !== null && `, clock ${feed.clock_offset_s >= 0 ? "+" : ""}${duration(feed.clock_offset_s)}`,
+      feed.clock_offset_s !== null && `, clock ${skew(feed.clock_offset_s)}`,
       feed.saturation !== null && `, ${share(feed.saturation)} of symbol-seconds at its cap`),
     feed.refused.length > 0 && h("p", { class: "reason" }, `refused: ${feed.refused.slice(0, 3).map((item) => `${item.topic} (${item.words})`).join("; ")}${feed.refused.length > 3 ? ` and ${feed.refused.length - 3} more` : ""}`),
     feed.from_cache && h("p", { class: "reason" }, "instruments come from the cache on disk"));
@@ -250,6 +256,7 @@ const MISSING_HASH = "not hashed";
 
 const VIEWS = [
   ["link", ["link"], () => [h("span", { class: "dot", "data-tone": link.tone }), h("span", {}, link.text)]],
+  ["feed-count", ["feeds"], feedCount],
   ["banners", ["process"], banners],
   ["windows", ["windows", "sparks"], windowCards],
   ["alerts", ["alerts", "rules"], alerts],
