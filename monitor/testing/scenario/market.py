@@ -1,0 +1,369 @@
+"""The seeded market: what every venue says, second by second, through the sell-off. Pure, deterministic, **synthetic**."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil, floor, log10
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.events import (
+    Depth,
+    Funding,
+    Liquidation,
+    MarketEvent,
+    OpenInterest,
+    PositionSide,
+    Price,
+    PriceKind,
+    TakerSide,
+    Trade,
+)
+from monitor.instruments import Instrument, to_micros
+from monitor.testing.scenario import timeline
+from monitor.testing.scenario.curves import HOUR_NS, MINUTE_NS, Curve, Floats, bridge
+from monitor.testing.scenario.listings import INSTRUMENTS
+
+RESOLUTIONS_S = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
+"""The steps that a scenario can be thinned to; each divides a minute."""
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An instrument in the scenario: its share of the market and how its venue rounds.
+
+    ``share`` is its part of the coin's total over all venues that take part; ``usd_scale`` times price steps times
+    quantity steps is US dollars; ``offset_ms`` keeps the instruments from all ticking in the same millisecond.
+    """
+
+    instrument: Instrument
+    share: float
+    basis: float
+    price_decimals: int
+    quantity_decimals: int
+    usd_scale: Decimal
+    offset_ms: int
+
+    def price_steps(self, price: float) -> int:
+        """A price as a whole number of the venue's steps."""
+        return max(1, round(price * float(10**self.price_decimals)))
+
+    def fill(self, usd: float, price: float) -> tuple[int, float]:
+        """The nearest tradable quantity to `usd` at `price`: its exact value in micro-dollars, and the rounded price."""
+        steps = self.price_steps(price)
+        rounded = float(steps / 10**self.price_decimals)
+        inverse = self.instrument.form == "inverse"
+        unit = float(self.instrument.contract_value) * (1.0 if inverse else rounded)
+        lots = max(1, round(usd / unit * 10**self.quantity_decimals))
+        return to_micros(Decimal(lots if inverse else lots * steps) * self.usd_scale), rounded
+
+
+def quantity_of(event: Liquidation | Trade) -> Decimal:
+    """The venue's own quantity (coins or contracts) behind an event of the scenario, exactly."""
+    instrument = event.instrument
+    price = Decimal(1) if instrument.form == "inverse" else Decimal(repr(event.price))
+    quantity = Decimal(event.usd_micros) / 1_000_000 / (price * instrument.contract_value)
+    return quantity.quantize(Decimal(1).scaleb(-_quantity_decimals(instrument)))
+
+
+def resolution_for(speed: float, frames_per_s: float = 2_000.0, instruments: int = len(INSTRUMENTS)) -> int:
+    """The finest ``resolution_s`` at which a demo at `speed` stays below `frames_per_s` (liquidations not counted)."""
+    for step in RESOLUTIONS_S:
+        per_market_s = instruments * (1 / step + 4 / background_s(step) + 2 / 60)
+        if per_market_s * speed <= frames_per_s:
+            return step
+    return RESOLUTIONS_S[-1]
+
+
+def background_s(resolution_s: int) -> int:
+    """Market seconds between an instrument's last and index prices, depths and trades."""
+    return 20 if resolution_s <= 20 and 20 % resolution_s == 0 else 30
+
+
+def _price_decimals(price: float) -> int:
+    return max(0, 5 - floor(log10(price)))
+
+
+def _quantity_decimals(instrument: Instrument) -> int:
+    """So many that one step is worth some 0.2 to 2 dollars at the start; whole contracts where one is a sum of money."""
+    if instrument.form == "inverse":
+        return 0
+    coins = instrument.base_units * float(instrument.contract_value)
+    return max(0, ceil(log10(timeline.PRICE_AT_START[instrument.base] * coins / 2)))
+
+
+class Scenario:
+    """The market from `START_NS` to `END_NS`, for any instruments of known coins. Everything in it is synthetic.
+
+    The same seed, instruments and resolution give the same events, however the time is cut into chunks.
+
+    Args:
+        seed: Any non-negative integer.
+        instruments: Spot, perpetual and dated instruments whose base is in ``timeline.PRICE_AT_START``.
+        resolution_s: Market seconds between mark prices of an instrument; one of `RESOLUTIONS_S`. A sampled venue then
+            reports one liquidation per symbol and so many seconds. Sums in US dollars do not depend on it. Coarser than
+            a feed's staleness limit for prices makes readings unknown, rightly.
+
+    Raises:
+        ValueError: An unknown coin, an option, or another resolution.
+    """
+
+    start_ns = timeline.START_NS
+    end_ns = timeline.END_NS
+
+    def __init__(
+        self, seed: int = 7, instruments: Sequence[Instrument] = tuple(INSTRUMENTS), resolution_s: int = 1
+    ) -> None:
+        if resolution_s not in RESOLUTIONS_S:
+            raise ValueError(f"resolution_s must be one of {RESOLUTIONS_S}, not {resolution_s}")
+        self.seed = seed
+        self.instruments = tuple(instruments)
+        self.resolution_s = resolution_s
+        self.paths = MarketPaths(seed)
+        self._listed = _list(self.instruments)
+        self._derivatives = [row for row in self._listed if row.instrument.kind != "spot"]
+        self._liquidated = _liquidation_weights(self._derivatives)
+        self._block: tuple[int, list[MarketEvent], list[int]] = (-1, [], [])
+
+    def events(self, from_ns: int, to_ns: int) -> Iterator[MarketEvent]:
+        """All events with ``from_ns <= ts_ns < to_ns``, in time order."""
+        first = (max(from_ns, self.start_ns) - self.start_ns) // MINUTE_NS
+        last = (min(to_ns, self.end_ns) - 1 - self.start_ns) // MINUTE_NS
+        for minute in range(first, last + 1):
+            events, times = self._minute(minute)
+            yield from events[bisect_left(times, from_ns) : bisect_left(times, to_ns)]
+
+    def price(self, base: str, ts_ns: int) -> float:
+        """US dollars per coin, before venue noise; before the scenario's start: its history."""
+        return self.paths.price(base, ts_ns)
+
+    def _minute(self, minute: int) -> tuple[list[MarketEvent], list[int]]:
+        if self._block[0] != minute:
+            rng = np.random.default_rng((self.seed, 1, minute))
+            start_ns = self.start_ns + minute * MINUTE_NS
+            events: list[MarketEvent] = []
+            events += self._marks(rng, start_ns)
+            events += self._background(rng, start_ns)
+            events += self._positions(rng, start_ns)
+            events += self._liquidations(rng, start_ns, minute)
+            events.sort(key=_time)
+            self._block = (minute, events, [event.ts_ns for event in events])
+        return self._block[1], self._block[2]
+
+    def _marks(self, rng: np.random.Generator, start_ns: int) -> Iterator[MarketEvent]:
+        """A mark price per derivative and step; of spot pairs a last price."""
+        step_ns = self.resolution_s * NS_PER_S
+        times = start_ns + np.arange(0, MINUTE_NS, step_ns)
+        for row in self._listed:
+            kind: PriceKind = "last" if row.instrument.kind == "spot" else "mark"
+            stamps = times + row.offset_ms * NS_PER_MS * self.resolution_s
+            for ts_ns, value in zip(stamps.tolist(), self._prices(rng, row, stamps, 2e-5), strict=True):
+                yield Price(row.instrument, kind, value, ts_ns, ts_ns + timeline.DELAY_NS)
+
+    def _background(self, rng: np.random.Generator, start_ns: int) -> Iterator[MarketEvent]:
+        """Last and index prices, a trade and the depth of every instrument, every `background_s`."""
+        step_s = background_s(self.resolution_s)
+        times = start_ns + np.arange(0, MINUTE_NS, step_s * NS_PER_S)
+        for row in self._listed:
+            stamps = times + row.offset_ms * NS_PER_MS * step_s
+            prices = self._prices(rng, row, stamps, 1e-4)
+            for ts_ns, price in zip(stamps.tolist(), prices, strict=True):
+                yield from self._background_of(rng, row, ts_ns, price, step_s)
+
+    def _background_of(
+        self, rng: np.random.Generator, row: Listed, ts_ns: int, price: float, step_s: int
+    ) -> Iterator[MarketEvent]:
+        instrument, recv_ns = row.instrument, ts_ns + timeline.DELAY_NS
+        if instrument.kind != "spot":
+            index = self.price(instrument.base, ts_ns) * instrument.base_units
+            yield Price(instrument, "index", round(index, row.price_decimals), ts_ns, recv_ns)
+            yield Price(instrument, "last", price, ts_ns, recv_ns)
+        usd = _volume_usd_per_s(instrument, ts_ns) * row.share * step_s * float(rng.gamma(2.0, 0.5))
+        micros, traded = row.fill(usd, price)
+        side: TakerSide = "sell" if rng.random() < 0.35 + 0.25 * timeline.LONG_SHARE(ts_ns) else "buy"
+        yield Trade(instrument, side, micros, traded, ts_ns, recv_ns)
+        yield _depth(rng, row, ts_ns, recv_ns)
+
+    def _positions(self, rng: np.random.Generator, start_ns: int) -> Iterator[MarketEvent]:
+        """Funding of perpetuals and open interest of all derivatives, once a minute."""
+        share = timeline.OPEN_INTEREST_SHARE(start_ns)
+        for row in self._derivatives:
+            instrument = row.instrument
+            ts_ns = start_ns + row.offset_ms * NS_PER_MS * 60
+            recv_ns = ts_ns + timeline.DELAY_NS
+            total = timeline.OPEN_INTEREST_AT_START_USD[instrument.base]
+            usd = total * timeline.open_interest_share(instrument.base, share) * row.share
+            usd *= 1 + 5e-4 * float(rng.standard_normal())
+            yield OpenInterest(instrument, round(usd, 2), ts_ns, recv_ns)
+            if instrument.kind == "perp":
+                yield _funding(rng, row, ts_ns, recv_ns)
+
+    def _liquidations(self, rng: np.random.Generator, start_ns: int, minute: int) -> Iterator[MarketEvent]:
+        """Forced closings: heavy-tailed sizes whose sum over an hour is the timeline's figure."""
+        if not self._derivatives:
+            return
+        usd = self._liquidated_usd(minute)
+        count = max(1, int(rng.poisson(usd / timeline.MEAN_LIQUIDATION_USD)))
+        rows = rng.choice(len(self._derivatives), count, p=self._liquidated)
+        longs = rng.random(count) < timeline.LONG_SHARE(start_ns)
+        sizes = rng.lognormal(0.0, 1.7, count)
+        sizes *= usd / sizes.sum()
+        times = np.sort(rng.integers(0, MINUTE_NS // NS_PER_MS, count))
+        rows, longs, sizes, times = self._sample(rows, longs, sizes, times)
+        slip = 1 + np.where(longs, -1, 1) * rng.exponential(0.002, rows.size)
+        columns = zip(rows.tolist(), longs.tolist(), sizes.tolist(), times.tolist(), slip.tolist(), strict=True)
+        for index, is_long, size, offset_ms, factor in columns:
+            row = self._derivatives[index]
+            ts_ns = start_ns + offset_ms * NS_PER_MS
+            price = self.price(row.instrument.base, ts_ns) * row.instrument.base_units * factor
+            micros, price = row.fill(size, price)
+            side: PositionSide = "long" if is_long else "short"
+            yield Liquidation(row.instrument, side, micros, price, ts_ns, ts_ns + timeline.DELAY_NS)
+
+    def _liquidated_usd(self, minute: int) -> float:
+        """This minute's part of its hour: clustered, and summing to the hour's figure."""
+        hour, place = divmod(minute, 60)
+        cluster = np.random.default_rng((self.seed, 2, hour)).gamma(0.7, 1.0, 60)
+        return float(timeline.LIQUIDATIONS_M_USD[hour] * 1e6 * cluster[place] / cluster.sum())
+
+    def _sample(
+        self, rows: Ints, longs: npt.NDArray[np.bool_], sizes: Floats, times: Ints
+    ) -> tuple[Ints, npt.NDArray[np.bool_], Floats, Ints]:
+        """Fold what a sampled venue reports into one event per symbol and step, at the last one's time.
+
+        Real sampling loses the rest; here the one event carries the sum, so that totals hold. Its side is the first's.
+        """
+        sampled = np.array([row.instrument.venue in timeline.SAMPLED_VENUES for row in self._derivatives])[rows]
+        slot = times // (1000 * self.resolution_s)
+        key = np.where(sampled, rows * 100_000 + slot, -1 - np.arange(rows.size))
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        totals = np.bincount(group, weights=sizes).astype(np.float64)
+        last = np.zeros(first.size, dtype=np.int64)
+        np.maximum.at(last, group, times)
+        return rows[first], longs[first], totals, last
+
+    def _prices(self, rng: np.random.Generator, row: Listed, times: Ints, noise: float) -> list[float]:
+        """Rounded prices of one instrument at many times."""
+        clean = self.paths.prices(row.instrument.base, times) * row.instrument.base_units
+        noisy = clean * (1 + row.basis + noise * rng.standard_normal(times.size))
+        rounded: list[float] = np.round(noisy, row.price_decimals).tolist()
+        return rounded
+
+
+class MarketPaths:
+    """The coins' prices as curves: history by the timeline, the scenario itself minute by minute with noise."""
+
+    def __init__(self, seed: int) -> None:
+        self._curves: dict[str, Curve] = {}
+        grid = np.arange(timeline.START_NS, timeline.END_NS + MINUTE_NS, MINUTE_NS)
+        anchors = [int(i) for i in np.searchsorted(grid, timeline.BTC_PRICE.times_ns) if i < grid.size]
+        sigma = timeline.MINUTE_SIGMA.many(grid)
+        market = np.log(timeline.BTC_PRICE.many(grid)) + bridge(
+            np.random.default_rng((seed, 3)), grid.size, sorted(set(anchors)), sigma
+        )
+        btc_start = np.log(timeline.PRICE_AT_START["BTC"])
+        for number, (base, start) in enumerate(timeline.PRICE_AT_START.items()):
+            own = np.random.default_rng((seed, 4, number))
+            moved = np.log(start) + timeline.BETA[base] * (market - btc_start)
+            if base != "BTC":
+                moved += bridge(own, grid.size, [0, grid.size - 1], 0.6 * sigma)
+            self._curves[base] = self._with_history(base, start, grid, np.exp(moved))
+
+    @staticmethod
+    def _with_history(base: str, start: float, grid: Ints, prices: Floats) -> Curve:
+        past = [(t, v) for t, v in zip(timeline.BTC_PRICE.times_ns, timeline.BTC_PRICE.values, strict=True)]
+        beta, origin = timeline.BETA[base], timeline.PRICE_AT_START["BTC"]
+        before = [(t, start * (v / origin) ** beta) for t, v in past if t < timeline.START_NS]
+        times = (*(t for t, _ in before), *grid.tolist())
+        return Curve(times, (*(v for _, v in before), *prices.tolist()), log=True)
+
+    def price(self, base: str, ts_ns: int) -> float:
+        """US dollars per coin at one instant."""
+        path = self._curves[base]
+        place = min(max(bisect_left(path.times_ns, ts_ns), 1), len(path.times_ns) - 1)
+        t0, t1 = path.times_ns[place - 1], path.times_ns[place]
+        weight = min(max((ts_ns - t0) / (t1 - t0), 0.0), 1.0)
+        ratio: float = (path.values[place] / path.values[place - 1]) ** weight
+        return path.values[place - 1] * ratio
+
+    def prices(self, base: str, times_ns: Ints) -> Floats:
+        """US dollars per coin at many instants."""
+        return np.array([self.price(base, ts_ns) for ts_ns in times_ns.tolist()])
+
+
+def _time(event: Any) -> int:
+    ts_ns: int = event.ts_ns
+    return ts_ns
+
+
+def _weight(instrument: Instrument) -> float:
+    venue = timeline.VENUE_WEIGHT.get(instrument.venue, 0.05)
+    small = instrument.form == "inverse" and instrument.venue not in timeline.SAMPLED_VENUES
+    other_quote = instrument.kind == "spot" and instrument.quote not in {"USDT", "USD"}
+    return venue * (timeline.INVERSE_WEIGHT if small or other_quote else 1.0)
+
+
+def _list(instruments: Iterable[Instrument]) -> list[Listed]:
+    chosen = list(instruments)
+    totals: dict[tuple[str, bool], float] = {}
+    for instrument in chosen:
+        if instrument.base not in timeline.PRICE_AT_START or instrument.kind == "option":
+            raise ValueError(f"{instrument.venue} {instrument.symbol}: not part of the scenario")
+        market = (instrument.base, instrument.kind == "spot")
+        totals[market] = totals.get(market, 0.0) + _weight(instrument)
+    return [
+        _listed(place, instrument, _weight(instrument) / totals[instrument.base, instrument.kind == "spot"])
+        for place, instrument in enumerate(chosen)
+    ]
+
+
+def _listed(place: int, instrument: Instrument, share: float) -> Listed:
+    price = timeline.PRICE_AT_START[instrument.base] * instrument.base_units
+    inverse = instrument.form == "inverse"
+    price_decimals = _price_decimals(price)
+    quantity_decimals = _quantity_decimals(instrument)
+    places = quantity_decimals + (0 if inverse else price_decimals)
+    return Listed(
+        instrument=instrument,
+        share=share,
+        basis=((place * 7919) % 5 - 2) * 5e-5,
+        price_decimals=price_decimals,
+        quantity_decimals=quantity_decimals,
+        usd_scale=instrument.contract_value.scaleb(-places),
+        offset_ms=(place * 619) % 997,
+    )
+
+
+def _liquidation_weights(rows: Sequence[Listed]) -> Floats:
+    sizes = np.array([timeline.OPEN_INTEREST_AT_START_USD[row.instrument.base] * row.share for row in rows])
+    return sizes / sizes.sum() if rows else sizes
+
+
+def _volume_usd_per_s(instrument: Instrument, ts_ns: int) -> float:
+    hourly = timeline.VOLUME_M_USD_PER_HOUR.get(instrument.base, timeline.VOLUME_SMALL_M_USD) * 1e6
+    spot = timeline.SPOT_TO_PERP(ts_ns) if instrument.kind == "spot" else 1.0
+    return hourly / (HOUR_NS / NS_PER_S) * timeline.VOLUME_SHARE(ts_ns) * spot
+
+
+def _depth(rng: np.random.Generator, row: Listed, ts_ns: int, recv_ns: int) -> Depth:
+    start = timeline.DEPTH_AT_START_USD.get(row.instrument.base, timeline.DEPTH_SMALL_USD)
+    thick = timeline.DEPTH_SHARE(ts_ns)
+    bid, ask = (start * row.share * thick * np.exp(0.05 * rng.standard_normal(2))).tolist()
+    return Depth(row.instrument, round(bid * 0.95, 2), round(ask, 2), round(1e-5 / thick, 8), ts_ns, recv_ns)
+
+
+def _funding(rng: np.random.Generator, row: Listed, ts_ns: int, recv_ns: int) -> Funding:
+    interval_h = row.instrument.funding_interval_h or 8.0
+    rate = timeline.funding_curve(row.instrument.base)(ts_ns) * interval_h / 8
+    rate *= 1 + 0.05 * float(rng.standard_normal())
+    period_ns = int(interval_h * HOUR_NS)
+    next_ns = (ts_ns // period_ns + 1) * period_ns
+    return Funding(row.instrument, round(rate, 8), interval_h, ts_ns, recv_ns, next_ns)
