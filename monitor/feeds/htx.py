@@ -35,7 +35,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.htx.com/en-us/opend/newApiPages/?type=2"
 WS_MARKET = "wss://api.hbdm.com/linear-swap-ws"
@@ -49,7 +49,7 @@ _BOTH_SIDES = 2
 
 
 class _Tick(msgspec.Struct, gc=False):
-    close: float | None = None
+    close: Number = None
     bid: tuple[float, float] | None = None
     ask: tuple[float, float] | None = None
     ts: int | None = None
