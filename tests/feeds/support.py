@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -96,9 +97,9 @@ def of(kind: type[E], events: list[MarketEvent]) -> list[E]:
 
 def shown(event: MarketEvent | Notice) -> dict[str, Any]:
     """An event or notice as plain JSON: the instrument by its symbol."""
-    fields = {
-        name: getattr(event, name)
-        for name in getattr(event, "__struct_fields__", ()) or event.__dataclass_fields__  # type: ignore[union-attr]
-    }
+    names = getattr(event, "__struct_fields__", None) or [
+        field.name for field in dataclasses.fields(cast("Any", event))
+    ]
+    fields = {name: getattr(event, name) for name in names}
     plain = {name: value.symbol if name == "instrument" else value for name, value in fields.items()}
     return {"type": type(event).__name__, **msgspec.to_builtins(plain)}

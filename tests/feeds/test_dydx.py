@@ -84,11 +84,8 @@ def snapshot() -> dict[str, Any]:
 
 
 def test_market_state() -> None:
-    events = [
-        event
-        for event in open_session("dydx").push(snapshot())
-        if getattr(event, "instrument", None).symbol == "BTC-USD"
-    ]  # type: ignore[union-attr]
+    opened = open_session("dydx", symbols=("BTC-USD",))
+    events = opened.push(snapshot())
     assert {event.kind: event.value for event in of(Price, events)} == {"mark": 27752.92, "index": 27752.92}
     assert of(OpenInterest, events)[0].usd == pytest.approx(52_493_815.6, rel=1e-6)
     assert (of(Funding, events)[0].rate, of(Funding, events)[0].interval_h) == (0.0000125, 1.0)
