@@ -35,7 +35,8 @@ class Rule:
     """An alert rule.
 
     ``expr`` is the condition (for a ladder: its lowest level). ``min_coverage`` None means the configured default.
-    ``labels`` and ``annotations`` are templates. ``text`` is the expression as written.
+    ``labels`` and ``annotations`` are templates. ``text`` is the expression as written. ``limit`` is the most alerts at
+    a time, 0 the configured default.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Rule:
     annotations: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     line: int = 0
+    limit: int = 0
 
     @property
     def id(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitor.language.expressions import parse_expression
 from monitor.language.parser import parse
 from monitor.language.problems import ExpressionError
+from monitor.language.rules import load_rules
 from monitor.language.text import to_text
 
-__all__ = ["ExpressionError", "parse", "parse_expression", "to_text"]
+__all__ = ["ExpressionError", "load_rules", "parse", "parse_expression", "to_text"]
