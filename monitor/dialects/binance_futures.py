@@ -1,0 +1,272 @@
+"""What Binance's two futures products share: metadata, and open interest, ranking and depth by REST.
+
+Open interest has no stream; it is polled one symbol at a time (weight 1). Both products share 2400 units of weight a
+minute since their merge, so each spends at most a fixed part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from monitor.clock import NS_PER_MS
+from monitor.dialects.binance import STREAMS_PER_CONNECTION
+from monitor.dialects.depth import depth
+from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.errors import DecodeError
+from monitor.events import Channel, MarketEvent, OpenInterest
+from monitor.feed import Connection, FeedOptions, Limits, Poll, Request, Topic
+from monitor.instruments import Instrument, Registry, Status
+from monitor.venue import Rows, Settings, VenueFeed, gauge, read, shards
+
+FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0)
+"""Half of the ten incoming messages a second that the venue allows; pongs count too."""
+MANY = 50
+"""From so many symbols on, one all-market stream is cheaper than a stream per symbol."""
+
+_STATUS: dict[str, Status] = {"TRADING": "trading", "PENDING_TRADING": "prelaunch", "BREAK": "halted", "HALT": "halted"}
+_CRYPTO = frozenset({"", "COIN", "INDEX", "PREMARKET"})
+_FUNDING_INFO, _EXCHANGE_INFO, _PREMIUM_INDEX = "fundingInfo", "exchangeInfo", "premiumIndex"
+_OPEN_INTEREST, _DEPTH, _TICKERS = "openInterest", "depth", "ticker"
+_DEPTH_EVERY_S, _MARKS_EVERY_S, _FASTEST_S = 10.0, 30.0, 10.0
+
+
+class FuturesSettings(Settings, frozen=True):
+    """``depth_bases``: coins whose order book is polled when ``depth`` is among the channels."""
+
+    depth_bases: tuple[str, ...] = ("BTC", "ETH")
+
+
+class Listing(msgspec.Struct):
+    """One row of ``exchangeInfo``. USD-M writes ``status``, COIN-M ``contractStatus`` and ``contractSize``."""
+
+    symbol: str
+    baseAsset: str
+    quoteAsset: str
+    marginAsset: str
+    contractType: str
+    deliveryDate: int = 0
+    status: str = ""
+    contractStatus: str = ""
+    contractSize: int | float | None = None
+    underlyingType: str = ""
+
+    @property
+    def state(self) -> Status:
+        """Whether it trades; states that this program does not know count as closed."""
+        return _STATUS.get(self.status or self.contractStatus, "closed")
+
+    @property
+    def perpetual(self) -> bool:
+        """Whether it has no expiry."""
+        return self.contractType.endswith("PERPETUAL")
+
+    @property
+    def tradfi(self) -> bool:
+        """Whether it is on a stock, a commodity or a currency."""
+        return self.contractType.startswith("TRADIFI") or self.underlyingType not in _CRYPTO
+
+
+class _Symbols(msgspec.Struct):
+    symbols: msgspec.Raw
+
+
+class _FundingInfo(msgspec.Struct):
+    symbol: str
+    fundingIntervalHours: float
+
+
+class _Premium(msgspec.Struct, gc=False):
+    symbol: str
+    markPrice: str = ""
+
+
+class _Interest(msgspec.Struct, gc=False):
+    symbol: str
+    openInterest: Annotated[float, msgspec.Meta(ge=0, lt=1e15)]
+    time: Millis = 0
+
+
+class _Book(msgspec.Struct, gc=False):
+    bids: list[list[str]]
+    asks: list[list[str]]
+    T: Millis = 0
+
+
+class _DayTicker(msgspec.Struct, gc=False):
+    symbol: str
+    volume: PositiveFloat
+    weightedAvgPrice: PositiveFloat
+
+
+_SYMBOLS = msgspec.json.Decoder(_Symbols)
+_LISTINGS, _FUNDING_INFOS = Rows(Listing), Rows(_FundingInfo)
+_PREMIUMS = msgspec.json.Decoder(list[_Premium])
+_INTEREST = msgspec.json.Decoder(_Interest, strict=False)
+_BOOK = msgspec.json.Decoder(_Book)
+_RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_DAY_TICKER = msgspec.json.Decoder(_DayTicker, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RestPlan:
+    """A product's REST root, and how many units of weight a minute its open interest may use."""
+
+    root: str
+    interest_weight_per_min: float
+    ranking_weight: int = 40
+    premium_weight: int = 10
+    depth_limit: int = 1000
+    depth_weight: int = 20
+
+
+class FuturesFeed(VenueFeed):
+    """Base of the two futures feeds; a product gives its `RestPlan` and turns a `Listing` into an instrument."""
+
+    settings_type = FuturesSettings
+    plan: ClassVar[RestPlan]
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self.marks: dict[str, float] = {}
+        self._intervals_h: dict[str, float] = {}
+
+    def instrument(self, listing: Listing) -> Instrument | None:
+        """The instrument of one listing; None for what this program does not cover."""
+        raise NotImplementedError
+
+    def request(self, name: str, query: str = "", weight: int = 1, label: str = "") -> Request:
+        """A GET below the product's root; `label` tells requests of one name apart."""
+        url = self.rest(f"{self.plan.root}/{name}{query}")
+        return Request(f"{self.spec.venue}/{label or name}", url, weight=weight)
+
+    # --- metadata -------------------------------------------------------------------------------------------------
+
+    def metadata(self) -> list[Request]:
+        """Funding intervals first: the listings, asked for next, lack them."""
+        return [self.request(_FUNDING_INFO)]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
+        """Instruments, or the follow-up request for them. Listings that cannot be read are left out."""
+        if _endpoint(request) == _FUNDING_INFO:
+            rows = _FUNDING_INFOS.decode(body, lambda _error: None)
+            self._intervals_h = {row.symbol: row.fundingIntervalHours for row in rows}
+            return [], [self.request(_EXCHANGE_INFO)]
+        return self.listed(body), []
+
+    def listed(self, body: bytes) -> list[Instrument]:
+        """The instruments of an ``exchangeInfo`` reply."""
+        return self._instruments(body, self.instrument)
+
+    @staticmethod
+    def _instruments(body: bytes, build: Callable[[Listing], Instrument | None]) -> list[Instrument]:
+        listings = _LISTINGS.decode(read(_SYMBOLS, body).symbols, lambda _error: None)
+        return [built for listing in listings if (built := build(listing)) is not None]
+
+    def interval_h(self, listing: Listing) -> float | None:
+        """Hours between funding payments; the venue lists only those that differ from eight."""
+        return self._intervals_h.get(listing.symbol, 8.0) if listing.perpetual else None
+
+    # --- ranking and polls ----------------------------------------------------------------------------------------
+
+    def ranking(self) -> list[Request]:
+        """Turnover of the last day: open interest of all symbols would take a request each."""
+        return [self.request("ticker/24hr", weight=self.plan.ranking_weight, label=_TICKERS)]
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+        """Turnover in USD by symbol, in place of open interest."""
+        table, ranks = registry.venue(self.spec.venue), {}
+        for raw in read(_RAW_ROWS, body):
+            try:
+                row = read(_DAY_TICKER, raw)
+            except DecodeError:  # no trade within the day
+                continue
+            if (instrument := table.get(row.symbol)) is not None:
+                ranks[row.symbol] = instrument_usd(instrument, row.volume, row.weightedAvgPrice)
+        return ranks
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        """Open interest of every instrument within the weight; mark prices to value it; books of the majors."""
+        polls = []
+        if self.carries(Channel.OPEN_INTEREST):
+            polls += self._interest_polls(instruments)
+        if self.carries(Channel.DEPTH):
+            polls += self._depth_polls(instruments)
+        return polls
+
+    def _interest_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        every_s = max(_FASTEST_S, 60.0 * len(instruments) / self.plan.interest_weight_per_min)
+        pace_s = 60.0 / self.plan.interest_weight_per_min
+        marks = self.request(_PREMIUM_INDEX, weight=self.plan.premium_weight)
+        polls = [Poll(marks, Channel.OPEN_INTEREST, _MARKS_EVERY_S, pace_s)]
+        for item in instruments:
+            request = self.request(
+                _OPEN_INTEREST, f"?symbol={quote(item.symbol)}", label=f"{_OPEN_INTEREST}/{item.symbol}"
+            )
+            polls.append(Poll(request, Channel.OPEN_INTEREST, every_s, pace_s, item.symbol))
+        return polls
+
+    def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        assert isinstance(self.settings, FuturesSettings)
+        majors = [item for item in instruments if item.kind == "perp" and item.base in self.settings.depth_bases]
+        return [
+            Poll(
+                self.request(
+                    _DEPTH,
+                    f"?symbol={quote(item.symbol)}&limit={self.plan.depth_limit}",
+                    self.plan.depth_weight,
+                    f"{_DEPTH}/{item.symbol}",
+                ),
+                Channel.DEPTH, _DEPTH_EVERY_S, symbol=item.symbol,
+            )
+            for item in majors
+        ]  # fmt: skip
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Open interest or depth; mark prices are kept and give no event."""
+        endpoint = _endpoint(poll.request)
+        if endpoint == _PREMIUM_INDEX:
+            self._keep_marks(body)
+            return []
+        instrument = registry.get(self.spec.venue, poll.symbol)
+        if instrument is None:
+            raise DecodeError("unexpected", f"{poll.symbol} is not listed")
+        if endpoint == _DEPTH:
+            book = read(_BOOK, body)
+            return [depth(instrument, book.bids, book.asks, book.T * NS_PER_MS or recv_ns, recv_ns)]
+        return [self._open_interest(instrument, read(_INTEREST, body), recv_ns)]
+
+    def _keep_marks(self, body: bytes) -> None:
+        for row in read(_PREMIUMS, body):
+            if (mark := gauge(row.markPrice)) is not None and mark > 0:
+                self.marks[row.symbol] = mark
+
+    def _open_interest(self, instrument: Instrument, row: _Interest, recv_ns: int) -> OpenInterest:
+        mark = self.marks.get(instrument.symbol)
+        if mark is None and instrument.form == "linear":
+            raise DecodeError("missing_price", f"no mark price of {instrument.symbol} yet")
+        usd = instrument_usd(instrument, row.openInterest, mark or 0.0)
+        return OpenInterest(instrument, usd, row.time * NS_PER_MS or recv_ns, recv_ns)
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def connection_shards(self, name: str, url: str, topics: Sequence[Topic]) -> list[Connection]:
+        """Connections ``venue/name/0``, ``venue/name/1``... that share the topics."""
+        return [
+            Connection(f"{self.spec.venue}/{name}/{number}", self.ws(url), part)
+            for number, part in enumerate(shards(topics, STREAMS_PER_CONNECTION))
+        ]
+
+
+def instrument_usd(instrument: Instrument, quantity: float, price: float) -> float:
+    """USD of a quantity in the venue's unit, as a float: gauges need no exact money."""
+    value = quantity * float(instrument.contract_value)
+    return value if instrument.form == "inverse" else value * price
+
+
+def _endpoint(request: Request) -> str:
+    return urlsplit(request.url).path.rsplit("/", 1)[-1]

@@ -1,0 +1,99 @@
+"""Binance COIN-M futures: inverse contracts of a fixed number of US dollars, settled in coin.
+
+A quantity is contracts: 25 of BTCUSD_PERP are 25 x 100 = 2,500 USD whatever the price. Liquidations of these contracts
+also arrive on USD-M's merged stream. They are counted once: where this process also runs ``binance_usdm`` with
+liquidations, that feed counts them and this one does not subscribe; ``liquidations_via_merged`` overrides the choice.
+Rows: `monitor.dialects.binance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from monitor.dialects.binance import BinanceSession
+from monitor.dialects.binance_coinm import coinm_instrument
+from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, FuturesSettings, Listing, RestPlan
+from monitor.errors import FeedRefused
+from monitor.events import Channel
+from monitor.feed import Connection, FeedSpec, ReportingLaw, Session, Topic
+from monitor.instruments import Instrument, Registry
+
+DOCS = "https://developers.binance.com/docs/derivatives/coin-margined-futures"
+WS = "wss://dstream.binance.com/ws"
+
+
+class CoinmSettings(FuturesSettings, frozen=True):
+    """``liquidations_via_merged``: leave liquidations to ``binance_usdm``; None decides by what else runs."""
+
+    liquidations_via_merged: bool | None = None
+
+
+class BinanceCoinmFeed(FuturesFeed):
+    """See the module."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="binance_coinm",
+        title="Binance COIN-M",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "mark every second; last on change; best bid and ask in real time", DOCS),
+            Channel.TRADES: ReportingLaw("complete", "aggregated per taker order within 100 ms; insurance fund and ADL trades are left out", DOCS),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS),
+            Channel.FUNDING: ReportingLaw("complete", "running estimate of the next rate, every second", DOCS),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "polled per symbol within the request weight", DOCS),
+            Channel.DEPTH: ReportingLaw("sampled", "best 1000 levels a side of the majors, every 10 s: a lower bound", DOCS),
+        },
+        limits=FUTURES_LIMITS,
+        idle_s=20.0,
+        stale_s={
+            Channel.PRICE: 30.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.FUNDING: 60.0,
+            Channel.OPEN_INTEREST: 300.0, Channel.DEPTH: 60.0,
+        },
+        docs=DOCS,
+    )  # fmt: skip
+    settings_type = CoinmSettings
+    plan = RestPlan("https://dapi.binance.com/dapi/v1", interest_weight_per_min=300.0)
+
+    def instrument(self, listing: Listing) -> Instrument | None:
+        """Always inverse."""
+        return coinm_instrument(listing, self.interval_h(listing))
+
+    @property
+    def counts_liquidations(self) -> bool:
+        """Whether this feed, not USD-M's, counts them."""
+        assert isinstance(self.settings, CoinmSettings)
+        merged = self.settings.liquidations_via_merged
+        if merged is None:
+            merged = Channel.LIQUIDATIONS in self.options.peers.get("binance_usdm", ())
+        return self.carries(Channel.LIQUIDATIONS) and not merged
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """A stream per symbol: there are few, and the all-market ones carry USD-M too."""
+        topics = []
+        if self.counts_liquidations:
+            topics.append(Topic("!forceOrder@arr", (Channel.LIQUIDATIONS,), payload=self.selection(instruments)))
+        for name, channels in self._streams():
+            topics += [Topic(f"{item.symbol.lower()}@{name}", channels, item.symbol) for item in instruments]
+        if len(topics) == 1:  # liquidations can be silent for minutes: a busy companion shows that the socket lives
+            topics.append(Topic("btcusd_perp@markPrice@1s", ()))
+        return self.connection_shards("market", WS, topics)
+
+    def _streams(self) -> list[tuple[str, tuple[Channel, ...]]]:
+        marks = tuple(item for item in (Channel.PRICE, Channel.FUNDING) if self.carries(item))
+        streams = [("markPrice@1s", marks)] if marks else []
+        if self.carries(Channel.PRICE):
+            streams += [("miniTicker", (Channel.PRICE,)), ("bookTicker", (Channel.PRICE,))]
+        if self.carries(Channel.TRADES):
+            streams.append(("aggTrade", (Channel.TRADES,)))
+        return streams
+
+    def session(self, connection: Connection, registry: Registry) -> Session:
+        """A new protocol state.
+
+        Raises:
+            FeedRefused: The address is not one that this product serves.
+        """
+        if urlsplit(connection.url).path not in {"/ws", "/stream"}:
+            raise FeedRefused(f"{connection.url} does not serve COIN-M streams")
+        return BinanceSession(self, connection, registry, coin_margined=True, marks=self.marks)

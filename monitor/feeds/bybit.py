@@ -1,0 +1,633 @@
+"""Bybit v5: linear and inverse contracts, and spot. One product line per connection, one topic per symbol.
+
+A ticker topic carries last, mark and index price, best bid and ask, funding and open interest; after a snapshot only
+changed fields come, and a field that is missing is unchanged. ``openInterest`` counts both sides; ``singleOpenInterest``
+(since June 2026) one. The side of a liquidation is that of the *position*. Linear sizes are in base units, inverse
+sizes in US dollars. The empty string means "none"::
+
+    {"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","fundingRate":"0.000004"},"cs":9532239488,
+     "ts":1763700000730}
+    {"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,"s":"BTCUSDT","S":"Buy",
+     "v":"0.001","p":"16578.50","L":"PlusTick","i":"20f4","BT":false}]}
+    {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT",
+     "S":"Sell","v":"20000","p":"0.04499"}]}
+
+A spot pair has the same symbol as the linear contract; its key in the registry is ``spot:BTCUSDT``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qs, quote, urlsplit
+
+import msgspec
+
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.dialects.depth import depth
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
+from monitor.errors import DecodeError
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, Trade
+from monitor.feed import Connection, FeedSpec, Frame, Limits, Poll, Reply, ReportingLaw, Request, Session, Topic
+from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.session import SessionRules
+from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, read
+
+DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
+WS = "wss://stream.bybit.com/v5/public/"
+REST = "https://api.bybit.com/v5/market/"
+ARGS_CHARS = 20_000
+"""Of 21,000 characters of topics that the venue allows on one connection."""
+_SPOT_ARGS, _ARGS = 10, 100
+_REPEAT_NS = 30 * NS_PER_S
+_STATUS: dict[str, Status] = {"Trading": "trading", "PreLaunch": "prelaunch"}
+_TRADFI = frozenset({"stock", "commodity", "forex", "xstocks"})
+_FORMS: dict[str, tuple[MarketKind, ContractForm]] = {
+    "LinearPerpetual": ("perp", "linear"),
+    "LinearFutures": ("future", "linear"),
+    "InversePerpetual": ("perp", "inverse"),
+    "InverseFutures": ("future", "inverse"),
+    "": ("spot", "linear"),
+}
+_COMPANIONS = {"linear": "BTCUSDT", "inverse": "BTCUSD", "spot": "BTCUSDT"}
+Category = Literal["linear", "inverse", "spot"]
+
+
+class BybitSettings(Settings, frozen=True):
+    """``categories``: product lines to take; ``depth_bases``: coins whose order book is polled for ``depth``."""
+
+    categories: tuple[Category, ...] = ("linear", "inverse")
+    depth_bases: tuple[str, ...] = ("BTC", "ETH")
+
+
+# --- the wire -----------------------------------------------------------------------------------------------------
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    symbol: str
+    lastPrice: str | None = None
+    markPrice: str | None = None
+    indexPrice: str | None = None
+    bid1Price: str | None = None
+    ask1Price: str | None = None
+    openInterest: str | None = None
+    singleOpenInterest: str | None = None
+    fundingRate: str | None = None
+    nextFundingTime: str | None = None
+    fundingIntervalHour: str | None = None
+
+
+class _Trade(msgspec.Struct, gc=False):
+    T: Millis
+    s: str
+    S: Literal["Buy", "Sell"]
+    v: PositiveFloat
+    p: PositiveFloat
+
+
+class _Liquidation(msgspec.Struct, gc=False):
+    T: Millis
+    s: str
+    S: Literal["Buy", "Sell"]
+    v: str
+    p: str
+
+
+class _TickerFrame(msgspec.Struct, gc=False):
+    topic: str
+    data: _Ticker
+    ts: Millis
+    type: str = "snapshot"
+
+
+class _TradeFrame(msgspec.Struct, gc=False):
+    topic: str
+    data: list[_Trade]
+
+
+class _LiquidationFrame(msgspec.Struct, gc=False):
+    topic: str
+    data: list[_Liquidation]
+
+
+class _RawFrame(msgspec.Struct, gc=False):
+    topic: str
+    data: msgspec.Raw
+    ts: Millis = 0
+    type: str = ""
+
+
+class _Control(msgspec.Struct):
+    op: str = ""
+    type: str = ""
+    success: bool | None = None
+    ret_msg: str = ""
+    req_id: str = ""
+
+
+_FRAME = msgspec.json.Decoder(_RawFrame, strict=False)
+_CONTROL = msgspec.json.Decoder(_Control)
+_TICKER = msgspec.json.Decoder(_Ticker, strict=False)
+_TRADE = msgspec.json.Decoder(_Trade, strict=False)
+_LIQUIDATION = msgspec.json.Decoder(_Liquidation, strict=False)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_TICKER_FRAME = msgspec.json.Decoder(_TickerFrame, strict=False)
+_TRADE_FRAME = msgspec.json.Decoder(_TradeFrame, strict=False)
+_LIQUIDATION_FRAME = msgspec.json.Decoder(_LiquidationFrame, strict=False)
+_BY_TOPIC: dict[Frame, msgspec.json.Decoder[Any]] = {
+    "tick": _TICKER_FRAME, b"tick": _TICKER_FRAME,
+    "publ": _TRADE_FRAME, b"publ": _TRADE_FRAME,
+    "allL": _LIQUIDATION_FRAME, b"allL": _LIQUIDATION_FRAME,
+}  # fmt: skip
+"""First letters of the topic, at their usual place in a frame -> the decoder that reads the frame in one pass."""
+_TOPIC_AT = slice(10, 14)
+
+
+class _State:
+    """What one symbol's ticker has said so far; ``refresh_ns`` is when unchanged values are said again."""
+
+    __slots__ = ("ask", "bid", "funding", "index", "interest", "interval_h", "last", "mark", "next_ns", "refresh_ns")
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+        self.mark: float | None = None
+        self.index: float | None = None
+        self.bid: float | None = None
+        self.ask: float | None = None
+        self.interest: float | None = None
+        self.funding: float | None = None
+        self.interval_h: float | None = None
+        self.next_ns = 0
+        self.refresh_ns = 0
+
+    def update(self, row: _Ticker) -> None:
+        """Take over the fields that are there; the rest stays.
+
+        Raises:
+            DecodeError: A field is no number; nothing was taken over from it or from later fields.
+        """
+        for name, text in (("last", row.lastPrice), ("mark", row.markPrice), ("index", row.indexPrice),
+                           ("bid", row.bid1Price), ("ask", row.ask1Price), ("funding", row.fundingRate),
+                           ("interval_h", row.fundingIntervalHour)):  # fmt: skip
+            if text is not None:
+                setattr(self, name, gauge(text))
+        if row.nextFundingTime is not None:
+            self.next_ns = int(gauge(row.nextFundingTime) or 0) * NS_PER_MS
+        self._take_interest(row)
+
+    def _take_interest(self, row: _Ticker) -> None:
+        """One side where the venue says it, else half of both."""
+        if row.singleOpenInterest:
+            self.interest = gauge(row.singleOpenInterest)
+        elif row.openInterest:
+            both = gauge(row.openInterest)
+            self.interest = None if both is None else both / 2
+
+    @property
+    def mid(self) -> float | None:
+        """Between best bid and ask, when both are there and not crossed (they may come in separate deltas)."""
+        if self.bid and self.ask and 0 < self.bid <= self.ask:
+            return (self.bid + self.ask) / 2
+        return None
+
+
+# --- the session --------------------------------------------------------------------------------------------------
+
+
+class BybitSession(VenueSession):
+    """One connection to one product line."""
+
+    rules = SessionRules(chunk=_ARGS, pace_s=0.2, ping_s=20.0)
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        category = urlsplit(connection.url).path.rsplit("/", 1)[-1]
+        self._prefix = "spot:" if category == "spot" else ""
+        if category == "spot":
+            self.rules = SessionRules(chunk=_SPOT_ARGS, pace_s=0.2, ping_s=20.0)
+        self._states: dict[str, _State] = {}
+        self._requests: dict[str, tuple[Topic, ...]] = {}
+        self._wants_price = feed.carries(Channel.PRICE)
+        self._wants_funding = feed.carries(Channel.FUNDING)
+        self._wants_interest = feed.carries(Channel.OPEN_INTEREST)
+        self._wants_trades = feed.carries(Channel.TRADES)
+        self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
+        self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
+            _TickerFrame: self._ticker,
+            _TradeFrame: self._trades,
+            _LiquidationFrame: self._liquidations,
+        }
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """``{"req_id":"1","op":"subscribe","args":["tickers.BTCUSDT"]}``."""
+        request_id = str(number)
+        self._requests[request_id] = tuple(topics)
+        args = [topic.name for topic in topics]
+        return json.dumps({"req_id": request_id, "op": "subscribe", "args": args}, ensure_ascii=False)
+
+    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002  # the contract
+        """``{"req_id":"ping","op":"ping"}``."""
+        return '{"req_id":"ping","op":"ping"}'
+
+    def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """See `monitor.feed.Session`. The usual frames are decoded in one pass; `decode` sorts out the rest."""
+        decoder = _BY_TOPIC.get(frame[_TOPIC_AT])
+        if decoder is not None:
+            try:
+                message = decoder.decode(frame)
+            except DECODING_ERRORS:
+                pass
+            else:
+                return self._handlers[type(message)](message, recv_ns)
+        return super().on_frame(frame, recv_ns)
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """Replies, frames in which the topic does not come first, and frames with a bad row."""
+        try:
+            message = _FRAME.decode(frame)
+        except DECODING_ERRORS:
+            self._control(read(_CONTROL, frame), recv_ns)
+            return []
+        kind = message.topic.partition(".")[0]
+        if kind == "tickers":
+            row = read(_TICKER, message.data)
+            return self._ticker(_TickerFrame(message.topic, row, message.ts, message.type), recv_ns)
+        if kind == "publicTrade":
+            return self.each(_rows(message), lambda raw, now: self._trade(read(_TRADE, raw), now), recv_ns)
+        if kind == "allLiquidation":
+            seen: Counter[str] = Counter()
+            return self.each(
+                _rows(message), lambda raw, now: self._liquidation(read(_LIQUIDATION, raw), now, seen), recv_ns
+            )
+        self.skip("unrequested")
+        return []
+
+    # --- replies --------------------------------------------------------------------------------------------------
+
+    def _control(self, reply: _Control, recv_ns: int) -> None:
+        """An acknowledgement, a refusal, a pong, or nothing that this venue documents."""
+        if reply.op in {"ping", "pong"}:
+            return
+        if reply.op != "subscribe" or reply.success is None:
+            raise DecodeError("unexpected", f"op {reply.op[:40]!r}")
+        request_id = reply.req_id or next(iter(self._requests), "")
+        topics = self._requests.pop(request_id, ())
+        if reply.success:
+            self.confirm(topic.name for topic in topics)
+        else:
+            self._bisect(topics, reply.ret_msg, recv_ns)
+
+    def _bisect(self, topics: Sequence[Topic], words: str, recv_ns: int) -> None:
+        """The venue refuses a frame for one bad topic: ask again for each half until the bad one stands alone."""
+        if len(topics) == 1:
+            self.refuse(topics[0].name, words)
+            return
+        middle = len(topics) // 2
+        for half in (topics[:middle], topics[middle:]):
+            if half:
+                number = 1_000 + self._asked_again
+                self._asked_again += 1
+                self.notices.append(Reply(self.subscribe_frame(half, number)))
+                due_ns = recv_ns + int((self.rules.ack_s or 0) * NS_PER_S)
+                self._unconfirmed.update((topic.name, due_ns) for topic in half if topic.name in self._unconfirmed)
+
+    _asked_again = 0
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _trades(self, message: _TradeFrame, recv_ns: int) -> list[MarketEvent]:
+        rows = message.data
+        if len(rows) == 1:
+            try:
+                return self._trade(rows[0], recv_ns)
+            except DecodeError as error:
+                self.bad_row(error)
+                return []
+        return self.each(rows, self._trade, recv_ns)
+
+    def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(self._prefix + row.s, Channel.TRADES)
+        if instrument is None or not self._wants_trades or not self._in_dollars(instrument):
+            return []
+        usd = row.v * row.p if instrument.form == "linear" else row.v
+        side = "buy" if row.S == "Buy" else "sell"
+        return [Trade(instrument, side, micros(usd), row.p, row.T * NS_PER_MS, recv_ns)]  # type: ignore[arg-type]
+
+    def _liquidations(self, message: _LiquidationFrame, recv_ns: int) -> list[MarketEvent]:
+        seen: Counter[str] = Counter()
+        return self.each(message.data, lambda row, now: self._liquidation(row, now, seen), recv_ns)
+
+    def _liquidation(self, row: _Liquidation, recv_ns: int, seen: Counter[str]) -> list[MarketEvent]:
+        """One liquidation; equal rows of a batch are several, so the key counts them."""
+        instrument = self.find(self._prefix + row.s, Channel.LIQUIDATIONS)
+        if instrument is None or not self._wants_liquidations or not self._in_dollars(instrument):
+            return []
+        price = decimal(row.p)
+        usd_micros = exact_micros(instrument, decimal(row.v), price)
+        side: PositionSide = "long" if row.S == "Buy" else "short"
+        key = f"{row.s}|{row.S}|{row.T}|{row.v}|{row.p}"
+        seen[key] += 1
+        ts_ns = row.T * NS_PER_MS
+        return [Liquidation(instrument, side, usd_micros, float(price), ts_ns, recv_ns, f"{key}|{seen[key]}")]
+
+    def _ticker(self, message: _TickerFrame, recv_ns: int) -> list[MarketEvent]:
+        row = message.data
+        instrument = self.find(self._prefix + row.symbol, Channel.PRICE)
+        if instrument is None:
+            return []
+        state = self._state(message, recv_ns)
+        if state is None:
+            return []
+        try:
+            state.update(row)
+        except DecodeError as error:
+            self.bad_row(error)
+        everything = recv_ns >= state.refresh_ns
+        if everything:
+            state.refresh_ns = recv_ns + _REPEAT_NS
+        ts_ns = message.ts * NS_PER_MS
+        events: list[MarketEvent] = []
+        if self._wants_price:
+            events += _prices(instrument, state, row, ts_ns, recv_ns, everything=everything)
+        if self._wants_funding and (everything or row.fundingRate or row.nextFundingTime or row.fundingIntervalHour):
+            events += _funding(instrument, state, ts_ns, recv_ns)
+        if self._wants_interest and (everything or row.openInterest or row.singleOpenInterest):
+            events += _interest(instrument, state, ts_ns, recv_ns)
+        return events
+
+    def _state(self, message: _TickerFrame, recv_ns: int) -> _State | None:
+        """The symbol's state: new at a snapshot; None for a delta that no snapshot came before."""
+        symbol = message.data.symbol
+        if message.type != "delta":
+            self._states[symbol] = _State()
+            self._states[symbol].refresh_ns = recv_ns
+        state = self._states.get(symbol)
+        if state is None:
+            self.skip("delta_before_snapshot")
+        return state
+
+
+def _rows(message: _RawFrame) -> Iterable[msgspec.Raw]:
+    return read(_LIST, message.data)
+
+
+def _prices(
+    instrument: Instrument, state: _State, row: _Ticker, ts_ns: int, recv_ns: int, *, everything: bool
+) -> list[MarketEvent]:  # fmt: skip
+    """The price kinds that this frame changed, or all that are known."""
+    events: list[MarketEvent] = []
+    if state.mark and (everything or row.markPrice):
+        events.append(Price(instrument, "mark", state.mark, ts_ns, recv_ns))
+    if state.index and (everything or row.indexPrice):
+        events.append(Price(instrument, "index", state.index, ts_ns, recv_ns))
+    if state.last and (everything or row.lastPrice):
+        events.append(Price(instrument, "last", state.last, ts_ns, recv_ns))
+    if everything or row.bid1Price or row.ask1Price:
+        mid = state.mid
+        if mid is not None:
+            events.append(Price(instrument, "mid", mid, ts_ns, recv_ns))
+    return events
+
+
+def _funding(instrument: Instrument, state: _State, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
+    if state.funding is None or instrument.kind != "perp":
+        return []
+    interval_h = state.interval_h or instrument.funding_interval_h or 8.0
+    return [Funding(instrument, state.funding, interval_h, ts_ns, recv_ns, state.next_ns)]
+
+
+def _interest(instrument: Instrument, state: _State, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
+    """Open interest in USD: base units times the mark on linear contracts, dollars already on inverse ones."""
+    price = 1.0 if instrument.form == "inverse" else state.mark or state.last
+    if state.interest is None or price is None:
+        return []
+    return [OpenInterest(instrument, state.interest * price, ts_ns, recv_ns)]
+
+
+# --- REST ---------------------------------------------------------------------------------------------------------
+
+
+class _Listing(msgspec.Struct):
+    symbol: str
+    baseCoin: str
+    quoteCoin: str
+    status: str
+    contractType: str = ""
+    settleCoin: str = ""
+    fundingInterval: int | None = None
+    deliveryTime: str = ""
+    symbolType: str = ""
+
+
+class _Result(msgspec.Struct):
+    list: msgspec.Raw = msgspec.Raw(b"[]")
+    nextPageCursor: str = ""
+    b: Sequence[Sequence[str]] = ()
+    a: Sequence[Sequence[str]] = ()
+    ts: Millis = 0
+
+
+class _Answer(msgspec.Struct):
+    retCode: int
+    retMsg: str = ""
+    result: _Result = msgspec.field(default_factory=_Result)
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_LISTINGS, _TICKERS = Rows(_Listing), Rows(_Ticker)
+
+
+def _result(body: bytes) -> _Result:
+    answer = read(_ANSWER, body)
+    if answer.retCode != 0:
+        raise DecodeError("refused", f"{answer.retCode}: {answer.retMsg[:160]}")
+    return answer.result
+
+
+def _category(request: Request) -> str:
+    return parse_qs(urlsplit(request.url).query)["category"][0]
+
+
+class BybitFeed(VenueFeed):
+    """See the module."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="bybit",
+        title="Bybit",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "last, mark, index, best bid and ask on change, every 100 ms", DOCS + "ticker"),
+            Channel.TRADES: ReportingLaw("complete", "every trade", DOCS + "trade"),
+            Channel.LIQUIDATIONS: ReportingLaw("complete", "all liquidations, in batches of 500 ms", DOCS + "all-liquidation"),
+            Channel.FUNDING: ReportingLaw("complete", "predicted rate of the next settlement, on change", DOCS + "ticker"),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "one side (half of both where only both are said), on change", DOCS + "ticker"),
+            Channel.DEPTH: ReportingLaw("sampled", "best 500 levels a side (spot 200) of the majors, every 10 s: a lower bound", DOCS + "orderbook"),
+        },
+        limits=Limits(connects=200, connects_window_s=300.0, sends_per_s=10.0),
+        idle_s=20.0,
+        stale_s={
+            Channel.PRICE: 120.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.FUNDING: 120.0,
+            Channel.OPEN_INTEREST: 300.0, Channel.DEPTH: 60.0,
+        },
+        docs="https://bybit-exchange.github.io/docs/v5/intro",
+    )  # fmt: skip
+    settings_type = BybitSettings
+
+    @property
+    def _categories(self) -> tuple[Category, ...]:
+        assert isinstance(self.settings, BybitSettings)
+        return self.settings.categories
+
+    # --- metadata and ranking -------------------------------------------------------------------------------------
+
+    def metadata(self) -> list[Request]:
+        """The first page of each product line."""
+        return [self._listings(category) for category in self._categories]
+
+    def _listings(self, category: str, cursor: str = "") -> Request:
+        page = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+        url = self.rest(f"{REST}instruments-info?category={category}&limit=1000{page}")
+        return Request(f"bybit/instruments/{category}", url)
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
+        """Instruments of one page, and the next page. Listings that cannot be read are left out."""
+        result, category = _result(body), _category(request)
+        listings = _LISTINGS.decode(result.list, lambda _error: None)
+        instruments = [built for row in listings if (built := _readable(row, category)) is not None]
+        more = [self._listings(category, result.nextPageCursor)] if result.nextPageCursor else []
+        return instruments, more
+
+    def ranking(self) -> list[Request]:
+        """All tickers of a product line in one call."""
+        return [
+            Request(f"bybit/tickers/{category}", self.rest(f"{REST}tickers?category={category}"))
+            for category in self._categories
+        ]
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
+        """One-sided open interest in USD by symbol; spot has none."""
+        category, table, ranks = _category(request), registry.venue("bybit"), {}
+        if category == "spot":
+            return {}
+        for row in _TICKERS.decode(_result(body).list, lambda _error: None):
+            instrument, state = table.get(row.symbol), _State()
+            state.update(row)
+            for event in _interest(instrument, state, 0, 0) if instrument is not None else ():
+                assert isinstance(event, OpenInterest)
+                ranks[row.symbol] = event.usd
+        return ranks
+
+    def wanted(self, registry: Registry) -> list[Instrument]:
+        """As every feed, within the chosen product lines; a symbol names the contract and the spot pair alike."""
+        named = () if self.options.symbols == "*" else self.options.symbols
+        return [
+            item
+            for item in registry.venue("bybit").values()
+            if item.category in self._categories
+            and self._fits(item)
+            and (item.symbol in named or item.key in named if named else item.usd_quoted)
+        ]
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Per product line, as few connections as the venue's limit on the length of topics allows."""
+        connections = []
+        for category in self._categories:
+            topics = [topic for item in instruments if item.category == category for topic in self._topics(item)]
+            for number, part in enumerate(_by_length(topics)):
+                url = self.ws(WS + category)
+                connections.append(Connection(f"bybit/{category}/{number}", url, _with_companion(part, category)))
+        return connections
+
+    def _topics(self, instrument: Instrument) -> list[Topic]:
+        symbol, derivative = instrument.symbol, instrument.kind != "spot"
+        ticker = [Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST] if derivative else [Channel.PRICE]
+        channels = tuple(channel for channel in ticker if self.carries(channel))
+        topics = [Topic(f"tickers.{symbol}", channels, symbol)] if channels else []
+        if self.carries(Channel.LIQUIDATIONS) and derivative:
+            topics.append(Topic(f"allLiquidation.{symbol}", (Channel.LIQUIDATIONS,), symbol))
+        if self.carries(Channel.TRADES):
+            topics.append(Topic(f"publicTrade.{symbol}", (Channel.TRADES,), symbol))
+        return topics
+
+    def session(self, connection: Connection, registry: Registry) -> Session:
+        """A new protocol state for one connect."""
+        return BybitSession(self, connection, registry)
+
+    # --- polls ----------------------------------------------------------------------------------------------------
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        """Order books of the majors, when ``depth`` is asked for."""
+        assert isinstance(self.settings, BybitSettings)
+        if not self.carries(Channel.DEPTH):
+            return []
+        majors = [i for i in instruments if i.kind in {"perp", "spot"} and i.base in self.settings.depth_bases]
+        return [self._depth_poll(item) for item in majors]
+
+    def _depth_poll(self, item: Instrument) -> Poll:
+        levels = 200 if item.kind == "spot" else 500
+        url = self.rest(f"{REST}orderbook?category={item.category}&symbol={quote(item.symbol)}&limit={levels}")
+        return Poll(Request(f"bybit/depth/{item.key}", url), Channel.DEPTH, 10.0, symbol=item.key)
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Depth within 1 % of mid."""
+        instrument = registry.get("bybit", poll.symbol)
+        if instrument is None:
+            raise DecodeError("unexpected", f"{poll.symbol} is not listed")
+        book = _result(body)
+        return [depth(instrument, book.b, book.a, book.ts * NS_PER_MS or recv_ns, recv_ns)]
+
+
+def _readable(row: _Listing, category: str) -> Instrument | None:
+    try:
+        return _instrument(row, category)
+    except DecodeError:
+        return None
+
+
+def _instrument(row: _Listing, category: str) -> Instrument | None:
+    form = _FORMS.get(row.contractType)
+    if form is None:
+        return None
+    base, units = canonical_base(row.baseCoin)
+    expiry_ms = gauge(row.deliveryTime) or 0.0
+    return Instrument(
+        venue="bybit",
+        symbol=row.symbol,
+        base=base,
+        quote=row.quoteCoin,
+        settle=row.settleCoin or row.quoteCoin,
+        kind=form[0],
+        form=form[1],
+        contract_value=Decimal(1),
+        base_units=units,
+        funding_interval_h=(row.fundingInterval or 480) / 60 if form[0] == "perp" else None,
+        expiry_ns=int(expiry_ms) * NS_PER_MS if form[0] == "future" and expiry_ms else None,
+        status=_STATUS.get(row.status, "closed"),
+        asset_class="tradfi" if row.symbolType in _TRADFI else "crypto",
+        category=category,
+    )
+
+
+def _by_length(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
+    """Split topics so that each part's names, quoted and with commas, stay within `ARGS_CHARS`."""
+    parts: list[list[Topic]] = []
+    room = 0
+    for topic in topics:
+        length = len(topic.name) + 3
+        if length > room:
+            parts.append([])
+            room = ARGS_CHARS
+        parts[-1].append(topic)
+        room -= length
+    return [tuple(part) for part in parts]
+
+
+def _with_companion(topics: tuple[Topic, ...], category: str) -> tuple[Topic, ...]:
+    """Liquidations can be silent for minutes: a busy ticker beside them shows that the socket lives."""
+    if any(topic.name.startswith("tickers.") for topic in topics):
+        return topics
+    return (*topics, Topic(f"tickers.{_COMPANIONS[category]}", ()))

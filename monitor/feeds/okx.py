@@ -1,0 +1,681 @@
+"""OKX v5: perpetual swaps and dated futures, linear and inverse, and spot.
+
+Every message is ``{"arg":{"channel":..,"instId":..},"data":[rows]}``; rows are whole, numbers are strings, the empty
+string means "none". Quantities of contracts are worth ``ctVal x ctMult`` base coins (linear) or US dollars (inverse).
+``liquidation-orders`` takes a whole instrument type; the first push after a subscription is history, and one row holds
+a list of ``details``, each a liquidation of its own::
+
+    {"arg":{"channel":"liquidation-orders","instType":"SWAP"},"data":[{"instType":"SWAP","instFamily":"BTC-USDT",
+     "instId":"BTC-USDT-SWAP","uly":"BTC-USDT","details":[{"side":"sell","posSide":"long","bkPx":"57102.9","sz":"10000",
+     "bkLoss":"0","ccy":"","ts":"1723892524781"}]}]}
+    {"arg":{"channel":"funding-rate","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP",
+     "fundingRate":"-0.0000312","fundingTime":"1763712000000","nextFundingRate":"","nextFundingTime":"1763740800000",
+     "ts":"1763700000000"}]}
+
+Funding and open interest have a topic per instrument. For up to 50 instruments this feed subscribes to them; for more
+it polls one request for all, every few seconds: hundreds of topics would say no more, as the venue pushes funding
+every 30 to 90 s and open interest every 3 s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from monitor.clock import NS_PER_MS
+from monitor.dialects.depth import depth
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
+from monitor.errors import DecodeError
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, Trade
+from monitor.feed import (
+    Closing,
+    Connection,
+    FeedOptions,
+    FeedSpec,
+    Frame,
+    Limits,
+    Poll,
+    ReportingLaw,
+    Request,
+    Session,
+    Topic,
+)
+from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.session import SessionRules
+from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, read, shards
+
+DOCS = "https://www.okx.com/docs-v5/en/"
+WS = "wss://ws.okx.com:8443/ws/v5/public"
+REST = "https://www.okx.com/api/v5/"
+TOPICS_PER_CONNECTION = 400
+MANY = 50
+"""Above so many instruments, funding and open interest are polled."""
+_BY_TYPE = frozenset({"liquidation-orders"})
+_STATUS: dict[str, Status] = {"live": "trading", "preopen": "prelaunch", "suspend": "halted"}
+_TRADFI = frozenset({"3", "4", "5", "6"})
+InstType = Literal["SWAP", "FUTURES", "SPOT"]
+
+
+class OkxSettings(Settings, frozen=True):
+    """``inst_types``: product lines to take; ``depth_bases``: coins whose order book is polled for ``depth``."""
+
+    inst_types: tuple[InstType, ...] = ("SWAP", "FUTURES")
+    depth_bases: tuple[str, ...] = ("BTC", "ETH")
+
+
+# --- the wire -----------------------------------------------------------------------------------------------------
+
+
+class _Arg(msgspec.Struct, gc=False):
+    channel: str
+    instId: str = ""
+    instType: str = ""
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    instId: str
+    ts: Millis
+    last: str = ""
+    bidPx: str = ""
+    askPx: str = ""
+
+
+class _Mark(msgspec.Struct, gc=False):
+    instId: str
+    markPx: PositiveFloat
+    ts: Millis
+
+
+class _Index(msgspec.Struct, gc=False):
+    instId: str
+    idxPx: PositiveFloat
+    ts: Millis
+
+
+class _Trade(msgspec.Struct, gc=False):
+    instId: str
+    px: PositiveFloat
+    sz: PositiveFloat
+    side: Literal["buy", "sell"]
+    ts: Millis
+
+
+class _Funding(msgspec.Struct, gc=False):
+    instId: str
+    fundingRate: str = ""
+    fundingTime: str = ""
+    nextFundingTime: str = ""
+    ts: str = ""
+
+
+class _Interest(msgspec.Struct, gc=False):
+    instId: str
+    ts: Millis
+    oi: str = ""
+    oiUsd: str = ""
+
+
+class _Detail(msgspec.Struct, gc=False):
+    side: Literal["buy", "sell"]
+    bkPx: str
+    sz: str
+    ts: Millis
+
+
+class _Liquidated(msgspec.Struct, gc=False):
+    instId: str
+    details: msgspec.Raw
+
+
+class _TickerFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Ticker]
+
+
+class _MarkFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Mark]
+
+
+class _IndexFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Index]
+
+
+class _TradeFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Trade]
+
+
+class _FundingFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Funding]
+
+
+class _InterestFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Interest]
+
+
+class _LiquidationFrame(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Liquidated]
+
+
+class _Message(msgspec.Struct, gc=False):
+    arg: _Arg | None = None
+    data: list[msgspec.Raw] | None = None
+    event: str = ""
+    id: str = ""
+    code: str = ""
+    msg: str = ""
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_ROWS: dict[str, msgspec.json.Decoder[Any]] = {
+    "tickers": msgspec.json.Decoder(_Ticker, strict=False),
+    "mark-price": msgspec.json.Decoder(_Mark, strict=False),
+    "index-tickers": msgspec.json.Decoder(_Index, strict=False),
+    "trades": msgspec.json.Decoder(_Trade, strict=False),
+    "trades-all": msgspec.json.Decoder(_Trade, strict=False),
+    "funding-rate": msgspec.json.Decoder(_Funding, strict=False),
+    "open-interest": msgspec.json.Decoder(_Interest, strict=False),
+    "liquidation-orders": msgspec.json.Decoder(_Liquidated, strict=False),
+}
+_FRAMES: dict[str, msgspec.json.Decoder[Any]] = {
+    "tick": msgspec.json.Decoder(_TickerFrame, strict=False),
+    "mark": msgspec.json.Decoder(_MarkFrame, strict=False),
+    "inde": msgspec.json.Decoder(_IndexFrame, strict=False),
+    "trad": msgspec.json.Decoder(_TradeFrame, strict=False),
+    "fund": msgspec.json.Decoder(_FundingFrame, strict=False),
+    "open": msgspec.json.Decoder(_InterestFrame, strict=False),
+    "liqu": msgspec.json.Decoder(_LiquidationFrame, strict=False),
+}
+_BY_CHANNEL: dict[Frame, msgspec.json.Decoder[Any]] = {
+    key: decoder for word, decoder in _FRAMES.items() for key in (word, word.encode())
+}
+"""First letters of the channel, at their usual place in a frame -> the decoder that reads the frame in one pass."""
+_CHANNEL_AT = slice(19, 23)
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_DETAIL = msgspec.json.Decoder(_Detail, strict=False)
+_DETAIL_LIST = msgspec.json.Decoder(list[_Detail], strict=False)
+
+
+# --- the session --------------------------------------------------------------------------------------------------
+
+
+class OkxSession(VenueSession):
+    """One connection to the public address."""
+
+    rules = SessionRules(chunk=200, pace_s=0.5, ping_s=20.0)
+
+    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._values: dict[Instrument, float] = {}
+        self._wants_price = feed.carries(Channel.PRICE)
+        self._wants_trades = feed.carries(Channel.TRADES)
+        self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
+        self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
+            _Ticker: self._ticker,
+            _Mark: self._mark,
+            _Index: self._index,
+            _Trade: self._trade,
+            _Funding: self._funding_row,
+            _Interest: self._interest,
+            _Liquidated: self._liquidated,
+        }
+
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
+        """``{"id":"1","op":"subscribe","args":[{"channel":"trades","instId":"BTC-USDT-SWAP"}]}``."""
+        args = [_arg(topic.name) for topic in topics]
+        return json.dumps({"id": str(number), "op": "subscribe", "args": args}, ensure_ascii=False)
+
+    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002  # the contract
+        """Plain text, answered by ``pong``."""
+        return "ping"
+
+    def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """See `monitor.feed.Session`. The usual frames are decoded in one pass; `decode` sorts out the rest."""
+        decoder = _BY_CHANNEL.get(frame[_CHANNEL_AT])
+        if decoder is not None:
+            try:
+                rows = decoder.decode(frame).data
+            except DECODING_ERRORS:
+                pass
+            else:
+                return self._dispatch(rows, recv_ns)
+        return super().on_frame(frame, recv_ns)
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """Replies, pongs, frames in which the channel does not come first, and frames with a bad row."""
+        if frame in {"pong", b"pong"}:
+            return []
+        message = read(_MESSAGE, frame)
+        if message.event:
+            self._control(message)
+            return []
+        if message.arg is None or message.data is None:
+            raise DecodeError("unexpected", "neither rows nor an event")
+        decoder = _ROWS.get(message.arg.channel)
+        if decoder is None:
+            self.skip("unrequested")
+            return []
+        return self.each(message.data, lambda raw, now: self._dispatch([read(decoder, raw)], now), recv_ns)
+
+    def _dispatch(self, rows: list[Any], recv_ns: int) -> list[MarketEvent]:
+        if len(rows) != 1:
+            return self.each(rows, lambda row, now: self._handlers[type(row)](row, now), recv_ns)
+        try:
+            return self._handlers[type(rows[0])](rows[0], recv_ns)
+        except DecodeError as error:
+            self.bad_row(error)
+            return []
+
+    # --- replies --------------------------------------------------------------------------------------------------
+
+    def _control(self, message: _Message) -> None:
+        if message.event == "subscribe" and message.arg is not None:
+            self.confirm([_name(message.arg)])
+        elif message.event == "error":
+            self._refused(message)
+        elif message.event == "notice":
+            self.notices.append(Closing(f"{message.code}: {message.msg}"))
+        elif message.event not in {"unsubscribe", "channel-conn-count"}:
+            raise DecodeError("unexpected", f"event {message.event[:40]!r}")
+
+    def _refused(self, message: _Message) -> None:
+        """Refuse the topic that the venue's words name; where they name none, all of that request."""
+        waiting = set(self.unconfirmed)
+        number = int(message.id) if message.id.isascii() and message.id.isdecimal() else 0
+        names = [topic.name for topic in self.chunk(number) if topic.name in waiting] or sorted(waiting)
+        named = [name for name in names if _is_named(name, message.msg)]
+        for name in named or names:
+            self.refuse(name, f"{message.code}: {message.msg}")
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instId, Channel.PRICE)
+        if instrument is None:
+            return []
+        return self.prices(instrument, row.ts * NS_PER_MS, recv_ns, last=row.last, bid=row.bidPx, ask=row.askPx)
+
+    def _mark(self, row: _Mark, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instId, Channel.PRICE)
+        if instrument is None or not self._wants_price:
+            return []
+        return [Price(instrument, "mark", row.markPx, row.ts * NS_PER_MS, recv_ns)]
+
+    def _index(self, row: _Index, recv_ns: int) -> list[MarketEvent]:
+        """An index belongs to no instrument of its own; it is given to the swap on it."""
+        instrument = self.find(f"{row.instId}-SWAP", Channel.PRICE)
+        if instrument is None or not self._wants_price:
+            return []
+        return [Price(instrument, "index", row.idxPx, row.ts * NS_PER_MS, recv_ns)]
+
+    def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instId, Channel.TRADES)
+        if instrument is None or not self._wants_trades or not self._in_dollars(instrument):
+            return []
+        value = self._values.get(instrument)
+        if value is None:
+            value = self._values[instrument] = float(instrument.contract_value)
+        usd = row.sz * value if instrument.form == "inverse" else row.sz * value * row.px
+        return [Trade(instrument, row.side, micros(usd), row.px, row.ts * NS_PER_MS, recv_ns)]
+
+    def _funding_row(self, row: _Funding, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instId, Channel.FUNDING)
+        if instrument is None or not self.carries.get(Channel.FUNDING):
+            return []
+        return _funding(instrument, row, recv_ns)
+
+    def _interest(self, row: _Interest, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instId, Channel.OPEN_INTEREST)
+        if instrument is None or not self.carries.get(Channel.OPEN_INTEREST):
+            return []
+        return _open_interest(instrument, row, recv_ns)
+
+    def _liquidated(self, row: _Liquidated, recv_ns: int) -> list[MarketEvent]:
+        """All details of one row; each can fail alone."""
+        instrument = self.find(row.instId, Channel.LIQUIDATIONS)
+        if instrument is None or not self._wants_liquidations or not self._in_dollars(instrument):
+            return []
+        seen: Counter[str] = Counter()
+        return self.each(
+            self._details(row), lambda detail, now: self._liquidation(instrument, detail, now, seen), recv_ns
+        )
+
+    def _details(self, row: _Liquidated) -> list[_Detail]:
+        try:
+            return _DETAIL_LIST.decode(row.details)
+        except DECODING_ERRORS:
+            details = []
+            for raw in read(_RAW_LIST, row.details):
+                try:
+                    details.append(read(_DETAIL, raw))
+                except DecodeError as error:
+                    self.bad_row(error)
+            return details
+
+    def _liquidation(
+        self, instrument: Instrument, detail: _Detail, recv_ns: int, seen: Counter[str]
+    ) -> list[MarketEvent]:  # fmt: skip
+        ts_ns = detail.ts * NS_PER_MS
+        if self.is_history(ts_ns):
+            self.skip("history")
+            return []
+        price = decimal(detail.bkPx)
+        usd_micros = exact_micros(instrument, decimal(detail.sz), price)
+        side: PositionSide = "long" if detail.side == "sell" else "short"
+        key = f"{instrument.symbol}|{detail.ts}|{detail.side}|{detail.bkPx}|{detail.sz}"
+        seen[key] += 1
+        return [Liquidation(instrument, side, usd_micros, float(price), ts_ns, recv_ns, f"{key}|{seen[key]}")]
+
+
+def _arg(name: str) -> dict[str, str]:
+    channel, _, rest = name.partition(":")
+    return {"channel": channel, "instType" if channel in _BY_TYPE else "instId": rest}
+
+
+def _name(arg: _Arg) -> str:
+    return f"{arg.channel}:{arg.instType if arg.channel in _BY_TYPE else arg.instId}"
+
+
+def _is_named(name: str, words: str) -> bool:
+    """Whether the venue's words name this topic: ``... channel:trades,instId:ABC-USDT doesn't exist ...``."""
+    channel, _, rest = name.partition(":")
+    return f"channel:{channel}," in words and f":{rest} " in f"{words.replace(',', ' ')} "
+
+
+def _funding(instrument: Instrument, row: _Funding, recv_ns: int) -> list[MarketEvent]:
+    rate = gauge(row.fundingRate)
+    if rate is None or instrument.kind != "perp":
+        return []
+    next_ns = ms_ns(row.fundingTime) if row.fundingTime else 0
+    after_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
+    hours = (after_ns - next_ns) / 3.6e12 if 0 < next_ns < after_ns else instrument.funding_interval_h or 8.0
+    return [Funding(instrument, rate, hours, ms_ns(row.ts) if row.ts else recv_ns, recv_ns, next_ns)]
+
+
+def _open_interest(instrument: Instrument, row: _Interest, recv_ns: int) -> list[MarketEvent]:
+    """USD as the venue says it; an inverse contract's follows from its contracts where it does not."""
+    usd = gauge(row.oiUsd)
+    if usd is None and instrument.form == "inverse" and (contracts := gauge(row.oi)) is not None:
+        usd = contracts * float(instrument.contract_value)
+    if usd is None:
+        return []
+    if not 0 <= usd < 1e15:
+        raise DecodeError("out_of_range", f"open interest {usd!r} USD")
+    return [OpenInterest(instrument, usd, row.ts * NS_PER_MS, recv_ns)]
+
+
+# --- REST ---------------------------------------------------------------------------------------------------------
+
+
+class _Listing(msgspec.Struct):
+    instId: str
+    instType: str
+    state: str
+    uly: str = ""
+    instFamily: str = ""
+    baseCcy: str = ""
+    quoteCcy: str = ""
+    settleCcy: str = ""
+    ctVal: str = ""
+    ctMult: str = ""
+    ctType: str = ""
+    expTime: str = ""
+    instCategory: str = "1"
+    ruleType: str = "normal"
+
+
+class _Answer(msgspec.Struct):
+    code: str
+    msg: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Book(msgspec.Struct):
+    bids: list[list[str]]
+    asks: list[list[str]]
+    ts: str = ""
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_LISTINGS: Rows[_Listing] = Rows(_Listing)
+_BOOKS = msgspec.json.Decoder(list[_Book])
+
+
+def _data(body: bytes) -> msgspec.Raw:
+    answer = read(_ANSWER, body)
+    if answer.code != "0":
+        raise DecodeError("refused", f"{answer.code}: {answer.msg[:160]}")
+    return answer.data
+
+
+def _endpoint(request: Request) -> str:
+    return urlsplit(request.url).path.rsplit("/", 1)[-1]
+
+
+class OkxFeed(VenueFeed):
+    """See the module."""
+
+    spec: ClassVar[FeedSpec] = FeedSpec(
+        venue="okx",
+        title="OKX",
+        laws={
+            Channel.PRICE: ReportingLaw("complete", "last, mark, index, best bid and ask on change, every 100 to 200 ms", DOCS),
+            Channel.TRADES: ReportingLaw("complete", "fills of one taker order at one price may be joined", DOCS),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per contract per second by earlier documentation; the venue says that it is no total", DOCS),
+            Channel.FUNDING: ReportingLaw("complete", "forecast of the current period, every 30 to 90 s; polled for more than 50 instruments", DOCS),
+            Channel.OPEN_INTEREST: ReportingLaw("complete", "every 3 s on change; polled for more than 50 instruments", DOCS),
+            Channel.DEPTH: ReportingLaw("sampled", "best 400 levels a side of the majors, every 10 s: a lower bound", DOCS),
+        },
+        limits=Limits(connects=60, connects_window_s=60.0, sends_per_s=2.0),
+        idle_s=30.0,
+        stale_s={
+            Channel.PRICE: 60.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.FUNDING: 300.0,
+            Channel.OPEN_INTEREST: 120.0, Channel.DEPTH: 60.0,
+        },
+        docs=DOCS,
+    )  # fmt: skip
+    settings_type = OkxSettings
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self._polled: frozenset[str] | None = None
+
+    @property
+    def _types(self) -> tuple[InstType, ...]:
+        assert isinstance(self.settings, OkxSettings)
+        return self.settings.inst_types
+
+    def _request(self, label: str, path: str) -> Request:
+        return Request(f"okx/{label}", self.rest(REST + path))
+
+    # --- metadata and ranking -------------------------------------------------------------------------------------
+
+    def metadata(self) -> list[Request]:
+        """One request per product line."""
+        return [self._request(f"instruments/{kind}", f"public/instruments?instType={kind}") for kind in self._types]
+
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002  # the contract
+        """Instruments of one product line. Listings that cannot be read are left out."""
+        listings = _LISTINGS.decode(_data(body), lambda _error: None)
+        return [built for listing in listings if (built := _readable(listing)) is not None], []
+
+    def ranking(self) -> list[Request]:
+        """Open interest of a product line in one call."""
+        return [self._interest_request(kind) for kind in self._types if kind != "SPOT"]
+
+    def _interest_request(self, kind: str) -> Request:
+        return self._request(f"open-interest/{kind}", f"public/open-interest?instType={kind}")
+
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+        """Open interest in USD by symbol."""
+        events = self._each_row(body, "open-interest", registry, _open_interest, 0)
+        return {event.instrument.symbol: event.usd for event in events if isinstance(event, OpenInterest)}
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        """Topics of at most 400 per connection, whole-market liquidations on the first beside busy tickers."""
+        topics = self._market_topics(instruments)
+        for item in instruments:
+            topics += self._topics(item, many=len(instruments) > MANY)
+        if topics and all(topic.name.split(":")[0] in _BY_TYPE for topic in topics):
+            topics.append(Topic("tickers:BTC-USDT-SWAP", ()))  # shows that the socket lives while nobody is liquidated
+        return [
+            Connection(f"okx/public/{number}", self.ws(WS), part)
+            for number, part in enumerate(shards(topics, TOPICS_PER_CONNECTION))
+        ]
+
+    def _market_topics(self, instruments: Sequence[Instrument]) -> list[Topic]:
+        chosen = self.selection(instruments)
+        topics = []
+        if self.carries(Channel.LIQUIDATIONS):
+            topics += [
+                Topic(f"liquidation-orders:{kind}", (Channel.LIQUIDATIONS,), payload=chosen)
+                for kind in self._types
+                if kind != "SPOT"
+            ]
+        return topics
+
+    def _topics(self, item: Instrument, *, many: bool) -> list[Topic]:
+        wants = [
+            ("tickers", Channel.PRICE, True),
+            ("mark-price", Channel.PRICE, item.kind != "spot"),
+            ("trades", Channel.TRADES, True),
+            ("funding-rate", Channel.FUNDING, item.category == "SWAP" and not many),
+            ("open-interest", Channel.OPEN_INTEREST, item.kind != "spot" and not many),
+        ]
+        topics = [
+            Topic(f"{name}:{item.symbol}", (channel,), item.symbol)
+            for name, channel, applies in wants
+            if applies and self.carries(channel)
+        ]
+        if self.carries(Channel.PRICE) and item.category == "SWAP":
+            topics.append(Topic(f"index-tickers:{item.symbol.removesuffix('-SWAP')}", (Channel.PRICE,), item.symbol))
+        return topics
+
+    def session(self, connection: Connection, registry: Registry) -> Session:
+        """A new protocol state for one connect."""
+        return OkxSession(self, connection, registry)
+
+    # --- polls ----------------------------------------------------------------------------------------------------
+
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        """Funding and open interest of many instruments at once, and order books of the majors."""
+        self._polled = self.selection(instruments)
+        polls = []
+        if len(instruments) > MANY:
+            polls += self._many_polls()
+        if self.carries(Channel.DEPTH):
+            polls += self._depth_polls(instruments)
+        return polls
+
+    def _many_polls(self) -> list[Poll]:
+        polls = []
+        if self.carries(Channel.FUNDING) and "SWAP" in self._types:
+            request = self._request("funding-rate", "public/funding-rate?instId=ANY")
+            polls.append(Poll(request, Channel.FUNDING, 15.0, 0.25))
+        if self.carries(Channel.OPEN_INTEREST):
+            polls += [Poll(request, Channel.OPEN_INTEREST, 5.0, 0.25) for request in self.ranking()]
+        return polls
+
+    def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        assert isinstance(self.settings, OkxSettings)
+        majors = [i for i in instruments if i.kind in {"perp", "spot"} and i.base in self.settings.depth_bases]
+        return [
+            Poll(
+                self._request(f"books/{item.symbol}", f"market/books?instId={quote(item.symbol)}&sz=400"),
+                Channel.DEPTH, 10.0, 0.1, item.symbol,
+            )
+            for item in majors
+        ]  # fmt: skip
+
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Funding, open interest or depth."""
+        endpoint = _endpoint(poll.request)
+        if endpoint == "books":
+            return self._depth(poll.symbol, body, recv_ns, registry)
+        build = _funding if endpoint == "funding-rate" else _open_interest
+        return self._each_row(body, endpoint, registry, build, recv_ns)
+
+    def _each_row(
+        self, body: bytes, channel: str, registry: Registry, build: Callable[[Instrument, Any, int], list[MarketEvent]], recv_ns: int
+    ) -> list[MarketEvent]:  # fmt: skip
+        """Events of the rows that are known and chosen; a row that cannot be read is left out."""
+        events: list[MarketEvent] = []
+        for raw in read(_RAW_LIST, _data(body)):
+            try:
+                row = read(_ROWS[channel], raw)
+                instrument = self._known(row.instId, registry)
+                events += build(instrument, row, recv_ns) if instrument is not None else []
+            except DecodeError:
+                continue
+        return events
+
+    def _known(self, symbol: str, registry: Registry) -> Instrument | None:
+        instrument = registry.get("okx", symbol)
+        chosen = self._polled is None or symbol in self._polled
+        return instrument if instrument is not None and chosen and self._fits(instrument) else None
+
+    def _depth(self, symbol: str, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        instrument, books = registry.get("okx", symbol), read(_BOOKS, _data(body))
+        if instrument is None or not books:
+            raise DecodeError("unexpected", f"no book of {symbol}")
+        ts_ns = ms_ns(books[0].ts) if books[0].ts else recv_ns
+        return [depth(instrument, books[0].bids, books[0].asks, ts_ns, recv_ns)]
+
+
+def _readable(row: _Listing) -> Instrument | None:
+    try:
+        return _instrument(row)
+    except DecodeError:
+        return None
+
+
+def _instrument(row: _Listing) -> Instrument | None:
+    """One listing; None when its contract cannot be valued or its product is not covered."""
+    shape = _shape(row)
+    coin, _, currency = (row.uly or row.instFamily).partition("-")
+    if row.instType == "SPOT":
+        coin, currency = row.baseCcy, row.quoteCcy
+    if shape is None or not coin or not currency:
+        return None
+    kind, form, value = shape
+    base, units = canonical_base(coin)
+    return Instrument(
+        venue="okx",
+        symbol=row.instId,
+        base=base,
+        quote=currency,
+        settle=row.settleCcy or currency,
+        kind=kind,
+        form=form,
+        contract_value=value,
+        base_units=units,
+        funding_interval_h=8.0 if kind == "perp" else None,
+        expiry_ns=ms_ns(row.expTime) if kind == "future" and row.expTime else None,
+        status=_STATUS.get(row.state, "closed"),
+        asset_class="tradfi" if row.instCategory in _TRADFI else "crypto",
+        category=row.instType,
+    )
+
+
+def _shape(row: _Listing) -> tuple[MarketKind, ContractForm, Decimal] | None:
+    """Kind, form and value of one unit; X-Perps are listed among futures."""
+    if row.instType == "SPOT":
+        return "spot", "linear", Decimal(1)
+    value = decimal(row.ctVal or "0") * decimal(row.ctMult or "1")
+    if row.ctType not in {"linear", "inverse"} or value <= 0:
+        return None
+    kind: MarketKind = "perp" if row.instType == "SWAP" or row.ruleType == "xperp" else "future"
+    return kind, "inverse" if row.ctType == "inverse" else "linear", value
