@@ -6,8 +6,8 @@ are `monitor.runtime.delivery`'s business. To add one: a file in ``sinks/`` and 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -111,6 +111,17 @@ CommandHandler = Callable[[Command], Awaitable[str]]
 """Carries a command out and returns a line for its sender."""
 
 
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink may ask of the program while it runs.
+
+    ``handle`` carries a command out; ``active`` lists the alerts that this sink was told of and that are not over.
+    """
+
+    handle: CommandHandler
+    active: Callable[[], Sequence[AlertView]]
+
+
 class Sink(Protocol):
     """One channel. `deliver` may raise: that counts as a retry, and the text of the error is not shown."""
 
@@ -123,7 +134,7 @@ class Sink(Protocol):
         """Hand one notification over."""
         ...
 
-    async def run(self, handle: CommandHandler) -> None:
+    async def run(self, context: SinkContext) -> None:
         """Whatever the sink does besides (hold a connection, take commands); may return at once."""
         ...
 
@@ -135,7 +146,7 @@ class Sink(Protocol):
 class SinkBase:
     """The parts of a `Sink` that most sinks do not need."""
 
-    async def run(self, handle: CommandHandler) -> None:
+    async def run(self, context: SinkContext) -> None:
         """Nothing to do in the background."""
 
     async def close(self) -> None:
@@ -203,11 +214,7 @@ def _read_secret(name: str, path: str) -> SecretStr:
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """A registered kind of sink: its options, and how to build it."""
+    """A registered kind of sink: its options, and how to build a sink from them."""
 
     options: type[SinkOptions]
     build: Callable[[Any], Sink]
-    needs: str = ""
-    """Import name of an optional package, or ""."""
-
-    extra: dict[str, str] = field(default_factory=dict)

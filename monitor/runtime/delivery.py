@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from monitor.alert import AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import SinkError
 from monitor.runtime.store import Change, Delivered, OutboxRow, Outgoing, Store
-from monitor.sink import Command, CommandHandler, Notification, Outcome, Result, Sink
+from monitor.sink import Command, CommandHandler, Notification, Outcome, Result, Sink, SinkContext
 
 
 class Log(Protocol):
@@ -105,6 +106,7 @@ class Delivery:
             name: _Worker(name, sink, self, settings or DeliverySettings(), observe) for name, sink in sinks.items()
         }
         self.handle_command: CommandHandler = _refuse_command
+        self.active: Callable[[str], Sequence[AlertView]] = _none_active
 
     def submit(self, change: Change | Iterable[Outgoing]) -> None:
         """Queue a change for the store, and its notifications for their sinks; returns at once.
@@ -204,9 +206,10 @@ class Delivery:
 
     async def _run_sink(self, name: str) -> None:
         """The sink's own background work; its failure is counted and tried again, and touches nobody else."""
+        context = SinkContext(self._command, lambda: self.active(name))
         while True:
             try:
-                await self._sinks[name].run(self._command)
+                await self._sinks[name].run(context)
             except Exception as error:  # noqa: BLE001 - a plugin: whatever it raises must not stop the others
                 self.stats[name].last_error = type(error).__name__
                 self._log.warning("delivery.sink_background_failed", sink=name, error=type(error).__name__)
@@ -446,6 +449,10 @@ class _Worker:
             return
         self._handed_over |= {row.id for row in new}
         self._delivery.submit([Outgoing(fallback, replace(row.notification, receiver=fallback)) for row in new])
+
+
+def _none_active(sink: str) -> Sequence[AlertView]:  # noqa: ARG001 - replaced by the wiring
+    return ()
 
 
 async def _refuse_command(command: Command) -> str:

@@ -1,0 +1,100 @@
+"""Alerts on a terminal: one line to read at a glance, then what stands behind it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Literal, TextIO
+
+from monitor import format as fmt
+from monitor.alert import AlertView
+from monitor.sink import Notification, Outcome, SinkBase, SinkKind, SinkOptions
+
+_COLOURS = {
+    "firing": "\x1b[1;31m",
+    "escalated": "\x1b[1;31m",
+    "deescalated": "\x1b[33m",
+    "held": "\x1b[1;33m",
+    "resolved": "\x1b[1;32m",
+}
+_RESET = "\x1b[0m"
+
+
+class Options(SinkOptions):
+    """Settings of the console: which stream, and colour (by default only on a terminal)."""
+
+    type: Literal["console"] = "console"
+    stream: Literal["stdout", "stderr"] = "stdout"
+    colour: bool | None = None
+
+
+class ConsoleSink(SinkBase):
+    """Writes to standard output or standard error; `out` replaces the stream in tests."""
+
+    def __init__(self, options: Options, out: TextIO | None = None) -> None:
+        self.options = options
+        self._out = out
+
+    async def deliver(self, notification: Notification) -> Outcome:
+        """Write at once; a closed pipe is final."""
+        out = self._out or (sys.stdout if self.options.stream == "stdout" else sys.stderr)
+        colour = out.isatty() if self.options.colour is None else self.options.colour
+        try:
+            out.write("\n".join(_lines(notification, colour=colour)) + "\n")
+            out.flush()
+        except (OSError, ValueError) as error:
+            return Outcome.drop(type(error).__name__)
+        return Outcome.ok("written")
+
+
+def _lines(notification: Notification, *, colour: bool) -> Iterator[str]:
+    if notification.status in {"digest", "heartbeat", "test"} or not notification.alerts:
+        yield _paint(notification.status, f"{notification.status.upper():<9} {notification.title}", colour=colour)
+        if notification.text:
+            yield from ("  " + line for line in notification.text.splitlines())
+        return
+    for alert in notification.alerts:
+        status = notification.status if len(notification.alerts) == 1 else str(alert.state)
+        yield _paint(status, headline(alert, status), colour=colour)
+        yield from ("  " + line for line in details(alert))
+
+
+def _paint(status: str, text: str, *, colour: bool) -> str:
+    return f"{_COLOURS[status]}{text}{_RESET}" if colour and status in _COLOURS else text
+
+
+def headline(alert: AlertView, status: str) -> str:
+    """``FIRING    [critical] Name {base=BTC}  1.04B against 1B``."""
+    labels = ", ".join(f"{name}={value}" for name, value in alert.labels if name not in {"alertname", "severity"})
+    severity = f"[{alert.severity}] " if alert.severity else ""
+    where = f" {{{labels}}}" if labels else ""
+    return f"{status.upper():<9} {severity}{alert.name}{where}  {reading(alert)}"
+
+
+def reading(alert: AlertView) -> str:
+    """Value against threshold; ``>=`` when it is a lower bound."""
+    bound = ">= " if alert.lower_bound and alert.coverage is not None and alert.coverage < 1 else ""
+    against = "" if alert.threshold is None else f" against {fmt.num(alert.threshold)}"
+    return f"{bound}{fmt.num(alert.value)}{against}"
+
+
+def details(alert: AlertView) -> Iterator[str]:
+    """Texts of the rule, then coverage, peak and contributors."""
+    yield from (f"{name}: {text}" for name, text in alert.annotations if text)
+    parts = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.num(alert.peak)}"]
+    if alert.duration_ns:
+        parts.append(f"for {fmt.duration(alert.duration_ns)}")
+    yield ", ".join(parts) + (f"; {alert.reason}" if alert.reason else "")
+    explanation = alert.explanation
+    if explanation is None:
+        return
+    for contributor in explanation.contributors[:5]:
+        name = " ".join(value for _, value in contributor.labels)
+        yield f"{fmt.pct(contributor.share):>7}  {name}  {fmt.num(contributor.value)}"
+    if explanation.largest:
+        yield f"largest: {explanation.largest}"
+    if explanation.missing:
+        yield f"missing: {', '.join(explanation.missing)}"
+
+
+KIND = SinkKind(Options, ConsoleSink)
