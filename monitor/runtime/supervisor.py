@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from monitor.clock import NS_PER_S
+from monitor.errors import FeedRefused
 from monitor.events import Channel
 from monitor.feed import Connection, Send
 from monitor.runtime.backoff import Backoff, ConnectBudget
@@ -96,8 +97,8 @@ class Supervisor:
         desk, connection = self._desk, self.connection
         self._set_state(connection, "connecting")
         suspects = frozenset(self._sleeping)
-        link = Link(desk, connection, self._number_link(), self._on_change, standby=standby, suspects=suspects)
         try:
+            link = Link(desk, connection, self._number_link(), self._on_change, standby=standby, suspects=suspects)
             await ws.connect(
                 connection.url,
                 link,
@@ -107,7 +108,7 @@ class Supervisor:
                 timeout_s=desk.settings.connect_timeout_s,
                 tls=desk.tls,
             )
-        except (OSError, ws.HandshakeRefused) as error:
+        except (OSError, FeedRefused) as error:
             self._failed(reason_of(error), str(error) or type(error).__name__, getattr(error, "retry_after_s", None))
             return None
         self._set_state(connection, "open")
@@ -255,7 +256,7 @@ class Supervisor:
 def reason_of(error: Exception) -> str:
     """The metric label of a failed connect."""
     match error:
-        case ws.HandshakeRefused() | ConnectionRefusedError():
+        case FeedRefused() | ConnectionRefusedError():
             return "refused"
         case TimeoutError() | ConnectionError():
             return "handshake"
