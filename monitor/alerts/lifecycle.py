@@ -351,7 +351,7 @@ class RuleMachine:
         since_ns, wanted = instance.view.active_since_ns, self._min_coverage
         if wanted >= 1:
             return since_ns + self.rule.for_ns + instance.unseen_ns
-        return since_ns + max(self.rule.for_ns, math.ceil(instance.unseen_ns / (1 - wanted)))
+        return since_ns + max(self.rule.for_ns, round(instance.unseen_ns / (1 - wanted)))
 
     def _fire(self, instance: _Instance, sight: _Sight, previous: AlertState) -> None:
         starts_ns = max(instance.view.active_since_ns + self.rule.for_ns, 0)
