@@ -374,8 +374,8 @@ class VenueSession(TopicSession):
         self, instrument: Instrument, ts_ns: int, recv_ns: int, *, mark: Number = None, index: Number = None,
         last: Number = None, bid: Number = None, ask: Number = None,
     ) -> list[MarketEvent]:  # fmt: skip
-        """One `Price` per kind that is there and positive; best bid and ask make ``mid``."""
-        if not self.carries[Channel.PRICE]:
+        """One `Price` per kind that is there and positive; best bid and ask make ``mid``. A closed market has none."""
+        if instrument.status == "closed" or not self.carries[Channel.PRICE]:
             return []
         events: list[MarketEvent] = []
         kinds: tuple[tuple[PriceKind, Number], ...] = (("mark", mark), ("index", index), ("last", last))
@@ -394,13 +394,13 @@ class VenueSession(TopicSession):
         """The funding rate, when there is one and the instrument pays any."""
         value = gauge(rate)
         hours = interval_h or instrument.funding_interval_h
-        if value is None or hours is None or not self.carries[Channel.FUNDING]:
+        if value is None or hours is None or instrument.status == "closed" or not self.carries[Channel.FUNDING]:
             return []
         return [Funding(instrument, value, hours, ts_ns, recv_ns, next_ns)]
 
     def open_interest(self, instrument: Instrument, usd: float | None, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
         """One-sided open interest in US dollars; nothing when it is missing or makes no sense."""
-        if usd is None or not self.carries[Channel.OPEN_INTEREST]:
+        if usd is None or instrument.status == "closed" or not self.carries[Channel.OPEN_INTEREST]:
             return []
         if not 0 <= usd < 1e15:
             raise DecodeError("out_of_range", f"open interest {usd!r} USD")

@@ -19,7 +19,7 @@ import msgspec
 from monitor.clock import NS_PER_S
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
-from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
 from monitor.session import SessionRules
 from monitor.venue import Number, Rows, VenueFeed, VenueSession, gauge, iso_ns, listed, positive, read, shards
 
@@ -28,6 +28,7 @@ WS = "wss://indexer.dydx.trade/v4/ws"
 REST = "https://indexer.dydx.trade/v4/perpetualMarkets"
 _SUBSCRIPTIONS_PER_CONNECTION = 32
 _HOUR_NS = 3600 * NS_PER_S
+_STATUS: dict[str, Status] = {"ACTIVE": "trading", "FINAL_SETTLEMENT": "closed"}
 _TRADE_TYPES = frozenset({"LIMIT", "MARKET", "LIQUIDATED", "TWAP_SUBORDER"})
 
 
@@ -254,5 +255,5 @@ def _instrument(symbol: str, raw: msgspec.Raw) -> Instrument:
         kind="perp",
         base_units=units,
         funding_interval_h=1.0,
-        status="trading" if row.status in {"ACTIVE", None} else "halted",
+        status=_STATUS.get(row.status or "ACTIVE", "halted"),
     )

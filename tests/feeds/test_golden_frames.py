@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,7 +30,7 @@ def session(path: Path) -> Opened:
     return open_session(venue, connection=-1 if case == "notification" else 0)
 
 
-def decode(path: Path) -> list[dict[str, object]]:
+def decode(path: Path) -> list[Any]:
     """All events and notices of a golden session, per frame."""
     opened = session(path)
     lines = []
