@@ -1,0 +1,141 @@
+"""Names to numbers: label sets of a series become member ids, and market events become (series, member, value) rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from monitor.events import (
+    Depth,
+    Funding,
+    Labels,
+    Liquidation,
+    MarketEvent,
+    OpenInterest,
+    Price,
+    Sample,
+    Trade,
+)
+from monitor.instruments import Instrument
+
+HOURS_8 = 8.0
+HOURS_YEAR = 8760.0
+
+
+class Index:
+    """Label sets in order of first appearance; row numbers are never reused."""
+
+    __slots__ = ("ids", "labels")
+
+    def __init__(self) -> None:
+        self.labels: list[Labels] = []
+        self.ids: dict[Labels, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def add(self, labels: Labels) -> int:
+        """The row of a label set, new at the end if it is unknown."""
+        row = self.ids.get(labels)
+        if row is None:
+            row = self.ids[labels] = len(self.labels)
+            self.labels.append(labels)
+        return row
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of one series out of one `ingest` call, as plain lists."""
+
+    ts: list[int] = field(default_factory=list)
+    members: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+
+def market_labels(instrument: Instrument, **more: str) -> Labels:
+    """Labels of an instrument's series, sorted by name."""
+    labels = {
+        "venue": instrument.venue,
+        "symbol": instrument.symbol,
+        "base": instrument.base,
+        "quote": instrument.quote,
+        **more,
+    }
+    return tuple(sorted(labels.items()))
+
+
+class Catalog:
+    """All members of all series. Only `wanted` series take rows; the rest are passed over."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, Index] = {}
+        self._cache: dict[tuple[Instrument, str, str], int] = {}
+        self.wanted: frozenset[str] = frozenset()
+
+    def series(self, name: str) -> Index:
+        """The members of one series."""
+        return self._series.setdefault(name, Index())
+
+    def names(self) -> Iterable[str]:
+        """Every series that has members."""
+        return self._series.keys()
+
+    def rows(self, event: MarketEvent) -> list[tuple[str, int, float]]:
+        """What an event says, as (series, member, value); money of event series in micro-dollars.
+
+        Empty for TradFi instruments, which crypto aggregates must never contain.
+        """
+        if isinstance(event, Sample):
+            return [(event.series, self.series(event.series).add(event.labels), event.value)]
+        if event.instrument.asset_class == "tradfi":
+            return []
+        return [
+            (name, self._member(event.instrument, name, extra), value)
+            for name, extra, value in _readings(event)
+            if name in self.wanted
+        ]
+
+    def _member(self, instrument: Instrument, series: str, extra: str) -> int:
+        key = (instrument, series, extra)
+        member = self._cache.get(key)
+        if member is None:
+            labels = market_labels(instrument, **_extra_labels(instrument, series, extra))
+            member = self._cache[key] = self.series(series).add(labels)
+        return member
+
+
+def _extra_labels(instrument: Instrument, series: str, extra: str) -> dict[str, str]:
+    if series == "liquidations":
+        return {"kind": instrument.kind, "side": extra}
+    if series == "trades":
+        return {"market": instrument.kind, "side": extra}
+    if series == "price":
+        return {"market": instrument.kind, "kind": extra}
+    return {"side": extra} if extra else {}
+
+
+def _readings(
+    event: Liquidation | Trade | Price | Funding | OpenInterest | Depth,
+) -> tuple[tuple[str, str, float], ...]:
+    match event:
+        case Liquidation():
+            return (("liquidations", event.side, event.usd_micros),)
+        case Trade():
+            return (("trades", event.side, event.usd_micros),)
+        case Price():
+            return (("price", event.kind, event.value / event.instrument.base_units),)
+        case Funding():
+            scaled = event.rate / event.interval_h if event.interval_h else float("nan")
+            return (
+                ("funding", "", event.rate),
+                ("funding_8h", "", scaled * HOURS_8),
+                ("funding_apr", "", scaled * HOURS_YEAR),
+            )
+        case OpenInterest():
+            return (("open_interest", "", event.usd),)
+        case Depth():
+            return (
+                ("depth", "bid", event.bid_usd),
+                ("depth", "ask", event.ask_usd),
+                ("spread", "", event.spread_ratio),
+            )

@@ -1,0 +1,289 @@
+"""From typed trees to nodes. Equal sub-expressions become one node, for all rules together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from monitor.clock import NS_PER_S
+from monitor.engine.nodes.base import ConditionNode, Node
+from monitor.engine.nodes.leaves import (
+    ChangeNode,
+    ConstantNode,
+    GaugeNode,
+    Members,
+    Need,
+    PairWeights,
+    TotalNode,
+    WeightedNode,
+    Weights,
+)
+from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
+from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, SinceNode, ThenNode
+from monitor.engine.nodes.vector import ArithmeticNode, FoldNode, NegateNode, TopKNode, kept_labels
+from monitor.engine.panes import pane_of
+from monitor.engine.projection import Projection, matches
+from monitor.engine.settings import EngineSettings
+from monitor.engine.store import Domain, Store
+from monitor.engine.sums import Edge
+from monitor.events import Labels
+from monitor.expression import (
+    Arithmetic,
+    Call,
+    Compare,
+    Expr,
+    Folded,
+    Grouping,
+    KOf,
+    Logic,
+    Matcher,
+    Negate,
+    Not,
+    Number,
+    Range,
+    Selector,
+    Then,
+)
+from monitor.series import Fold, SeriesSpec
+
+ALL = Grouping()
+LABEL_AGGREGATES = frozenset({"sum", "avg", "mean", "min", "max", "count", "stddev", "spread", "median"})
+
+
+class NotComputable(ValueError):
+    """The tree asks for something that has no meaning here; the language layer refuses such rules earlier."""
+
+
+class Compiler:
+    """Builds nodes over one domain."""
+
+    def __init__(self, store: Store, domain: Domain, settings: EngineSettings) -> None:
+        self.store, self.domain, self.settings = store, domain, settings
+        self.nodes: dict[Expr, Node] = {}
+        self._projections: dict[object, Projection] = {}
+        self._members: dict[object, Members] = {}
+
+    def node(self, expr: Expr) -> Node:
+        """The node of an expression."""
+        found = self.nodes.get(expr)
+        if found is None:
+            found = self.nodes[expr] = self._build(expr)
+        return found
+
+    def condition(self, expr: Expr) -> ConditionNode:
+        """The node of a condition."""
+        node = self.node(expr)
+        if not isinstance(node, ConditionNode):
+            raise NotComputable(f"not a condition: {type(expr).__name__}")
+        return node
+
+    def _build(self, expr: Expr) -> Node:
+        match expr:
+            case Number(value=value):
+                return ConstantNode(value)
+            case Selector():
+                return self.gauge(expr, None)
+            case Folded(inner=inner, grouping=grouping):
+                return self._folded(inner, grouping)
+            case Call():
+                return self._call(expr)
+            case Arithmetic(op=op, left=left, right=right, matching=matching):
+                return ArithmeticNode(op, self.node(left), self.node(right), matching)
+            case Negate(inner=inner):
+                return NegateNode(self.node(inner))
+            case Range():
+                raise NotComputable("a range stands outside of a function over time")
+            case _:
+                return self._condition(expr)
+
+    def _condition(self, expr: Expr) -> ConditionNode:
+        match expr:
+            case Compare(op=op, left=left, right=right, matching=matching):
+                return CompareNode(op, self.node(left), self.node(right), matching)
+            case Logic(op=op, left=left, right=right, matching=matching):
+                return LogicNode(op, self.condition(left), self.condition(right), matching)
+            case Not(inner=inner):
+                return NotNode(self.condition(inner))
+            case KOf(k=k, conditions=conditions):
+                return KOfNode(k, [self.condition(item) for item in conditions])
+            case Then(first=first, second=second, within_ns=within_ns):
+                return ThenNode(self.condition(first), self.condition(second), within_ns)
+            case _:
+                raise NotComputable(f"unknown expression {type(expr).__name__}")
+
+    def _folded(self, inner: Expr, grouping: Grouping) -> Node:
+        if isinstance(inner, Selector):
+            return self.gauge(inner, grouping)
+        return FoldNode("mean", self.node(inner), grouping)
+
+    def _call(self, call: Call) -> Node:
+        special = SPECIAL.get(call.name)
+        if special is not None:
+            return special(self, call)
+        subject = call.args[-1]
+        if isinstance(subject, Range):
+            return self._over_time(call, subject)
+        if call.name == "quantile":
+            return FoldNode("quantile", self.node(subject), call.grouping, cast("Number", call.args[0]).value)
+        if call.name == "last" and isinstance(subject, Selector):
+            return self.gauge(subject, call.grouping)
+        if call.name in LABEL_AGGREGATES:
+            return FoldNode(call.name, self.node(subject), call.grouping)
+        raise NotComputable(f"{call.name} needs a range")
+
+    def _over_time(self, call: Call, subject: Range) -> Node:
+        inner = subject.inner
+        if isinstance(inner, Selector) and not subject.step_ns:
+            spec = self.spec(inner.series)
+            if spec.form == "events" and call.name in ("sum", "count", "rate", "mean"):
+                return self._total(call, subject, inner)
+            if spec.form == "gauge" and call.name in ("change", "delta", "rate"):
+                return self._change(call, subject, inner)
+        raise NotComputable(f"{call.name} over this range is not known")
+
+    def spec(self, series: str) -> SeriesSpec:
+        """What is known about a series."""
+        return self.store.specs[series]
+
+    def projection(self, selector: Selector, grouping: Grouping | None) -> Projection:
+        """Which members a selector takes, and their groups; shared."""
+        spec = self.spec(selector.series)
+        given = {matcher.label for matcher in selector.matchers}
+        grouped = set(grouping.labels) if grouping and not grouping.without else set()
+        defaults = tuple(Matcher(k, "=", v) for k, v in spec.defaults if k not in given | grouped)
+        prefer = selector.series == "price" and not {"kind"} & (given | grouped)
+        key = (selector.series, selector.matchers, grouping)
+        if key not in self._projections:
+            members = self.store.catalog.series(selector.series)
+            found = Projection(members, (*selector.matchers, *defaults), grouping, prefer_kinds=prefer)
+            self._projections[key] = found
+        return self._projections[key]
+
+    def need(
+        self, selector: Selector, window_ns: int, delay_ns: int, projection: Projection, names: tuple[str, ...]
+    ) -> Need:
+        """The coverage that a reading of a selector depends on."""
+        accept_labels = matches([m for m in selector.matchers if m.label == "venue"])
+        by_venue = projection.index if "venue" in names else None
+        channel = self.spec(selector.series).channel
+        return Need(
+            self.store.ledger, channel, lambda venue: accept_labels((("venue", venue),)), window_ns, delay_ns, by_venue
+        )
+
+    def _total(self, call: Call, subject: Range, selector: Selector) -> Node:
+        grouping = call.grouping or ALL
+        projection = self.projection(selector, grouping)
+        delay_ns = subject.offset_ns + selector.offset_ns
+        pane_ns = pane_of(subject.window_ns)
+        parts = [(pane_ns, Edge(length_ns=subject.window_ns))]
+        if pane_ns:
+            parts.append((0, Edge(pane_ns=pane_ns)))
+        banks, lanes = [], []
+        for width_ns, edge in parts:
+            bank = self.domain.bank(selector.series, width_ns, delay_ns)
+            banks.append(bank)
+            lanes.append(bank.lane(edge, projection))
+        self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns + pane_ns)
+        names = kept_labels(self.spec(selector.series).labels, grouping)
+        need = self.need(selector, subject.window_ns, delay_ns, projection, names)
+        node = TotalNode(call.name, lanes, banks, need, subject.window_ns)  # type: ignore[arg-type]
+        node.label_names = names
+        return node
+
+    def members(self, series: str, delay_ns: int, stale_ns: float | None = None, reach_ns: int = 0) -> Members:
+        """Present values of a series as of `delay_ns` ago; `stale_ns` replaces the channel's limit."""
+        key = (series, delay_ns, stale_ns)
+        if key not in self._members:
+            pane_ns = pane_of(max(delay_ns, reach_ns))
+            self.store.need(series, pane_ns, delay_ns + 2 * pane_ns)
+            last = self.domain.last(series, pane_ns, delay_ns)
+            stale_of = self._stale_of(series) if stale_ns is None else lambda _: stale_ns
+            self._members[key] = Members(last, self.store.catalog.series(series), stale_of, delay_ns)
+        return self._members[key]
+
+    def _stale_of(self, series: str) -> Callable[[Labels], float]:
+        spec = self.spec(series)
+
+        def stale_of(labels: Labels) -> float:
+            venue = dict(labels).get("venue", "")
+            return self.settings.stale_s.get((venue, spec.channel), spec.stale_s) * NS_PER_S
+
+        return stale_of
+
+    def weights(self, fold: Fold, series: str, delay_ns: int) -> Weights | None:
+        """Open interest as weights, for the folds that want it."""
+        if fold is not Fold.OI_MEAN:
+            return None
+        return Weights(self.members("open_interest", delay_ns), self.store.catalog.series(series))
+
+    def gauge(self, selector: Selector, grouping: Grouping | None, extra_delay_ns: int = 0) -> GaugeNode:
+        """Present values of a gauge, folded by its natural fold where labels are folded away."""
+        spec = self.spec(selector.series)
+        if spec.form == "events":
+            raise NotComputable(f"{selector.series} are events and need a window")
+        delay_ns = selector.offset_ns + extra_delay_ns
+        projection = self.projection(selector, grouping)
+        names = spec.labels if grouping is None else kept_labels(spec.labels, grouping)
+        weights = self.weights(spec.fold, selector.series, delay_ns) if grouping is not None else None
+        need = self.need(selector, 0, delay_ns, projection, names)
+        node = GaugeNode(self.members(selector.series, delay_ns), projection, spec.fold, weights, need)
+        node.label_names = names
+        return node
+
+    def _change(self, call: Call, subject: Range, selector: Selector) -> Node:
+        now = self.gauge(selector, call.grouping, subject.offset_ns)
+        delay_ns = now.members.delay_ns + subject.window_ns
+        then = self.members(selector.series, delay_ns)
+        weights = None if now.weights is None else self.weights(now.fold, selector.series, delay_ns)
+        node = ChangeNode(call.name, now, then, weights)  # type: ignore[arg-type]
+        node.label_names = now.label_names
+        return node
+
+    def _weighted(self, call: Call) -> Node:
+        x, w = call.args
+        if not (isinstance(x, Selector) and isinstance(w, Selector)):
+            raise NotComputable("weighted_avg takes two series")
+        grouping = call.grouping or ALL
+        projection = self.projection(x, grouping)
+        shared = tuple(name for name in self.spec(x.series).labels if name in self.spec(w.series).labels)
+        weights = PairWeights(
+            self.members(w.series, w.offset_ns), self.projection(w, None), self.store.catalog.series(x.series), shared
+        )
+        names = kept_labels(self.spec(x.series).labels, grouping)
+        need = self.need(x, 0, x.offset_ns, projection, names)
+        node = WeightedNode(self.members(x.series, x.offset_ns), projection, weights, need)
+        node.label_names = names
+        return node
+
+    def _absent(self, call: Call) -> Node:
+        subject = call.args[0]
+        if isinstance(subject, Selector):
+            subject = Range(inner=subject, window_ns=int(self.spec(subject.series).stale_s * NS_PER_S))
+        assert isinstance(subject, Range)
+        assert isinstance(subject.inner, Selector)
+        selector, delay_ns = subject.inner, subject.offset_ns + subject.inner.offset_ns
+        pane_ns = 0
+        self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns)
+        bank = self.domain.bank(selector.series, pane_ns, delay_ns)
+        lane = bank.lane(Edge(length_ns=subject.window_ns), self.projection(selector, ALL))
+        return AbsentNode(lane, bank, subject.window_ns, self.store.sources)
+
+    def _cross(self, call: Call) -> Node:
+        left, right = (self.node(arg) for arg in call.args)
+        return CrossNode("above" if call.name == "crosses_above" else "below", left, right)
+
+    def _top(self, call: Call) -> Node:
+        k = cast("Number", call.args[0])
+        inner = self.node(call.args[1])
+        return TopKNode(int(k.value), inner, call.grouping)
+
+
+SPECIAL: dict[str, Callable[[Compiler, Call], Node]] = {
+    "weighted_avg": Compiler._weighted,
+    "absent": Compiler._absent,
+    "crosses_above": Compiler._cross,
+    "crosses_below": Compiler._cross,
+    "topk": Compiler._top,
+    "held": lambda compiler, call: HeldNode(compiler.condition(call.args[0])),
+    "since": lambda compiler, call: SinceNode(compiler.condition(call.args[0])),
+}

@@ -1,0 +1,156 @@
+"""How complete the data is: live spans per (venue, channel), and the share of a window that they cover.
+
+A pure ledger. Before the first `up` of a channel nothing is covered; a gap takes away what was thought covered.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+
+from monitor.clock import NS_PER_S
+from monitor.events import Channel, FeedGap, FeedState
+
+STEP = 1000
+"""Coverage is rounded down to 1/1000, so that a window sliding over a gap does not change every reading each tick."""
+
+Source = tuple[str, Channel]
+
+
+class Spans:
+    """Live spans of one (venue, channel), in time order; the last may be open."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.open_since: int | None = None
+        self.down_since: int | None = None
+        self.reason = ""
+
+    def up(self, at_ns: int) -> None:
+        """Live from `at_ns`."""
+        if self.open_since is None:
+            self.open_since, self.down_since = at_ns, None
+
+    def down(self, at_ns: int, reason: str) -> None:
+        """Not live after `at_ns`."""
+        if self.open_since is not None:
+            self._close(self.open_since, at_ns)
+            self.open_since = None
+        if self.down_since is None:
+            self.down_since = at_ns
+        self.reason = reason
+
+    def cut(self, start_ns: int, end_ns: int) -> None:
+        """Take (start, end] out of what was covered."""
+        pieces = list(zip(self.starts, self.ends, strict=True))
+        self.starts, self.ends = [], []
+        for a, b in pieces:
+            self._close(a, min(b, start_ns))
+            self._close(max(a, end_ns), b)
+        if self.open_since is not None and self.open_since < end_ns:
+            self._close(self.open_since, start_ns)
+            self.open_since = end_ns
+
+    def covered_ns(self, start_ns: int, end_ns: int) -> int:
+        """How much of (start, end] was live."""
+        at = bisect_right(self.ends, start_ns)
+        total = sum(
+            max(0, min(b, end_ns) - max(a, start_ns)) for a, b in zip(self.starts[at:], self.ends[at:], strict=True)
+        )
+        if self.open_since is not None:
+            total += max(0, end_ns - max(self.open_since, start_ns))
+        return total
+
+    def live_at(self, at_ns: int) -> bool:
+        """Whether the channel was live at an instant."""
+        if self.open_since is not None and self.open_since <= at_ns:
+            return True
+        at = bisect_right(self.ends, at_ns - 1)
+        return at < len(self.starts) and self.starts[at] <= at_ns
+
+    def first_ns(self) -> int | None:
+        """When it was first live."""
+        return self.starts[0] if self.starts else self.open_since
+
+    def forget(self, before_ns: int) -> None:
+        """Drop spans that ended before `before_ns`."""
+        at = bisect_right(self.ends, before_ns)
+        del self.starts[:at], self.ends[:at]
+
+    def _close(self, start_ns: int, end_ns: int) -> None:
+        if end_ns > start_ns:
+            self.starts.append(start_ns)
+            self.ends.append(end_ns)
+
+
+class Ledger:
+    """Spans of every source, and which sources each channel is expected to have."""
+
+    def __init__(self, expected: Mapping[Channel, Sequence[str]]) -> None:
+        self.version = 0
+        self.spans: dict[Source, Spans] = {}
+        self._tracked = bool(expected)
+        for channel, venues in expected.items():
+            for venue in venues:
+                self.spans[venue, channel] = Spans()
+
+    def record(self, event: FeedState | FeedGap) -> None:
+        """Take in a change of a feed."""
+        self._tracked = True
+        self.version += 1
+        spans = self.spans.setdefault((event.venue, event.channel), Spans())
+        if isinstance(event, FeedGap):
+            spans.cut(event.start_ns, event.end_ns)
+        elif event.up:
+            spans.up(event.ts_ns)
+        else:
+            spans.down(event.ts_ns, event.reason)
+
+    def needed(self, channel: Channel, accept: Callable[[str], bool]) -> list[tuple[str, Spans]]:
+        """The (venue, spans) that a reading of a channel needs."""
+        return [(venue, s) for (venue, c), s in self.spans.items() if c is channel and accept(venue)]
+
+    def share(self, channel: Channel, accept: Callable[[str], bool], start_ns: int, end_ns: int) -> float:
+        """Mean share of (start, end] in which the needed feeds were live; of an instant when start equals end.
+
+        Without any feed tracked at all the caller does not keep track, and 1 is returned.
+        """
+        needed = self.needed(channel, accept)
+        if not needed:
+            return 0.0 if self._tracked and channel is not Channel.REFERENCE else 1.0
+        if start_ns == end_ns:
+            shares: list[float] = [float(spans.live_at(end_ns)) for _, spans in needed]
+        else:
+            shares = [spans.covered_ns(start_ns, end_ns) / (end_ns - start_ns) for _, spans in needed]
+        mean = sum(shares) / len(shares)
+        return int(mean * STEP + 1e-9) / STEP
+
+    def silent(self, channel: Channel, accept: Callable[[str], bool], now_ns: int) -> str:
+        """Which needed feeds are not live now, and for how long: ``bybit liquidations silent 4m12s``."""
+        words = []
+        for venue, spans in self.needed(channel, accept):
+            if spans.live_at(now_ns):
+                continue
+            if spans.down_since is None:
+                words.append(f"{venue} {channel.value} never live")
+            else:
+                words.append(f"{venue} {channel.value} silent {duration_text(now_ns - spans.down_since)}")
+        return ", ".join(words)
+
+
+def duration_text(ns: int) -> str:
+    """A length of time for people.
+
+    >>> duration_text(252_000_000_000), duration_text(7_200_000_000_000), duration_text(250_000_000)
+    ('4m12s', '2h', '0.25s')
+    """
+    seconds = ns / NS_PER_S
+    if seconds < 1:
+        return f"{seconds:.2g}s"
+    parts, left = [], int(seconds)
+    for name, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= size:
+            parts.append(f"{left // size}{name}")
+            left %= size
+    return "".join(parts[:2])

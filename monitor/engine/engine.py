@@ -1,0 +1,172 @@
+"""The rolling-window engine: events in, three-valued rule readings out. Pure: time is an argument, nothing is awaited.
+
+The instant of an evaluation is the later of `now_ns` and the newest event, and never runs backwards. Windows are
+(t - w, t]. What is read depends on the events and on t alone, not on how the events were batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from monitor.clock import NS_PER_S
+from monitor.engine.compile import Compiler
+from monitor.engine.intake import IngestReport, Intake, insert_sorted
+from monitor.engine.nodes.base import ConditionNode, Tick, covers
+from monitor.engine.program import CompiledRecording, CompiledRule
+from monitor.engine.settings import EngineSettings
+from monitor.engine.store import Domain, Store
+from monitor.events import Channel, Event, Labels
+from monitor.expression import Expr
+from monitor.reading import UNKNOWN, Evaluation
+from monitor.rule import Recording, RuleSet
+from monitor.series import Fold, SeriesSpec, Unit
+from monitor.window import Ints
+
+TRIM_EVERY = 256
+NEVER_STALE_S = 1e18
+
+
+class Engine:
+    """All windows and all rules.
+
+    Args:
+        rules: What to evaluate.
+        expected: Venues that should carry each channel; a reading's coverage is the share of its window in which they
+            were live. Empty and without any `FeedState`: coverage is not tracked, and 1.
+        settings: Limits of time and trust.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        expected: Mapping[Channel, Sequence[str]] | None = None,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self.store = Store(expected or {})
+        self.now_ns = 0
+        self._newest_ns = 0
+        self._serial = 0
+        self._intake = Intake(self.store, self.settings)
+        self._domain = Domain(self.store)
+        self.replace_rules(rules)
+
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Compile other rules over the same logs: what they share with the old ones keeps its history."""
+        self.ruleset = rules
+        self._domain.close()
+        self._domain = Domain(self.store)
+        self._compiler = Compiler(self.store, self._domain, self.settings)
+        self._recordings: list[CompiledRecording] = []
+        for recording in rules.recordings:
+            self._add_recording(recording)
+        self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
+        self._want()
+
+    def _add_recording(self, recording: Recording) -> None:
+        compiled = CompiledRecording(recording, self._compiler)
+        self._recordings.append(compiled)
+        self.store.specs[recording.name] = SeriesSpec(
+            recording.name,
+            "gauge",
+            recording.expr.type.unit,
+            compiled.label_names,
+            Fold.SUM if recording.expr.type.unit in (Unit.USD, Unit.COUNT) else Fold.MEAN,
+            Channel.REFERENCE,
+            f"Recorded: {recording.text}",
+            stale_s=NEVER_STALE_S,
+        )
+
+    def _want(self) -> None:
+        recorded = {item.recording.name for item in self._recordings}
+        self.store.catalog.wanted = frozenset(name for name, _ in self.store.logs) - recorded
+
+    def ingest(self, events: Sequence[Event]) -> IngestReport:
+        """Take in events in any order; they are read at the next `evaluate`."""
+        report = self._intake.take(events, self.now_ns)
+        self._saw(report.newest_ns)
+        return report
+
+    def member(self, series: str, labels: Labels) -> int:
+        """The number of a label set (sorted by name), for `ingest_columns`."""
+        return self.store.catalog.series(series).add(labels)
+
+    def ingest_columns(self, series: str, members: np.ndarray, ts_ns: Ints, values: np.ndarray) -> None:
+        """Take in ready columns (replay): int64 micro-dollars for event series, floats for gauges. No clock policy."""
+        if series in self.store.catalog.wanted and len(ts_ns):
+            insert_sorted(self.store, series, ts_ns, members, values)
+            self._saw(int(ts_ns.max()))
+
+    def evaluate(self, now_ns: int) -> list[Evaluation]:
+        """Evaluate every rule of which something changed; recordings first, in order."""
+        tick = self._advance(now_ns)
+        self._record(tick)
+        found = [compiled.evaluate(tick) for compiled in self._rules.values()]
+        if tick.serial % TRIM_EVERY == 0:
+            self.store.trim(self.now_ns, self.settings.lateness_ns)
+        return [evaluation for evaluation in found if evaluation is not None]
+
+    def latest(self, rule_id: str) -> Evaluation | None:
+        """A rule's newest evaluation."""
+        return self._rules[rule_id].latest
+
+    def next_edge_ns(self) -> int | None:
+        """When a reading may next change without a new event; None when nothing is pending."""
+        edges = [compiled.next_edge_ns() for compiled in self._rules.values()]
+        edge = min(edges, default=1 << 62)
+        return None if edge >= 1 << 61 else max(edge, self.now_ns)
+
+    def query(self, expr: Expr, now_ns: int) -> list[tuple[Labels, float | None, float]]:
+        """Evaluate one expression now: (labels, value or None, coverage) per element; a condition's value is 1 or 0.
+
+        Series and windows that no rule reads have no history: such elements come out missing or empty.
+        """
+        node = self._compiler.node(expr)
+        tick = self._advance(now_ns)
+        self._want()
+        node.pull(tick)
+        values = node.values
+        if isinstance(node, ConditionNode):
+            values = np.where(node.truth == UNKNOWN, np.nan, node.truth.astype(np.float64))
+        return [
+            (labels, None if value != value else value, cover)  # noqa: PLR0124 - NaN is not itself
+            for labels, value, cover in zip(node.index.labels, values.tolist(), covers(node).tolist(), strict=True)
+        ]
+
+    def state_size(self) -> dict[str, int]:
+        """Bytes of state: one entry per log, and ``total``."""
+        sizes = {
+            f"log {series}" + (f" {pane // NS_PER_S}s" if pane else ""): log.nbytes
+            for (series, pane), log in self.store.logs.items()
+        }
+        sizes["total"] = sum(sizes.values())
+        return sizes
+
+    def _saw(self, ts_ns: int) -> None:
+        self._newest_ns = max(self._newest_ns, ts_ns)
+
+    def _advance(self, now_ns: int) -> Tick:
+        self.now_ns = max(self.now_ns, now_ns, self._newest_ns)
+        if not self.store.sources.started_ns:
+            self.store.sources.started_ns = self.now_ns
+        self._serial += 1
+        self.store.roll(self.now_ns)
+        self._domain.seek(self.now_ns)
+        return Tick(self._serial, self.now_ns)
+
+    def _record(self, tick: Tick) -> None:
+        for compiled in self._recordings:
+            rows = compiled.evaluate(tick)
+            name = compiled.recording.name
+            if not rows or (name, 0) not in self.store.logs:
+                continue
+            index = self.store.catalog.series(name)
+            members = np.array([index.add(labels) for labels, _ in rows], np.int32)
+            ts = np.full(len(rows), tick.now_ns, np.int64)
+            self.store.log(name).insert(ts, members, np.array([value for _, value in rows]))
+
+
+__all__ = ["Engine", "EngineSettings", "IngestReport"]

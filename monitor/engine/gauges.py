@@ -1,0 +1,129 @@
+"""Gauges: the last value of every member as of an instant, and the natural folds of members into groups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.engine.catalog import Index
+from monitor.engine.log import Column, Log, Members
+from monitor.series import Fold
+from monitor.window import Floats, Ints
+
+NEVER_NS = -(1 << 62)
+NAN = float("nan")
+
+
+class LastValues:
+    """Value and time of the last row at or before an instant, per member."""
+
+    def __init__(self, log: Log, members: Index) -> None:
+        self.log = log
+        self.now_ns = NEVER_NS
+        self.version = 0
+        self.values: Floats = np.empty(0)
+        self.ts: Ints = np.empty(0, np.int64)
+        self._members = members
+        self.head = log.first
+        log.readers.append(self)
+
+    def reset(self) -> None:
+        """Forget everything; the next `seek` reads the log from its start."""
+        self.now_ns, self.head = NEVER_NS, self.log.first
+        self.values, self.ts = np.empty(0), np.empty(0, np.int64)
+        self.version += 1
+
+    def seek(self, now_ns: int) -> None:
+        """Move forward to `now_ns`."""
+        self.now_ns = now_ns
+        end = self.log.position(now_ns)
+        self._grow()
+        if end > self.head:
+            ts, members, values = self.log.rows(self.head, end)
+            self.values[members] = values
+            self.ts[members] = ts
+            self.head = end
+            self.version += 1
+
+    def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
+        """Take in merged rows that are at or before this instant and newer than what is held."""
+        del log, counts
+        if ts[0] > self.now_ns:
+            return
+        self._grow()
+        passed = int(ts.searchsorted(self.now_ns, side="right"))
+        self.head += passed
+        ts, members, values = ts[:passed], members[:passed], values[:passed]
+        newer = ts >= self.ts[members]
+        self.values[members[newer]] = values[newer]
+        self.ts[members[newer]] = ts[newer]
+        self.version += 1
+
+    def _grow(self) -> None:
+        more = len(self._members) - len(self.values)
+        if more > 0:
+            self.values = np.concatenate((self.values, np.full(more, NAN)))
+            self.ts = np.concatenate((self.ts, np.full(more, NEVER_NS, np.int64)))
+
+
+def fold_groups(fold: Fold, values: Floats, group: Ints, size: int, weights: Floats | None = None) -> Floats:
+    """One value per group of the members that have one; NaN for a group without any.
+
+    Args:
+        fold: How.
+        values: Per member, NaN when missing.
+        group: Group row per member, -1 to leave it out.
+        size: Number of groups.
+        weights: Per member, for `Fold.OI_MEAN`; a member without a weight is left out.
+    """
+    keep = (group >= 0) & ~np.isnan(values)
+    if fold is Fold.OI_MEAN:
+        assert weights is not None
+        return weighted_mean(values, weights, group, size)
+    group, values = group[keep], values[keep]
+    if fold is Fold.MEDIAN:
+        return quantile_of_groups(values, group, size, 0.5)
+    if fold in (Fold.MIN, Fold.MAX):
+        return _extreme_of_groups(values, group, size, fold)
+    counts = np.bincount(group, minlength=size)
+    sums = np.bincount(group, weights=values, minlength=size)
+    if fold is Fold.MEAN:
+        with np.errstate(invalid="ignore"):
+            return sums / counts
+    sums[counts == 0] = NAN
+    return sums
+
+
+def weighted_mean(values: Floats, weights: Floats, group: Ints, size: int) -> Floats:
+    """Sum of value times weight over sum of weight, of the members that have both; NaN where weights add up to 0."""
+    keep = (group >= 0) & ~np.isnan(values) & ~np.isnan(weights)
+    group = group[keep]
+    total = np.bincount(group, weights=weights[keep], minlength=size)
+    product = np.bincount(group, weights=values[keep] * weights[keep], minlength=size)
+    out = np.full(size, NAN)
+    np.divide(product, total, out=out, where=total != 0)
+    return out
+
+
+def quantile_of_groups(values: Floats, group: Ints, size: int, q: float) -> Floats:
+    """Quantile with linear interpolation between order statistics (type 7); NaN for an empty group."""
+    order = np.lexsort((values, group))
+    values = values[order]
+    counts = np.bincount(group, minlength=size)
+    starts = np.cumsum(counts) - counts
+    out = np.full(size, NAN)
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        rank = q * (counts[filled] - 1)
+        low = np.floor(rank).astype(np.int64)
+        high = np.minimum(low + 1, counts[filled] - 1)
+        below, above = values[starts[filled] + low], values[starts[filled] + high]
+        out[filled] = below + (above - below) * (rank - low)
+    return out
+
+
+def _extreme_of_groups(values: Floats, group: Ints, size: int, fold: Fold) -> Floats:
+    ufunc, empty = (np.minimum, np.inf) if fold is Fold.MIN else (np.maximum, -np.inf)
+    out = np.full(size, empty)
+    ufunc.at(out, group, values)
+    out[np.bincount(group, minlength=size) == 0] = NAN
+    return out

@@ -1,0 +1,113 @@
+"""Events into logs: which time counts, what is late, what is refused; all of it counted per venue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.engine.catalog import Batch
+from monitor.engine.settings import EngineSettings
+from monitor.engine.store import Store
+from monitor.events import Depth, Event, FeedGap, FeedState, MarketEvent, Sample
+from monitor.window import Ints
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What became of a batch, by venue (for a `Sample`: its source).
+
+    Attributes:
+        taken: Market events that were taken in (a series that no rule reads is not kept, but counts here).
+        late: Of these, older than the last evaluation by more than the tolerance; they corrected the windows.
+        too_late: Not taken in: older than the allowed lateness.
+        clock_rejected: Taken in at our time, because the venue's was too far from receipt.
+        invalid: Not taken in: not a finite number.
+        newest_ns: Time of the newest event.
+    """
+
+    taken: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    too_late: Counter[str] = field(default_factory=Counter)
+    clock_rejected: Counter[str] = field(default_factory=Counter)
+    invalid: Counter[str] = field(default_factory=Counter)
+    newest_ns: int = 0
+
+
+class Intake:
+    """Puts events into the store's logs."""
+
+    def __init__(self, store: Store, settings: EngineSettings) -> None:
+        self._store = store
+        self._settings = settings
+
+    def take(self, events: Sequence[Event], now_ns: int) -> IngestReport:
+        """Take in a batch; `now_ns` is the instant of the last evaluation."""
+        report = IngestReport()
+        batches: dict[str, Batch] = {}
+        for event in events:
+            if isinstance(event, FeedState | FeedGap):
+                self._feed(event, batches)
+            else:
+                self._market(event, now_ns, batches, report)
+        for series, batch in batches.items():
+            self._insert(series, batch)
+        return report
+
+    def _feed(self, event: FeedState | FeedGap, batches: dict[str, Batch]) -> None:
+        self._store.ledger.record(event)
+        if isinstance(event, FeedState) and "feed_up" in self._store.catalog.wanted:
+            labels = (("channel", event.channel.value), ("venue", event.venue))
+            batch = batches.setdefault("feed_up", Batch())
+            batch.ts.append(event.ts_ns)
+            batch.members.append(self._store.catalog.series("feed_up").add(labels))
+            batch.values.append(float(event.up))
+
+    def _market(self, event: MarketEvent, now_ns: int, batches: dict[str, Batch], report: IngestReport) -> None:
+        venue = event.source if isinstance(event, Sample) else event.instrument.venue
+        ts_ns = event.ts_ns
+        if isinstance(event, Depth) or not event.backfill:
+            ts_ns = self._time(event, venue, report)
+            if now_ns - ts_ns > self._settings.late_after_ns:
+                if now_ns - ts_ns > self._settings.lateness_ns:
+                    report.too_late[venue] += 1
+                    return
+                report.late[venue] += 1
+        report.newest_ns = max(report.newest_ns, ts_ns)
+        report.taken[venue] += 1
+        if isinstance(event, Sample) and event.series not in self._store.catalog.wanted:
+            return
+        for series, member, value in self._store.catalog.rows(event):
+            if value - value != 0:  # NaN or infinite
+                report.invalid[venue] += 1
+                continue
+            batch = batches.get(series)
+            if batch is None:
+                batch = batches[series] = Batch()
+            batch.ts.append(ts_ns)
+            batch.members.append(member)
+            batch.values.append(value)
+
+    def _time(self, event: MarketEvent, venue: str, report: IngestReport) -> int:
+        if isinstance(event, Sample):
+            return event.ts_ns
+        behind = event.recv_ns - event.ts_ns
+        if -self._settings.max_ahead_ns <= behind <= self._settings.max_behind_ns:
+            return event.ts_ns
+        report.clock_rejected[venue] += 1
+        return event.recv_ns
+
+    def _insert(self, series: str, batch: Batch) -> None:
+        dtype = np.int64 if self._store.specs[series].form == "events" else np.float64
+        ts = np.array(batch.ts, np.int64)
+        insert_sorted(self._store, series, ts, np.array(batch.members, np.int32), np.array(batch.values, dtype))
+
+
+def insert_sorted(store: Store, series: str, ts: Ints, members: np.ndarray, values: np.ndarray) -> None:
+    """Insert rows in any order."""
+    if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
+        order = np.argsort(ts, kind="stable")
+        ts, members, values = ts[order], members[order], values[order]
+    store.log(series).insert(ts, members, values)

@@ -1,0 +1,134 @@
+"""The shared columnar log: every row of a series once, in event-time order; windows are pointers into it.
+
+Rows have absolute positions that never change meaning while the log is trimmed at the front. A late row is merged into
+its place; readers that had already passed that place are told, and correct what they hold.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.window import Ints
+
+Members = npt.NDArray[np.int32]
+Column = npt.NDArray[Any]
+
+
+class Reader(Protocol):
+    """Holds something computed from a log's rows up to an instant of its own."""
+
+    def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
+        """Rows were merged in; those with ``ts`` at or before the reader's instant must be accounted for."""
+        ...
+
+
+class Log:
+    """Struct of arrays (ts, member, value, optionally count), sorted by ts; equal times keep their order of arrival."""
+
+    def __init__(self, dtype: npt.DTypeLike = np.int64, *, counted: bool = False, capacity: int = 1024) -> None:
+        self._ts = np.empty(capacity, np.int64)
+        self._member = np.empty(capacity, np.int32)
+        self._value = np.empty(capacity, dtype)
+        self._count = np.empty(capacity if counted else 0, np.int64)
+        self.counted = counted
+        self._start = 0
+        self._end = 0
+        self._base = 0
+        self.readers: list[Reader] = []
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    @property
+    def first(self) -> int:
+        """Absolute position of the oldest row kept."""
+        return self._base + self._start
+
+    @property
+    def end(self) -> int:
+        """Absolute position after the newest row."""
+        return self._base + self._end
+
+    @property
+    def newest_ns(self) -> int:
+        """Time of the newest row; 0 when empty."""
+        return int(self._ts[self._end - 1]) if self._end > self._start else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return int(self._ts.nbytes + self._member.nbytes + self._value.nbytes + self._count.nbytes)
+
+    def position(self, time_ns: int) -> int:
+        """Absolute position after the last row at or before `time_ns`."""
+        end = self._end
+        if end == self._start or self._ts[end - 1] <= time_ns:
+            return self._base + end
+        return self._base + self._start + int(self._ts[self._start : end].searchsorted(time_ns, side="right"))
+
+    def time_at(self, position: int) -> int:
+        """Time of the row at an absolute position."""
+        return int(self._ts[position - self._base])
+
+    def rows(self, start: int, end: int) -> tuple[Ints, Members, Column]:
+        """Views of (ts, member, value) of the absolute positions [start, end)."""
+        a, b = max(start - self._base, self._start), end - self._base
+        return self._ts[a:b], self._member[a:b], self._value[a:b]
+
+    def counts(self, start: int, end: int) -> Ints | None:
+        """View of the count column of [start, end); None where every row counts as one."""
+        if not self.counted:
+            return None
+        return self._count[max(start - self._base, self._start) : end - self._base]
+
+    def insert(self, ts: Ints, members: Members, values: Column, counts: Ints | None = None) -> None:
+        """Add rows, sorted by ts; appends when they are the newest, else merges."""
+        size = len(ts)
+        if not size:
+            return
+        self._reserve(size)
+        at, end = self._end, self._end
+        if end > self._start and ts[0] < self._ts[end - 1]:
+            at = self._start + int(self._ts[self._start : end].searchsorted(ts[0], side="right"))
+        self._write(at, end, ts, members, values, counts)
+        self._end = end + size
+        for reader in self.readers:
+            reader.late(self, ts, members, values, counts)
+
+    def trim(self, before_ns: int) -> None:
+        """Forget rows at or before `before_ns`; no reader may still need them."""
+        self._start = self.position(before_ns) - self._base
+
+    def _write(self, at: int, end: int, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
+        stop = end + len(ts)
+        columns: list[tuple[Column, Column]] = [(self._member, members), (self._value, values)]
+        if counts is not None:
+            columns.append((self._count, counts))
+        if at == end:
+            self._ts[end:stop] = ts
+            for column, new in columns:
+                column[end:stop] = new
+            return
+        merged = np.concatenate((self._ts[at:end], ts))
+        order = np.argsort(merged, kind="stable")
+        self._ts[at:stop] = merged[order]
+        for column, new in columns:
+            column[at:stop] = np.concatenate((column[at:end], new))[order]
+
+    def _reserve(self, size: int) -> None:
+        if self._end + size <= len(self._ts):
+            return
+        live = len(self)
+        capacity = len(self._ts)
+        while capacity < 2 * (live + size):
+            capacity *= 2
+        for name in ("_ts", "_member", "_value", "_count") if self.counted else ("_ts", "_member", "_value"):
+            old = getattr(self, name)
+            new = old if capacity == len(old) else np.empty(capacity, old.dtype)
+            new[:live] = old[self._start : self._end].copy()
+            setattr(self, name, new)
+        self._base += self._start
+        self._start, self._end = 0, live

@@ -1,0 +1,1 @@
+"""Compiled sub-expressions, by what they do."""

@@ -1,0 +1,110 @@
+"""How rows of two nodes meet: one-to-one, or many-to-one on the labels that one side has fewer of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.engine.catalog import Index
+from monitor.engine.nodes.base import Node
+from monitor.events import Labels
+from monitor.expression import Matching
+from monitor.window import Ints
+
+
+def match_names(left: Node, right: Node, matching: Matching) -> tuple[str, ...]:
+    """The labels on which rows must agree."""
+    shared = set(left.label_names) & set(right.label_names)
+    if matching.on is not None:
+        shared = set(matching.on)
+    return tuple(sorted(shared - set(matching.ignoring)))
+
+
+def key_of(labels: Labels, names: frozenset[str]) -> Labels:
+    """The part of a label set on which rows meet."""
+    return tuple(pair for pair in labels if pair[0] in names)
+
+
+class Join:
+    """Output rows of a binary operation, with the row that each takes from either side (-1: that side has none).
+
+    The side with more labels gives the output its labels. `outer` also keeps rows that only one side has: that is what
+    three-valued logic needs, and what sums need, whose missing row is a zero.
+
+    Attributes:
+        ambiguous: Output rows for which the "one" side had several candidates.
+    """
+
+    def __init__(self, left: Node, right: Node, matching: Matching) -> None:
+        self.left, self.right = left, right
+        names = match_names(left, right, matching)
+        self._names = frozenset(names)
+        self._many_right = matching.many == "right" or (
+            not matching.many and set(left.label_names) < set(right.label_names)
+        )
+        many, one = (right, left) if self._many_right else (left, right)
+        self.label_names = many.label_names
+        self._whole = set(many.label_names) == set(one.label_names) == set(names)
+        self._grow_one = set(many.label_names) == set(names)
+        self.index = Index()
+        self.rows_left: Ints = np.empty(0, np.int64)
+        self.rows_right: Ints = np.empty(0, np.int64)
+        self.ambiguous: set[int] = set()
+        self._sizes = (-1, -1)
+
+    @property
+    def same(self) -> bool:
+        """Whether both sides and the output have the very same rows in the same order."""
+        return self._same
+
+    def update(self) -> None:
+        """Take in rows that either side has gained."""
+        sizes = (len(self.left.index), len(self.right.index))
+        if sizes == self._sizes:
+            return
+        self._sizes = sizes
+        many, one = (self.right, self.left) if self._many_right else (self.left, self.right)
+        table, twice = self._table(one)
+        many_rows: dict[int, int] = {}
+        for row, labels in enumerate(many.index.labels):
+            many_rows[self.index.add(labels)] = row
+        one_rows = self._one_rows(table, twice)
+        if self._grow_one:
+            self._add_lonely(one, many, one_rows)
+        size = len(self.index)
+        a = np.array([many_rows.get(row, -1) for row in range(size)], np.int64)
+        b = np.array([one_rows.get(row, -1) for row in range(size)], np.int64)
+        self.rows_left, self.rows_right = (b, a) if self._many_right else (a, b)
+        straight = np.arange(size)
+        self._same = bool(
+            len(a) == len(b) == sizes[0] == sizes[1] and np.array_equal(a, straight) and np.array_equal(b, straight)
+        )
+
+    _same = False
+
+    def _table(self, one: Node) -> tuple[dict[Labels, int], set[Labels]]:
+        table: dict[Labels, int] = {}
+        twice: set[Labels] = set()
+        for row, labels in enumerate(one.index.labels):
+            key = key_of(labels, self._names)
+            if key in table:
+                twice.add(key)
+            table.setdefault(key, row)
+        return table, twice
+
+    def _one_rows(self, table: dict[Labels, int], twice: set[Labels]) -> dict[int, int]:
+        rows = {}
+        self.ambiguous = set()
+        for row, labels in enumerate(self.index.labels):
+            key = key_of(labels, self._names)
+            if key in twice:
+                self.ambiguous.add(row)
+            elif key in table:
+                rows[row] = table[key]
+        return rows
+
+    def _add_lonely(self, one: Node, many: Node, one_rows: dict[int, int]) -> None:
+        met = {key_of(labels, self._names) for labels in many.index.labels}
+        for row, labels in enumerate(one.index.labels):
+            key = key_of(labels, self._names)
+            if key not in met:
+                one_rows[self.index.add(key)] = row

@@ -1,0 +1,152 @@
+"""What a compiled expression is: a node that keeps one row per label set and knows whether it has changed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.engine.catalog import Index
+from monitor.engine.coverage import Ledger
+from monitor.events import Labels
+from monitor.window import Floats, Ints
+
+Bools = npt.NDArray[np.bool_]
+Truths = npt.NDArray[np.int8]
+Coverage = float | Floats
+NAN = float("nan")
+FAR_NS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One evaluation: its number and its instant."""
+
+    serial: int
+    now_ns: int
+
+
+class Node(ABC):
+    """A compiled sub-expression.
+
+    Rows are only ever appended to `index`. `version` rises when any output changed. `default` is the value of a label
+    set that has no row: 0 for sums and counts of events (nothing happened), NaN else. `monotone` says how more data
+    could move the value: +1 only up, -1 only down, 0 either way, None not at all (a constant).
+    """
+
+    index: Index
+    label_names: tuple[str, ...] = ()
+    values: Floats
+    coverage: Coverage = 1.0
+    default: float = NAN
+    monotone: int | None = 0
+    absent: Bools | None = None
+    """Rows that do not exist now though others do (not among the top k): a comparison with them is false."""
+
+    def __init__(self, children: Sequence[Node] = ()) -> None:
+        self.children = tuple(children)
+        self.version = 0
+        self.values = np.empty(0)
+        self._seen: list[int] = [-1] * len(self.children)
+        self._serial = -1
+
+    def pull(self, tick: Tick) -> int:
+        """Bring the node up to date (once a tick) and return its version."""
+        if self._serial != tick.serial:
+            self._serial = tick.serial
+            if self.refresh(tick):
+                self.version += 1
+        return self.version
+
+    @abstractmethod
+    def refresh(self, tick: Tick) -> bool:
+        """Work out anew what may have changed; True when anything did."""
+
+    def pull_children(self, tick: Tick) -> bool:
+        """Bring the children up to date; True when any of them changed since this node last looked."""
+        versions = [child.pull(tick) for child in self.children]
+        changed = versions != self._seen
+        self._seen = versions
+        return changed
+
+    def next_edge_ns(self) -> int:
+        """When the node's output may next change without a new event."""
+        return min((child.next_edge_ns() for child in self.children), default=FAR_NS)
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Why a row has no value."""
+        labels = self.index.labels[row] if row < len(self.index) else ()
+        for child in self.children:
+            words = child.reason(row_of(child, labels), now_ns)
+            if words:
+                return words
+        return ""
+
+    def snapshot(self) -> Any:
+        """What `against` later needs in order to compare like with like."""
+        return self.values
+
+    def against(self, then: Any) -> tuple[Floats, Floats]:
+        """(values then, values now) per row, both of the members present at both instants."""
+        return padded(then, len(self.index)), self.values
+
+
+class ConditionNode(Node):
+    """A node whose output is three-valued truth; `values` and `threshold` are those of the deciding comparison."""
+
+    truth: Truths
+    threshold: Floats
+    sound: Bools
+    """Rows that are true whatever data is missing."""
+    default_truth: int = -1
+
+    def __init__(self, children: Sequence[Node] = ()) -> None:
+        super().__init__(children)
+        self.truth = np.empty(0, np.int8)
+        self.threshold = np.empty(0)
+        self.sound = np.empty(0, np.bool_)
+
+
+def padded(values: Floats, size: int) -> Floats:
+    """`values` with NaN for rows that were appended since."""
+    if len(values) == size:
+        return values
+    return np.concatenate((values, np.full(size - len(values), NAN)))
+
+
+def covers(node: Node) -> Floats:
+    """Coverage as one number per row."""
+    if isinstance(node.coverage, float):
+        return np.full(len(node.index), node.coverage)
+    return node.coverage
+
+
+def row_of(node: Node, labels: Labels) -> int:
+    """The row of `node` that goes with a label set: equal, or the one that agrees on the node's labels; -1 if none."""
+    found = node.index.ids.get(labels)
+    if found is not None:
+        return found
+    names = set(node.label_names)
+    return node.index.ids.get(tuple(pair for pair in labels if pair[0] in names), -1)
+
+
+@dataclass(slots=True)
+class Sources:
+    """What leaf nodes read besides their own state."""
+
+    ledger: Ledger
+    started_ns: int = 0
+
+
+def take(values: npt.NDArray[Any], rows: Ints, default: Any) -> npt.NDArray[Any]:
+    """``values[rows]`` with `default` where the row is -1."""
+    if not len(values):
+        return np.full(len(rows), default, values.dtype)
+    out = values[rows]
+    if len(rows) and rows.min() < 0:
+        out = np.where(rows < 0, default, out).astype(values.dtype)
+    return out

@@ -1,0 +1,425 @@
+"""Nodes that read the logs: sums and counts of events, last values of gauges, and their change over a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from monitor.clock import NS_PER_S
+from monitor.engine.catalog import Index
+from monitor.engine.coverage import Ledger, duration_text
+from monitor.engine.gauges import NAN, LastValues, fold_groups, weighted_mean
+from monitor.engine.nodes.base import FAR_NS, Coverage, Node, Tick, padded
+from monitor.engine.projection import Projection
+from monitor.engine.sums import Bank, Lane
+from monitor.events import Channel, Labels
+from monitor.series import Fold
+from monitor.window import Floats, Ints
+
+MICROS = 1e6
+
+
+class Need:
+    """The coverage that a reading of one series depends on, per row when the rows carry a venue."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        channel: Channel,
+        accept: Callable[[str], bool],
+        window_ns: int,
+        delay_ns: int,
+        by_venue: Index | None,
+    ) -> None:
+        self.ledger, self.channel, self.accept = ledger, channel, accept
+        self.window_ns, self.delay_ns = window_ns, delay_ns
+        self._by_venue = by_venue
+        self._key: tuple[int, int] | None = None
+        self._value: Coverage = 1.0
+
+    def share(self, now_ns: int) -> tuple[Coverage, bool]:
+        """Coverage, and whether it changed since the last call."""
+        rows = len(self._by_venue) if self._by_venue is not None else 0
+        key = (self.ledger.version, rows)
+        if key == self._key and self._settled():
+            return self._value, False
+        self._key = key
+        old, self._value = self._value, self._work_out(now_ns - self.delay_ns)
+        return self._value, not np.array_equal(old, self._value)
+
+    def silent(self, now_ns: int) -> str:
+        """Feeds that are not live now."""
+        return self.ledger.silent(self.channel, self.accept, now_ns)
+
+    def _settled(self) -> bool:
+        """Full coverage stays full until the ledger changes; an instant's coverage changes only with the ledger."""
+        if not self.window_ns and not self.delay_ns:
+            return True
+        return bool(np.all(np.asarray(self._value) == 1.0))
+
+    def _work_out(self, end_ns: int) -> Coverage:
+        start_ns = end_ns - self.window_ns
+        if self._by_venue is None:
+            return self.ledger.share(self.channel, self.accept, start_ns, end_ns)
+        shares: dict[str, float] = {}
+        for labels in self._by_venue.labels:
+            venue = dict(labels).get("venue", "")
+            if venue not in shares:
+                shares[venue] = self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns)
+        return np.array([shares[dict(labels).get("venue", "")] for labels in self._by_venue.labels], np.float64)
+
+
+class ConstantNode(Node):
+    """A literal."""
+
+    monotone = None
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.index = Index()
+        self.index.add(())
+        self.values = np.array([value])
+
+    def refresh(self, tick: Tick) -> bool:
+        """Nothing ever changes."""
+        del tick
+        return self.version == 0
+
+
+EventTotal = Literal["sum", "count", "rate", "mean"]
+
+
+class TotalNode(Node):
+    """``sum``, ``count``, ``rate`` (per second) or ``mean`` of events, exact to the event or to the closed pane."""
+
+    def __init__(
+        self, what: EventTotal, lanes: Sequence[Lane], banks: Sequence[Bank], need: Need, window_ns: int
+    ) -> None:
+        super().__init__()
+        self.what, self.lanes, self.banks, self.need = what, tuple(lanes), tuple(banks), need
+        self.projection = lanes[0].projection
+        self.index = self.projection.index
+        self.window_ns = window_ns
+        self.default = NAN if what == "mean" else 0.0
+        self.monotone = 0 if what == "mean" else 1
+        self._lane_versions: tuple[int, ...] = ()
+
+    def refresh(self, tick: Tick) -> bool:
+        """Read the lanes again when a row entered or left one of them."""
+        self.coverage, moved = self.need.share(tick.now_ns)
+        versions = (len(self.index), *(lane.version for lane in self.lanes))
+        if versions == self._lane_versions:
+            return moved
+        self._lane_versions = versions
+        self.values = self._read()
+        return True
+
+    def _read(self) -> Floats:
+        counts = self._total("counts") if self.what in ("count", "mean") else None
+        if self.what == "count":
+            assert counts is not None
+            return counts.astype(np.float64)
+        sums = self._total("sums") / MICROS
+        if self.what == "rate":
+            return sums / (self.window_ns / NS_PER_S)
+        if counts is None:
+            return sums
+        with np.errstate(invalid="ignore"):
+            return sums / counts
+
+    def _total(self, name: Literal["sums", "counts"]) -> Ints:
+        total: Ints = getattr(self.lanes[0], name)
+        for lane in self.lanes[1:]:
+            total = total + getattr(lane, name)
+        return total
+
+    def next_edge_ns(self) -> int:
+        """When the next event leaves the window."""
+        edges = [bank.next_edge_ns() for bank in self.banks]
+        return min((edge for edge in edges if edge is not None), default=FAR_NS)
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """A mean of nothing, or feeds that are down."""
+        return self.need.silent(now_ns) or ("no events in the window" if self.what == "mean" else "")
+
+
+@dataclass(slots=True)
+class Members:
+    """Last values of a series' members with their staleness limits: who is present at an instant, and with what."""
+
+    last: LastValues
+    index: Index
+    stale_of: Callable[[Labels], float]
+    delay_ns: int = 0
+    present: Floats = field(default_factory=lambda: np.empty(0))
+    next_stale_ns: float = float(FAR_NS)
+    version: int = 0
+    _stale: Floats = field(default_factory=lambda: np.empty(0))
+    _seen: tuple[int, int] = (-1, -1)
+
+    def update(self, now_ns: int) -> int:
+        """Work out who is present at `now_ns` less the delay; the version rises when that changed."""
+        at_ns = now_ns - self.delay_ns
+        seen = (self.last.version, len(self.last.values))
+        if seen == self._seen and at_ns <= self.next_stale_ns:
+            return self.version
+        self._seen = seen
+        self._extend()
+        expires = self.last.ts + self._stale
+        self.present = np.where(expires >= at_ns, self.last.values, NAN)
+        alive = expires[(expires >= at_ns) & ~np.isnan(self.last.values)]
+        self.next_stale_ns = float(alive.min()) if len(alive) else float(FAR_NS)
+        self.version += 1
+        return self.version
+
+    @property
+    def stale_ns(self) -> Floats:
+        """Staleness limit per member."""
+        self._extend()
+        return self._stale
+
+    def _extend(self) -> None:
+        new = self.index.labels[len(self._stale) : len(self.last.values)]
+        if new:
+            self._stale = np.concatenate((self._stale, [self.stale_of(labels) for labels in new]))
+
+
+class Weights:
+    """Open interest per member of another series, met by venue and symbol."""
+
+    def __init__(self, weights: Members, members: Index) -> None:
+        self._weights, self._members = weights, members
+        self._of: dict[tuple[str, str], int] = {}
+        self._known = 0
+        self._map: Ints = np.empty(0, np.int64)
+
+    def update(self, now_ns: int) -> int:
+        """Bring the weights up to date."""
+        return self._weights.update(now_ns)
+
+    def aligned(self, weights: Floats | None = None) -> Floats:
+        """A weight per member (by default the present ones), NaN where there is none."""
+        values = self._weights.present if weights is None else weights
+        labels = self._weights.index.labels
+        if self._known < len(labels) or len(self._map) < len(self._members):
+            for member in range(self._known, len(labels)):
+                self._of[_market(labels[member])] = member
+            self._known = len(labels)
+            self._map = np.array([self._of.get(_market(item), -1) for item in self._members.labels], np.int64)
+        padded_values = np.append(padded(values, len(labels)), NAN)
+        return padded_values[self._map]
+
+    def snapshot(self) -> Floats:
+        """The present weights, to be given back to `aligned`."""
+        return self._weights.present
+
+
+def _market(labels: Labels) -> tuple[str, str]:
+    table = dict(labels)
+    return table.get("venue", ""), table.get("symbol", "")
+
+
+class GaugeNode(Node):
+    """Present values of a gauge, folded into groups; each label set of its own when nothing is folded."""
+
+    def __init__(
+        self, members: Members, projection: Projection, fold: Fold, weights: Weights | None, need: Need
+    ) -> None:
+        super().__init__()
+        self.members, self.projection, self.fold, self.weights, self.need = members, projection, fold, weights, need
+        self.index = projection.index
+        self._inputs: tuple[int, ...] = ()
+
+    def refresh(self, tick: Tick) -> bool:
+        """Fold again when a value arrived or one went stale."""
+        self.coverage, moved = self.need.share(tick.now_ns)
+        self.projection.update()
+        weight_version = self.weights.update(tick.now_ns) if self.weights else 0
+        inputs = (self.members.update(tick.now_ns), weight_version, self.projection.version)
+        if inputs == self._inputs:
+            return moved
+        self._inputs = inputs
+        self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None)
+        return True
+
+    def snapshot(self) -> tuple[Floats, Floats | None]:
+        """Who was present, and with what weight."""
+        return self._present(), self.weights.snapshot() if self.weights else None
+
+    def against(self, then: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
+        """Fold then and now over the members present at both."""
+        size = len(self.projection.group)
+        before, now = padded(then[0], size), self._present()
+        before_weights = now_weights = None
+        if self.weights:
+            before_weights, now_weights = self.weights.aligned(then[1]), self.weights.aligned()
+            both = ~(np.isnan(before_weights) | np.isnan(now_weights))
+            before, now = np.where(both, before, NAN), np.where(both, now, NAN)
+        common = ~(np.isnan(before) | np.isnan(now))
+        return (
+            self._fold(np.where(common, before, NAN), before_weights),
+            self._fold(np.where(common, now, NAN), now_weights),
+        )
+
+    def next_edge_ns(self) -> int:
+        """When the next value goes stale."""
+        return int(min(self.members.next_stale_ns + 1 + self.members.delay_ns, FAR_NS))
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Silent feeds, a missing weight, or a value that is too old."""
+        if row >= 0 and self.weights is not None:
+            values = self._present()[self.projection.of_group(row)]
+            if not np.isnan(values).all():
+                return "no open interest to weight by"
+        return self.need.silent(now_ns) or "no value, or the last one is stale"
+
+    def _present(self) -> Floats:
+        return padded(self.members.present, len(self.projection.group))
+
+    def _fold(self, values: Floats, weights: Floats | None) -> Floats:
+        group, size = self.projection.group, len(self.index)
+        if self.projection.single and self.weights is None:
+            out = np.full(size, NAN)
+            chosen = group >= 0
+            out[group[chosen]] = values[chosen]
+            return out
+        return fold_groups(self.fold, values, group, size, weights)
+
+
+class WeightedNode(Node):
+    """``weighted_avg(x, w)``: of the label sets of x that have a weight, matched on the labels that both carry."""
+
+    def __init__(self, x: Members, projection: Projection, w: PairWeights, need: Need) -> None:
+        super().__init__()
+        self.members, self.projection, self.weights, self.need = x, projection, w, need
+        self.index = projection.index
+        self._inputs: tuple[int, ...] = ()
+
+    def refresh(self, tick: Tick) -> bool:
+        """Average again when a value or weight arrived or went stale."""
+        self.coverage, moved = self.need.share(tick.now_ns)
+        self.projection.update()
+        inputs = (self.members.update(tick.now_ns), self.weights.update(tick.now_ns), self.projection.version)
+        if inputs == self._inputs:
+            return moved
+        self._inputs = inputs
+        self.values = self._average(self._present(), self.weights.aligned())
+        return True
+
+    def snapshot(self) -> tuple[Floats, Floats]:
+        """Who was present, and with what weight."""
+        return self._present(), self.weights.aligned()
+
+    def against(self, then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Average then and now over the members that had value and weight at both."""
+        size = len(self.projection.group)
+        x0, w0 = padded(then[0], size), padded(then[1], size)
+        x1, w1 = self._present(), self.weights.aligned()
+        gone = np.isnan(x0) | np.isnan(w0) | np.isnan(x1) | np.isnan(w1)
+        return self._average(np.where(gone, NAN, x0), w0), self._average(np.where(gone, NAN, x1), w1)
+
+    def next_edge_ns(self) -> int:
+        """When the next value or weight goes stale."""
+        return int(min(self.members.next_stale_ns + 1, self.weights.next_stale_ns + 1, FAR_NS))
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Silent feeds, or nothing that has both value and weight."""
+        return self.need.silent(now_ns) or "no member has both a value and a weight"
+
+    def _present(self) -> Floats:
+        return padded(self.members.present, len(self.projection.group))
+
+    def _average(self, x: Floats, w: Floats) -> Floats:
+        return weighted_mean(x, padded(w, len(x)), self.projection.group, len(self.index))
+
+
+class PairWeights:
+    """Weights of one series for the members of another, met on the labels that both series carry."""
+
+    def __init__(self, weights: Members, accepted: Projection, members: Index, shared: tuple[str, ...]) -> None:
+        self._weights, self._accepted, self._members = weights, accepted, members
+        self._shared = frozenset(shared)
+        self._of: dict[Labels, int] = {}
+        self._sizes = (-1, -1)
+        self._map: Ints = np.empty(0, np.int64)
+
+    @property
+    def next_stale_ns(self) -> float:
+        """When the next weight goes stale."""
+        return self._weights.next_stale_ns
+
+    def update(self, now_ns: int) -> int:
+        """Bring the weights up to date."""
+        self._accepted.update()
+        return self._weights.update(now_ns)
+
+    def aligned(self) -> Floats:
+        """A weight per member of the other series, NaN where there is none."""
+        labels = self._weights.index.labels
+        sizes = (len(labels), len(self._members))
+        if sizes != self._sizes:
+            self._sizes = sizes
+            chosen = np.flatnonzero(self._accepted.group >= 0).tolist()
+            self._of = {self._key(labels[member]): member for member in chosen}
+            self._map = np.array([self._of.get(self._key(item), -1) for item in self._members.labels], np.int64)
+        values = np.append(padded(self._weights.present, len(labels)), NAN)
+        return values[self._map]
+
+    def _key(self, labels: Labels) -> Labels:
+        return tuple(pair for pair in labels if pair[0] in self._shared)
+
+
+class ChangeNode(Node):
+    """``change`` (ratio) or ``delta`` of a gauge against its value at t - w, over members present at both ends."""
+
+    def __init__(
+        self, what: Literal["change", "delta", "rate"], now: GaugeNode, then: Members, then_weights: Weights | None
+    ) -> None:
+        super().__init__((now,))
+        self.what, self.gauge, self.then, self.then_weights = what, now, then, then_weights
+        self.index = now.index
+        self.need = now.need
+        self._then_version = -1
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compare again when either end changed."""
+        changed = self.pull_children(tick)
+        version = self.then.update(tick.now_ns) + (self.then_weights.update(tick.now_ns) if self.then_weights else 0)
+        if not changed and version == self._then_version:
+            return False
+        self._then_version = version
+        self.coverage = self.gauge.coverage
+        before, now = self.gauge.against(
+            (self.then.present, self.then_weights.snapshot() if self.then_weights else None)
+        )
+        if self.what == "change":
+            out = np.full(len(now), NAN)
+            np.divide(now, before, out=out, where=before != 0)
+            self.values = out - 1.0
+        else:
+            self.values = now - before
+            if self.what == "rate":
+                self.values /= (self.then.delay_ns - self.gauge.members.delay_ns) / NS_PER_S
+        return True
+
+    def next_edge_ns(self) -> int:
+        """When the older end next moves, or either goes stale."""
+        log = self.then.last.log
+        older = log.time_at(self.then.last.head) + self.then.delay_ns if self.then.last.head < log.end else FAR_NS
+        return int(min(super().next_edge_ns(), self.then.next_stale_ns + 1 + self.then.delay_ns, older))
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """History that does not reach back far enough, or a missing end."""
+        needed = self.then.delay_ns - self.gauge.members.delay_ns
+        log = self.then.last.log
+        if not len(log):
+            return self.gauge.reason(row, now_ns)
+        has = now_ns - log.time_at(log.first)
+        if has < self.then.delay_ns:
+            return f"needs {duration_text(needed)} of history, has {duration_text(has)}"
+        if row >= 0 and np.isnan(self.gauge.values[row]):
+            return self.gauge.reason(row, now_ns)
+        return f"no value {duration_text(needed)} ago to compare with"

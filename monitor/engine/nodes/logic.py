@@ -1,0 +1,242 @@
+"""Three-valued truth: comparisons, and Kleene's and, or, not, at-least-k."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from monitor.engine.catalog import Index
+from monitor.engine.nodes.align import Join
+from monitor.engine.nodes.base import NAN, Bools, ConditionNode, Node, Tick, Truths, covers, row_of, take
+from monitor.engine.nodes.vector import joined_coverage
+from monitor.expression import CompareOp, LogicOp, Matching
+from monitor.reading import FALSE, TRUE, UNKNOWN
+from monitor.window import Floats, Ints
+
+COMPARISONS: dict[CompareOp, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def is_sound(op: CompareOp, left: int | None, right: int | None) -> bool:
+    """Whether a comparison that holds cannot be undone by data that is missing."""
+    if op in (">", ">="):
+        return left in (1, None) and right in (-1, None)
+    if op in ("<", "<="):
+        return left in (-1, None) and right in (1, None)
+    return left is None and right is None
+
+
+def compare(op: CompareOp, left: Floats, right: Floats) -> Truths:
+    """Truth per row; unknown where either side is NaN."""
+    truth: Truths = np.asarray(COMPARISONS[op](left, right)).view(np.int8)
+    missing = np.isnan(left) | np.isnan(right)
+    if missing.any():
+        truth = np.where(missing, np.int8(UNKNOWN), truth)
+    return truth
+
+
+class CompareNode(ConditionNode):
+    """``left op right``; the left side's value is the condition's."""
+
+    def __init__(self, op: CompareOp, left: Node, right: Node, matching: Matching) -> None:
+        super().__init__((left, right))
+        self.op, self.left, self.right = op, left, right
+        self.join = Join(left, right, matching)
+        self.index, self.label_names = self.join.index, self.join.label_names
+        self._sound = is_sound(op, left.monotone, right.monotone)
+        self.default_truth = int(compare(op, np.array([left.default]), np.array([right.default]))[0])
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compare again when either side changed."""
+        if not self.pull_children(tick):
+            return False
+        self.join.update()
+        left, right = self._sides()
+        self.truth = compare(self.op, left, right)
+        self.values, self.threshold = left, right
+        self._drop_absent()
+        self.coverage = joined_coverage(self.join)
+        self.sound = (self.truth == TRUE) if self._sound else np.zeros(len(left), np.bool_)
+        return True
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """The reason of the side that is missing."""
+        if row in self.join.ambiguous:
+            return "several elements match on one side"
+        for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
+            at = int(rows[row]) if 0 <= row < len(rows) else -1
+            if np.isnan(side.default if at < 0 else side.values[at]):
+                return side.reason(at, now_ns) or "one side has no such element"
+        return ""
+
+    def _sides(self) -> tuple[Floats, Floats]:
+        left, right = self.left.values, self.right.values
+        if not self.join.same:
+            left = take(left, self.join.rows_left, self.left.default)
+            right = take(right, self.join.rows_right, self.right.default)
+        if self.join.ambiguous:
+            right = right.copy()
+            right[list(self.join.ambiguous)] = NAN
+        return left, right
+
+    def _drop_absent(self) -> None:
+        for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
+            if side.absent is not None:
+                gone = take(side.absent, rows, default=False)
+                self.truth = np.where(gone, np.int8(FALSE), self.truth)
+
+
+def kleene_and(a: Truths, b: Truths) -> Truths:
+    """False beats unknown beats true."""
+    return np.where((a == FALSE) | (b == FALSE), np.int8(FALSE), np.minimum(a, b))
+
+
+def kleene_or(a: Truths, b: Truths) -> Truths:
+    """True beats unknown beats false."""
+    return np.where((a == TRUE) | (b == TRUE), np.int8(TRUE), np.minimum(a, b))
+
+
+def kleene_not(a: Truths) -> Truths:
+    """Unknown stays unknown."""
+    return np.where(a == UNKNOWN, np.int8(UNKNOWN), np.int8(1) - a)
+
+
+TABLES: dict[LogicOp, Callable[[Truths, Truths], Truths]] = {
+    "and": kleene_and,
+    "or": kleene_or,
+    "unless": lambda a, b: kleene_and(a, kleene_not(b)),
+}
+
+
+class LogicNode(ConditionNode):
+    """``and``, ``or``, ``unless``; a label set that one side lacks has there the truth of an empty reading."""
+
+    def __init__(self, op: LogicOp, left: ConditionNode, right: ConditionNode, matching: Matching) -> None:
+        super().__init__((left, right))
+        self.op, self.left, self.right = op, left, right
+        self.join = Join(left, right, matching)
+        self.index, self.label_names = self.join.index, self.join.label_names
+        empty = [np.array([side.default_truth], np.int8) for side in (left, right)]
+        self.default_truth = int(TABLES[op](*empty)[0])
+
+    def refresh(self, tick: Tick) -> bool:
+        """Combine again when either side changed."""
+        if not self.pull_children(tick):
+            return False
+        self.join.update()
+        a, b = self.join.rows_left, self.join.rows_right
+        left = take(self.left.truth, a, np.int8(self.left.default_truth))
+        right = take(self.right.truth, b, np.int8(self.right.default_truth))
+        self.truth = TABLES[self.op](left, right)
+        from_right = self._decided_by_right(left, right)
+        self.values = np.where(from_right, take(self.right.values, b, NAN), take(self.left.values, a, NAN))
+        self.threshold = np.where(from_right, take(self.right.threshold, b, NAN), take(self.left.threshold, a, NAN))
+        self.sound = self._soundness(take(self.left.sound, a, default=False), take(self.right.sound, b, default=False))
+        self.coverage = joined_coverage(self.join)
+        return True
+
+    def _decided_by_right(self, left: Truths, right: Truths) -> Bools:
+        missing = self.join.rows_left < 0
+        if self.op == "or":
+            return missing | ((left != TRUE) & (right == TRUE))
+        return missing
+
+    def _soundness(self, left: Bools, right: Bools) -> Bools:
+        if self.op == "and":
+            return left & right
+        if self.op == "or":
+            return left | right
+        return np.zeros(len(left), np.bool_)
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """The reason of the side that is unknown."""
+        for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
+            at = int(rows[row]) if 0 <= row < len(rows) else -1
+            truth = side.default_truth if at < 0 else side.truth[at]
+            if truth == UNKNOWN:
+                return side.reason(at, now_ns) or "one side has no such element"
+        return ""
+
+
+class NotNode(ConditionNode):
+    """``not cond``."""
+
+    def __init__(self, inner: ConditionNode) -> None:
+        super().__init__((inner,))
+        self.inner = inner
+        self.index, self.label_names = inner.index, inner.label_names
+        self.default_truth = int(kleene_not(np.array([inner.default_truth], np.int8))[0])
+
+    def refresh(self, tick: Tick) -> bool:
+        """Follow the operand."""
+        if not self.pull_children(tick):
+            return False
+        self.truth = kleene_not(self.inner.truth)
+        self.values, self.threshold, self.coverage = self.inner.values, self.inner.threshold, self.inner.coverage
+        self.sound = np.zeros(len(self.truth), np.bool_)
+        return True
+
+
+class KOfNode(ConditionNode):
+    """At least k of the conditions hold; the value is how many do, the threshold is k."""
+
+    def __init__(self, k: int, conditions: Sequence[ConditionNode]) -> None:
+        super().__init__(conditions)
+        self.k, self.conditions = k, tuple(conditions)
+        self.label_names = max((c.label_names for c in conditions), key=len)
+        self.index = Index()
+        self._rows: list[Ints] = []
+        self._sizes: tuple[int, ...] = ()
+        surely = sum(c.default_truth == TRUE for c in conditions)
+        maybe = sum(c.default_truth == UNKNOWN for c in conditions)
+        self.default_truth = TRUE if surely >= k else UNKNOWN if surely + maybe >= k else FALSE
+
+    def refresh(self, tick: Tick) -> bool:
+        """Count again when any condition changed."""
+        if not self.pull_children(tick):
+            return False
+        self._align()
+        truths = [
+            take(c.truth, rows, np.int8(c.default_truth)) for c, rows in zip(self.conditions, self._rows, strict=True)
+        ]
+        surely = sum((t == TRUE).astype(np.int64) for t in truths)
+        maybe = sum((t == UNKNOWN).astype(np.int64) for t in truths)
+        unknown = np.where(np.asarray(surely + maybe) >= self.k, np.int8(UNKNOWN), np.int8(FALSE))
+        self.truth = np.where(np.asarray(surely) >= self.k, np.int8(TRUE), unknown)
+        self.values = np.asarray(surely, np.float64)
+        self.threshold = np.full(len(self.index), float(self.k))
+        sounds = [take(c.sound, r, default=False) for c, r in zip(self.conditions, self._rows, strict=True)]
+        self.sound = np.asarray(sum(s.astype(np.int64) for s in sounds)) >= self.k
+        self.coverage = np.min(
+            [take(covers(c), r, 1.0) for c, r in zip(self.conditions, self._rows, strict=True)], axis=0
+        )
+        return True
+
+    def _align(self) -> None:
+        sizes = tuple(len(c.index) for c in self.conditions)
+        if sizes == self._sizes:
+            return
+        self._sizes = sizes
+        for condition in self.conditions:
+            if condition.label_names == self.label_names:
+                for labels in condition.index.labels:
+                    self.index.add(labels)
+        self._rows = [np.array([row_of(c, labels) for labels in self.index.labels], np.int64) for c in self.conditions]
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Of the conditions that are unknown."""
+        words = [
+            c.reason(int(rows[row]), now_ns)
+            for c, rows in zip(self.conditions, self._rows, strict=True)
+            if (c.truth[rows[row]] if rows[row] >= 0 else c.default_truth) == UNKNOWN
+        ]
+        return "; ".join(filter(None, words))

@@ -1,0 +1,204 @@
+"""Conditions with a memory from one evaluation to the next: crossings, held, since, then, absent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from monitor.engine.catalog import Index
+from monitor.engine.coverage import duration_text
+from monitor.engine.nodes.align import Join
+from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Node, Sources, Tick, take
+from monitor.engine.nodes.vector import joined_coverage
+from monitor.engine.sums import Bank, Lane
+from monitor.expression import Matching
+from monitor.reading import FALSE, TRUE, UNKNOWN
+from monitor.window import Floats, Ints
+
+NEVER_NS = -(1 << 62)
+
+
+class CrossNode(ConditionNode):
+    """``crosses_above(x, y)``: x was at or below y at the previous evaluation and is above it now.
+
+    Both instants are read over the members that are present at both, so that a member that comes or goes is no move.
+    """
+
+    def __init__(self, direction: Literal["above", "below"], left: Node, right: Node) -> None:
+        super().__init__((left, right))
+        self.sign = 1.0 if direction == "above" else -1.0
+        self.left, self.right = left, right
+        self.join = Join(left, right, Matching())
+        self.index, self.label_names = self.join.index, self.join.label_names
+        self._then: tuple[Any, Any] | None = None
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compare with the previous evaluation; a crossing is true for one evaluation."""
+        changed = self.pull_children(tick)
+        if not changed and self._then is not None and not (self.truth != FALSE).any():
+            return False
+        self.join.update()
+        a, b = self.join.rows_left, self.join.rows_right
+        self.values, self.threshold = take(self.left.values, a, NAN), take(self.right.values, b, NAN)
+        self.truth = self._crossed(a, b) if self._then else np.full(len(self.index), UNKNOWN, np.int8)
+        self._then = (self.left.snapshot(), self.right.snapshot())
+        self.coverage = joined_coverage(self.join)
+        self.sound = np.zeros(len(self.index), np.bool_)
+        return True
+
+    def _crossed(self, a: Ints, b: Ints) -> Any:
+        assert self._then is not None
+        left_then, left_now = self.left.against(self._then[0])
+        right_then, right_now = self.right.against(self._then[1])
+        before = self.sign * (take(left_then, a, NAN) - take(right_then, b, NAN))
+        now = self.sign * (take(left_now, a, NAN) - take(right_now, b, NAN))
+        truth = ((before <= 0) & (now > 0)).astype(np.int8)
+        return np.where(np.isnan(before) | np.isnan(now), np.int8(UNKNOWN), truth)
+
+    def next_edge_ns(self) -> int:
+        """The next evaluation, when a crossing has to be taken back."""
+        return NEVER_NS if (self.truth == TRUE).any() else super().next_edge_ns()
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """A missing side, or no earlier evaluation."""
+        return super().reason(row, now_ns) or "no earlier value to cross from"
+
+
+class HeldNode(Node):
+    """``held(cond)``: how long the condition has been true without a break, in ns; 0 while false.
+
+    Unknown is missing, but breaks nothing: when the condition is true again the clock has gone on.
+    """
+
+    def __init__(self, condition: ConditionNode) -> None:
+        super().__init__((condition,))
+        self.condition = condition
+        self.index, self.label_names = condition.index, condition.label_names
+        self._since: Ints = np.empty(0, np.int64)
+
+    def refresh(self, tick: Tick) -> bool:
+        """Time passes, so this changes at every evaluation while anything is true."""
+        changed = self.pull_children(tick)
+        truth = self.condition.truth
+        if not changed and not (truth == TRUE).any():
+            return False
+        more = len(truth) - len(self._since)
+        self._since = np.concatenate((self._since, np.full(more, NEVER_NS, np.int64)))
+        starts = (truth == TRUE) & (self._since == NEVER_NS)
+        self._since[starts] = tick.now_ns
+        self._since[truth == FALSE] = NEVER_NS
+        held = np.where(truth == TRUE, tick.now_ns - self._since, 0).astype(np.float64)
+        self.values = np.where(truth == UNKNOWN, NAN, held)
+        self.coverage = self.condition.coverage
+        return True
+
+
+class SinceNode(Node):
+    """``since(cond)``: time since the condition was last true, in ns; 0 while true, missing if it never was."""
+
+    def __init__(self, condition: ConditionNode) -> None:
+        super().__init__((condition,))
+        self.condition = condition
+        self.index, self.label_names = condition.index, condition.label_names
+        self._last: Ints = np.empty(0, np.int64)
+
+    def refresh(self, tick: Tick) -> bool:
+        """Time passes."""
+        self.pull_children(tick)
+        truth = self.condition.truth
+        more = len(truth) - len(self._last)
+        self._last = np.concatenate((self._last, np.full(more, NEVER_NS, np.int64)))
+        self._last[truth == TRUE] = tick.now_ns
+        self.values = np.where(self._last == NEVER_NS, NAN, (tick.now_ns - self._last).astype(np.float64))
+        self.coverage = self.condition.coverage
+        return True
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """It never was true, as far as is known."""
+        return super().reason(row, now_ns) or "was never true since the start"
+
+
+class ThenNode(ConditionNode):
+    """``first then second within w``, per label set.
+
+    Becomes true when `second` becomes true at most w after `first` was; stays so while `second` holds.
+    """
+
+    def __init__(self, first: ConditionNode, second: ConditionNode, within_ns: int) -> None:
+        super().__init__((first, second))
+        self.first, self.second, self.within_ns = first, second, within_ns
+        self.join = Join(first, second, Matching())
+        self.index, self.label_names = self.join.index, self.join.label_names
+        self.first_at: Ints = np.empty(0, np.int64)
+        self.second_at: Ints = np.empty(0, np.int64)
+        self._armed = np.empty(0, np.bool_)
+
+    def refresh(self, tick: Tick) -> bool:
+        """Note each stage's time and judge the sequence."""
+        changed = self.pull_children(tick)
+        if not changed and not (self.first.truth == TRUE).any():
+            return False
+        self.join.update()
+        self._grow(len(self.index))
+        first = take(self.first.truth, self.join.rows_left, np.int8(self.first.default_truth))
+        second = take(self.second.truth, self.join.rows_right, np.int8(self.second.default_truth))
+        self.first_at[first == TRUE] = tick.now_ns
+        starts = (second == TRUE) & (self.second_at == NEVER_NS)
+        self.second_at[starts] = tick.now_ns
+        self.second_at[second == FALSE] = NEVER_NS
+        recent = (self.first_at != NEVER_NS) & (tick.now_ns - self.first_at <= self.within_ns)
+        self._armed = np.where(starts, recent, self._armed & (second != FALSE))
+        unknown = (second == UNKNOWN) & (self._armed | recent)
+        self.truth = np.where(unknown, np.int8(UNKNOWN), (self._armed & (second == TRUE)).astype(np.int8))
+        self.values = take(self.second.values, self.join.rows_right, NAN)
+        self.threshold = take(self.second.threshold, self.join.rows_right, NAN)
+        self.coverage = joined_coverage(self.join)
+        self.sound = self._armed & take(self.second.sound, self.join.rows_right, default=False)
+        return True
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self.first_at)
+        self.first_at, self.second_at = (
+            np.concatenate((times, np.full(more, NEVER_NS, np.int64))) for times in (self.first_at, self.second_at)
+        )
+        self._armed = np.concatenate((self._armed, np.zeros(more, np.bool_)))
+
+
+class AbsentNode(ConditionNode):
+    """``absent(x[w])``: no row of the selector arrived in the window; unknown until the engine has run for w."""
+
+    def __init__(self, lane: Lane, bank: Bank, window_ns: int, sources: Sources) -> None:
+        super().__init__()
+        self.lane, self.bank, self.window_ns, self.sources = lane, bank, window_ns, sources
+        self.index = Index()
+        self.index.add(())
+        self.threshold = np.array([NAN])
+        self.sound = np.array([False])
+        self._key: tuple[int, bool] | None = None
+
+    def refresh(self, tick: Tick) -> bool:
+        """Judge again when a row entered or left, or the engine has run long enough."""
+        ran = tick.now_ns - self.sources.started_ns >= self.window_ns
+        key = (self.lane.version, ran)
+        if key == self._key:
+            return False
+        self._key = key
+        count = float(self.lane.counts.sum())
+        truth = FALSE if count else TRUE if ran else UNKNOWN
+        self.truth = np.array([truth], np.int8)
+        self.values: Floats = np.array([count])
+        return True
+
+    def next_edge_ns(self) -> int:
+        """When the engine has run for the whole window, or the next row leaves it."""
+        if self.truth.size and self.truth[0] == UNKNOWN:
+            return self.sources.started_ns + self.window_ns
+        edge = self.bank.next_edge_ns()
+        return FAR_NS if edge is None else edge
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Too early to say."""
+        del row
+        ran = max(0, now_ns - self.sources.started_ns)
+        return f"needs {duration_text(self.window_ns)} of history, has {duration_text(ran)}"

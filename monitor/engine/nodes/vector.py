@@ -1,0 +1,246 @@
+"""Nodes that work on values at one instant: arithmetic, negation, aggregates over labels, top k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from monitor.engine.gauges import NAN, fold_groups, quantile_of_groups
+from monitor.engine.nodes.align import Join
+from monitor.engine.nodes.base import Coverage, Node, Tick, covers, padded, take
+from monitor.engine.projection import Projection
+from monitor.expression import ArithmeticOp, Grouping, Matching
+from monitor.series import Fold
+from monitor.window import Floats, Ints
+
+
+def divide(a: Floats, b: Floats) -> Floats:
+    """``a / b``; NaN where b is 0."""
+    out = np.full(np.broadcast_shapes(a.shape, b.shape), NAN)
+    return np.divide(a, b, out=out, where=b != 0)
+
+
+def _modulo(a: Floats, b: Floats) -> Floats:
+    out = np.full(np.broadcast_shapes(a.shape, b.shape), NAN)
+    return np.fmod(a, b, out=out, where=b != 0)
+
+
+def _power(a: Floats, b: Floats) -> Floats:
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        out = np.power(a, b)
+    return np.where(np.isfinite(out), out, NAN)
+
+
+OPERATIONS: dict[ArithmeticOp, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": divide,
+    "%": _modulo,
+    "^": _power,
+}
+
+
+def monotone_of(op: ArithmeticOp, left: int | None, right: int | None) -> int | None:
+    """Which way more data can move the result, from which way it moves the operands (constants are None)."""
+    if left is None and right is None:
+        return None
+    if op == "+":
+        signs = {sign for sign in (left, right) if sign is not None}
+    elif op == "-":
+        signs = {sign for sign in (left, None if right is None else -right) if sign is not None}
+    else:
+        return 0
+    return signs.pop() if len(signs) == 1 else 0
+
+
+class ArithmeticNode(Node):
+    """``left op right`` row by row; missing on either side is missing; division by zero is missing."""
+
+    def __init__(self, op: ArithmeticOp, left: Node, right: Node, matching: Matching) -> None:
+        super().__init__((left, right))
+        self.op, self.left, self.right = op, left, right
+        self.join = Join(left, right, matching)
+        self.index, self.label_names = self.join.index, self.join.label_names
+        self.monotone = monotone_of(op, left.monotone, right.monotone)
+        default = OPERATIONS[op](np.array([left.default]), np.array([right.default]))
+        self.default = float(default[0])
+
+    def refresh(self, tick: Tick) -> bool:
+        """Work out again when either side changed."""
+        if not self.pull_children(tick):
+            return False
+        self.values = self._combine(self.left.values, self.right.values)
+        self.coverage = joined_coverage(self.join)
+        return True
+
+    def snapshot(self) -> tuple[Any, Any]:
+        """Of both sides."""
+        return self.left.snapshot(), self.right.snapshot()
+
+    def against(self, then: tuple[Any, Any]) -> tuple[Floats, Floats]:
+        """Each side on its common members."""
+        left_then, left_now = self.left.against(then[0])
+        right_then, right_now = self.right.against(then[1])
+        return self._combine(left_then, right_then), self._combine(left_now, right_now)
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """The missing side's reason, or the division by zero."""
+        if row >= 0 and row in self.join.ambiguous:
+            return "several elements match on one side"
+        for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
+            at = int(rows[row]) if 0 <= row < len(rows) else -1
+            value = side.default if at < 0 else side.values[at]
+            if np.isnan(value):
+                return side.reason(at, now_ns) or "one side has no such element"
+        return "division by zero"
+
+    def _combine(self, left: Floats, right: Floats) -> Floats:
+        self.join.update()
+        if not self.join.same:
+            left = take(padded(left, len(self.left.index)), self.join.rows_left, self.left.default)
+            right = take(padded(right, len(self.right.index)), self.join.rows_right, self.right.default)
+        out = OPERATIONS[self.op](left, right)
+        if self.join.ambiguous:
+            out[list(self.join.ambiguous)] = NAN
+        return out
+
+
+def joined_coverage(join: Join) -> Coverage:
+    """The lower of both sides' coverage per row."""
+    left, right = join.left.coverage, join.right.coverage
+    if isinstance(left, float) and isinstance(right, float):
+        return min(left, right)
+    return np.minimum(take(covers(join.left), join.rows_left, 1.0), take(covers(join.right), join.rows_right, 1.0))
+
+
+class NegateNode(Node):
+    """Unary minus."""
+
+    def __init__(self, inner: Node) -> None:
+        super().__init__((inner,))
+        self.inner = inner
+        self.index, self.label_names = inner.index, inner.label_names
+        self.default = -inner.default
+        self.monotone = None if inner.monotone is None else -inner.monotone
+
+    def refresh(self, tick: Tick) -> bool:
+        """Follow the operand."""
+        if not self.pull_children(tick):
+            return False
+        self.values, self.coverage = -self.inner.values, self.inner.coverage
+        return True
+
+    def snapshot(self) -> Any:
+        """Of the operand."""
+        return self.inner.snapshot()
+
+    def against(self, then: Any) -> tuple[Floats, Floats]:
+        """The operand's, negated."""
+        before, now = self.inner.against(then)
+        return -before, -now
+
+
+class FoldNode(Node):
+    """An aggregate over labels of any vector: ``sum(x) by (base)``, ``quantile(0.9, x)``, ``spread(x)``."""
+
+    def __init__(self, what: str, inner: Node, grouping: Grouping | None, q: float = NAN) -> None:
+        super().__init__((inner,))
+        self.what, self.inner, self.q = what, inner, q
+        self.groups = Projection(inner.index, (), grouping or Grouping())
+        self.index = self.groups.index
+        self.label_names = kept_labels(inner.label_names, grouping or Grouping())
+        if what in ("sum", "max", "count") and inner.monotone == 1:
+            self.monotone = 1
+        self.default = 0.0 if what == "count" else (inner.default if what == "sum" else NAN)
+
+    def refresh(self, tick: Tick) -> bool:
+        """Fold again when the vector changed."""
+        if not self.pull_children(tick):
+            return False
+        self.groups.update()
+        self.values = self._fold(self.inner.values)
+        self.coverage = self._coverage()
+        return True
+
+    def snapshot(self) -> Any:
+        """Of the vector."""
+        return self.inner.snapshot()
+
+    def against(self, then: Any) -> tuple[Floats, Floats]:
+        """Fold the elements present at both instants."""
+        before, now = self.inner.against(then)
+        gone = np.isnan(before) | np.isnan(now)
+        return self._fold(np.where(gone, NAN, before)), self._fold(np.where(gone, NAN, now))
+
+    def _fold(self, values: Floats) -> Floats:
+        return fold_named(self.what, values, self.groups.group, len(self.index), self.q, self.inner.default)
+
+    def _coverage(self) -> Coverage:
+        if isinstance(self.inner.coverage, float):
+            return self.inner.coverage
+        return fold_groups(Fold.MEAN, self.inner.coverage, self.groups.group, len(self.index))
+
+
+def fold_named(what: str, values: Floats, group: Ints, size: int, q: float, empty: float = NAN) -> Floats:
+    """Fold by the language's name of an aggregate over labels."""
+    keep = (group >= 0) & ~np.isnan(values)
+    if what == "count":
+        return np.bincount(group[keep], minlength=size).astype(np.float64)
+    if what == "quantile":
+        return quantile_of_groups(values[keep], group[keep], size, q)
+    if what == "spread":
+        high, low = (fold_groups(fold, values, group, size) for fold in (Fold.MAX, Fold.MIN))
+        return divide(high - low, np.abs(fold_groups(Fold.MEAN, values, group, size)))
+    if what == "stddev":
+        mean = fold_groups(Fold.MEAN, values, group, size)
+        return np.sqrt(fold_groups(Fold.MEAN, (values - mean[group]) ** 2, group, size))
+    fold = {
+        "sum": Fold.SUM,
+        "avg": Fold.MEAN,
+        "mean": Fold.MEAN,
+        "min": Fold.MIN,
+        "max": Fold.MAX,
+        "median": Fold.MEDIAN,
+    }
+    out = fold_groups(fold[what], values, group, size)
+    if what == "sum" and not np.isnan(empty) and not len(values):
+        out[:] = empty
+    return out
+
+
+def kept_labels(names: tuple[str, ...], grouping: Grouping) -> tuple[str, ...]:
+    """Label names that a grouping leaves."""
+    return tuple(name for name in names if (name in grouping.labels) is not grouping.without)
+
+
+class TopKNode(Node):
+    """``topk(k, x)``: the k greatest elements (of each group); the others do not exist. Ties go to the older row."""
+
+    def __init__(self, k: int, inner: Node, grouping: Grouping | None) -> None:
+        super().__init__((inner,))
+        self.k, self.inner = k, inner
+        self.groups = Projection(inner.index, (), grouping or Grouping())
+        self.index, self.label_names = inner.index, inner.label_names
+
+    def refresh(self, tick: Tick) -> bool:
+        """Choose again when the vector changed."""
+        if not self.pull_children(tick):
+            return False
+        self.groups.update()
+        values, group = self.inner.values, self.groups.group
+        order = np.lexsort((-values, np.isnan(values), group))
+        counts = np.bincount(group, minlength=len(self.groups.index))
+        rank = np.empty(len(values), np.int64)
+        rank[order] = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.absent = (rank >= self.k) & ~np.isnan(values)
+        self.values = np.where(self.absent, NAN, values)
+        self.coverage = self.inner.coverage
+        return True
+
+
+def relabelled(labels: tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """`labels` with `extra` added or replaced, sorted by name."""
+    return tuple(sorted({**dict(labels), **dict(extra)}.items()))

@@ -1,0 +1,215 @@
+"""Compiled rules: what to pull each tick, and how an `Evaluation` is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.engine.catalog import Index
+from monitor.engine.compile import Compiler
+from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers, row_of, take
+from monitor.engine.nodes.vector import relabelled
+from monitor.events import Labels
+from monitor.reading import TRUE, UNKNOWN, Evaluation, Truth
+from monitor.rule import Level, Override, Recording, Rule
+from monitor.window import Ints
+
+
+class Aligned:
+    """A condition read at the rows of another one."""
+
+    def __init__(self, base: Index, node: ConditionNode) -> None:
+        self._base, self.node = base, node
+        self._sizes = (-1, -1)
+        self.rows: Ints = np.empty(0, np.int64)
+
+    def update(self) -> Ints:
+        """The row of `node` for each base row, -1 where it has none."""
+        sizes = (len(self._base), len(self.node.index))
+        if sizes != self._sizes:
+            self._sizes = sizes
+            self.rows = np.array([row_of(self.node, labels) for labels in self._base.labels], np.int64)
+        return self.rows
+
+    def truth(self) -> Truth:
+        """Truth at every base row."""
+        return take(self.node.truth, self.update(), np.int8(self.node.default_truth))
+
+
+@dataclass(slots=True)
+class _Ladder:
+    """Conditions of a ladder's levels; a level with a `clear` holds until that is true."""
+
+    steps: list[tuple[Aligned, Aligned | None]]
+    held: list[Truth]
+
+    def level(self, size: int) -> Truth:
+        """Index of the highest level that holds, -1 for none."""
+        out = np.full(size, -1, np.int8)
+        for number, (step, clear) in enumerate(self.steps):
+            truth = step.truth()
+            if clear is not None:
+                before = np.concatenate((self.held[number], np.zeros(size - len(self.held[number]), np.int8)))
+                truth = np.where((truth == TRUE) | ((before == TRUE) & (clear.truth() != TRUE)), TRUE, truth).astype(
+                    np.int8
+                )
+            self.held[number] = truth
+            out[truth == TRUE] = number
+        return out
+
+
+class _Case:
+    """The default conditions of a rule, or those of one override."""
+
+    def __init__(self, compiler: Compiler, base: Index | None, source: Rule | Override, wanted: Labels) -> None:
+        self.node = compiler.condition(source.expr)
+        base = base or self.node.index
+        self.main = Aligned(base, self.node)
+        self.clear = Aligned(base, compiler.condition(source.clear)) if source.clear else None
+        steps = [self._step(compiler, base, level) for level in source.levels]
+        self.ladder = _Ladder(steps, [np.empty(0, np.int8) for _ in steps]) if steps else None
+        self.wanted = set(wanted)
+
+    @staticmethod
+    def _step(compiler: Compiler, base: Index, level: Level) -> tuple[Aligned, Aligned | None]:
+        clear = Aligned(base, compiler.condition(level.clear)) if level.clear else None
+        return Aligned(base, compiler.condition(level.expr)), clear
+
+    def nodes(self) -> list[Node]:
+        """Every root that this case reads."""
+        found: list[Node] = [self.node]
+        if self.clear:
+            found.append(self.clear.node)
+        for step, clear in self.ladder.steps if self.ladder else []:
+            found.extend([step.node] if clear is None else [step.node, clear.node])
+        return found
+
+
+class CompiledRule:
+    """One alert rule."""
+
+    def __init__(self, rule: Rule, compiler: Compiler) -> None:
+        self.rule = rule
+        self.base = _Case(compiler, None, rule, ())
+        self.index = self.base.node.index
+        self.cases = [_Case(compiler, self.index, override, override.labels) for override in rule.overrides]
+        self.roots = [node for case in (self.base, *self.cases) for node in case.nodes()]
+        self.latest: Evaluation | None = None
+        self._versions: list[int] = []
+
+    def evaluate(self, tick: Tick) -> Evaluation | None:
+        """The rule's readings, or None when nothing that it reads has changed."""
+        versions = [root.pull(tick) for root in self.roots]
+        if versions == self._versions:
+            return None
+        self._versions = versions
+        self.latest = self._read(tick)
+        return self.latest
+
+    def next_edge_ns(self) -> int:
+        """When the readings may next change by themselves."""
+        return min(root.next_edge_ns() for root in self.roots)
+
+    def _read(self, tick: Tick) -> Evaluation:
+        node, size = self.base.node, len(self.index)
+        truth, values, threshold = node.truth, node.values, node.threshold
+        coverage, sound = covers(node), node.sound
+        clear = self.base.clear.truth() if self.base.clear else None
+        level = self.base.ladder.level(size) if self.base.ladder else None
+        if self.cases:
+            truth, values, threshold, coverage, sound = (
+                column.copy() for column in (truth, values, threshold, coverage, sound)
+            )
+            clear, level = self._override(truth, values, threshold, coverage, sound, clear, level)
+        return Evaluation(
+            rule=self.rule.id,
+            at_ns=tick.now_ns,
+            labels=self.index.labels[:size] if size != len(self.index.labels) else self.index.labels,
+            truth=truth,
+            value=values,
+            threshold=threshold,
+            coverage=coverage,
+            lower_bound=sound,
+            clear=clear,
+            level=level,
+            reasons=self._reasons(truth, tick.now_ns),
+        )
+
+    def _override(
+        self,
+        truth: Truth,
+        values: np.ndarray,
+        threshold: np.ndarray,
+        coverage: np.ndarray,
+        sound: np.ndarray,
+        clear: Truth | None,
+        level: Truth | None,
+    ) -> tuple[Truth | None, Truth | None]:
+        for case in self.cases:
+            mine = np.array([case.wanted <= set(labels) for labels in self.index.labels], np.bool_)
+            rows = case.main.update()
+            node = case.node
+            truth[mine] = case.main.truth()[mine]
+            values[mine] = take(node.values, rows, np.nan)[mine]
+            threshold[mine] = take(node.threshold, rows, np.nan)[mine]
+            coverage[mine] = take(covers(node), rows, 1.0)[mine]
+            sound[mine] = take(node.sound, rows, default=False)[mine]
+            if case.clear is not None:
+                base = clear if clear is not None else np.full(len(truth), UNKNOWN, np.int8)
+                clear = np.where(mine, case.clear.truth(), base)
+            if case.ladder is not None:
+                base = level if level is not None else np.full(len(truth), -1, np.int8)
+                level = np.where(mine, case.ladder.level(len(truth)), base)
+        return clear, level
+
+    def _reasons(self, truth: Truth, now_ns: int) -> dict[int, str]:
+        if not (truth == UNKNOWN).any():
+            return {}
+        return {row: self.reason(row, now_ns) for row in np.flatnonzero(truth == UNKNOWN).tolist()}
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Why a row is unknown."""
+        labels = self.index.labels[row]
+        for case in self.cases:
+            if case.wanted <= set(labels):
+                return case.node.reason(int(case.main.update()[row]), now_ns)
+        return self.base.node.reason(row, now_ns)
+
+
+class CompiledRecording:
+    """One recording rule: its values become rows of a gauge series."""
+
+    def __init__(self, recording: Recording, compiler: Compiler) -> None:
+        self.recording = recording
+        self.node = compiler.node(recording.expr)
+        self.extra = tuple(sorted(recording.labels.items()))
+        self.label_names = tuple(sorted({*self.node.label_names, *recording.labels}))
+        self._version = -1
+
+    def evaluate(self, tick: Tick) -> list[tuple[Labels, float]]:
+        """New values by label set; empty when nothing changed. NaN says that the value is missing from now on."""
+        version = self.node.pull(tick)
+        if version == self._version:
+            return []
+        self._version = version
+        values = self.node.truth.astype(np.float64) if isinstance(self.node, ConditionNode) else self.node.values
+        if isinstance(self.node, ConditionNode):
+            values = np.where(self.node.truth == UNKNOWN, np.nan, values)
+        return [
+            (relabelled(labels, self.extra), value)
+            for labels, value in zip(self.node.index.labels, values.tolist(), strict=True)
+        ]
+
+
+def walk(roots: Sequence[Node]) -> list[Node]:
+    """Every node below `roots`, once."""
+    seen: dict[int, Node] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if id(node) not in seen:
+            seen[id(node)] = node
+            stack.extend(node.children)
+    return list(seen.values())

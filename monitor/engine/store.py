@@ -1,0 +1,106 @@
+"""All state that outlives a change of rules: logs, members, coverage; and the readers' instants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from monitor.engine.catalog import Catalog
+from monitor.engine.coverage import Ledger
+from monitor.engine.gauges import LastValues
+from monitor.engine.log import Log
+from monitor.engine.nodes.base import Sources
+from monitor.engine.panes import PaneFeed
+from monitor.engine.sums import Bank
+from monitor.events import Channel
+from monitor.series import SERIES, SeriesSpec
+
+Key = tuple[str, int]
+"""Series and pane width (0: raw)."""
+
+
+class Store:
+    """The logs of every series that a rule reads, raw and in panes."""
+
+    def __init__(self, expected: Mapping[Channel, Sequence[str]]) -> None:
+        self.catalog = Catalog()
+        self.ledger = Ledger(expected)
+        self.sources = Sources(self.ledger)
+        self.specs: dict[str, SeriesSpec] = dict(SERIES)
+        self.logs: dict[Key, Log] = {}
+        self.feeds: dict[Key, PaneFeed] = {}
+        self.keep_ns: dict[Key, int] = {}
+
+    def log(self, series: str, pane_ns: int = 0) -> Log:
+        """The log of a series at one pane width, made on first use."""
+        key = (series, pane_ns)
+        if key not in self.logs:
+            events = self.specs[series].form == "events"
+            dtype = np.int64 if events else np.float64
+            self.logs[key] = log = Log(dtype, counted=events and pane_ns > 0)
+            if pane_ns:
+                self.feeds[key] = PaneFeed(self.log(series), log, pane_ns)
+        return self.logs[key]
+
+    def need(self, series: str, pane_ns: int, reach_ns: int) -> None:
+        """Keep rows of a log for at least `reach_ns`."""
+        self.log(series, pane_ns)
+        for key, reach in ((series, pane_ns), reach_ns), ((series, 0), 2 * pane_ns):
+            self.keep_ns[key] = max(self.keep_ns.get(key, 0), reach)
+
+    def roll(self, now_ns: int) -> None:
+        """Close panes."""
+        for feed in self.feeds.values():
+            feed.roll(now_ns)
+
+    def trim(self, now_ns: int, slack_ns: int) -> None:
+        """Forget rows that no window can reach any more."""
+        for key, log in self.logs.items():
+            log.trim(now_ns - self.keep_ns.get(key, 0) - slack_ns)
+
+
+class Domain:
+    """Readers that stand at one common instant (less a delay each)."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.banks: dict[tuple[str, int, int], Bank] = {}
+        self.lasts: dict[tuple[str, int, int], LastValues] = {}
+        self.now_ns = -(1 << 62)
+
+    def bank(self, series: str, pane_ns: int, delay_ns: int) -> Bank:
+        """The totals over one log as of `delay_ns` ago."""
+        key = (series, pane_ns, delay_ns)
+        if key not in self.banks:
+            amounts = self.store.specs[series].form == "events"
+            self.banks[key] = Bank(self.store.log(series, pane_ns), amounts=amounts)
+        return self.banks[key]
+
+    def last(self, series: str, pane_ns: int, delay_ns: int) -> LastValues:
+        """The last values of one log as of `delay_ns` ago."""
+        key = (series, pane_ns, delay_ns)
+        if key not in self.lasts:
+            self.lasts[key] = LastValues(self.store.log(series, pane_ns), self.store.catalog.series(series))
+        return self.lasts[key]
+
+    def seek(self, now_ns: int) -> None:
+        """Move every reader to `now_ns` less its delay."""
+        self.now_ns = now_ns
+        for (_, _, delay_ns), bank in self.banks.items():
+            bank.seek(now_ns - delay_ns)
+        for (_, _, delay_ns), last in self.lasts.items():
+            last.seek(now_ns - delay_ns)
+
+    def reset(self) -> None:
+        """Stand before the beginning of time again."""
+        self.now_ns = -(1 << 62)
+        for bank in self.banks.values():
+            bank.reset()
+        for last in self.lasts.values():
+            last.reset()
+
+    def close(self) -> None:
+        """Stop reading the logs."""
+        for reader in (*self.banks.values(), *self.lasts.values()):
+            reader.log.readers.remove(reader)
