@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import structlog
@@ -197,6 +197,7 @@ class FeedRunner:
                 self._note_source(await self._loader.refresh(self.feed))
             except (FetchError, DecodeError) as error:
                 self._log.warning("feed.refresh_failed", error=str(error))
+                self._refresh_wanted.set()
                 continue
             if self.feed.options.top is not None and not self._sizes:
                 await self._rank()
@@ -254,7 +255,10 @@ class FeedRunner:
     def _poll(self, tasks: asyncio.TaskGroup, chosen: Sequence[Instrument]) -> None:
         if self._poller is not None:
             self._poller[1].cancel()
-        polls = self.feed.polls(chosen)
+        speed = self.settings.poll_speed
+        polls = [
+            replace(poll, every_s=poll.every_s / speed, pace_s=poll.pace_s / speed) for poll in self.feed.polls(chosen)
+        ]
         poller = Poller(self._desk, self._http, polls)
         self._poller = poller, tasks.create_task(poller.run(), name=f"polls-{self.stats.venue}")
 

@@ -31,6 +31,7 @@ class FeedSettings:
         metadata_timeout_s: Real seconds for one metadata request.
         poll_timeout_s: Real seconds for one polled request.
         polls_at_once: Polled requests of one feed in flight together.
+        poll_speed: Polls so many times as often as the venue asks; only where market time is scaled (the demo).
     """
 
     connect_timeout_s: float = 10.0
@@ -51,3 +52,4 @@ class FeedSettings:
     metadata_timeout_s: float = 15.0
     poll_timeout_s: float = 10.0
     polls_at_once: int = 4
+    poll_speed: float = 1.0

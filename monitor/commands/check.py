@@ -1,0 +1,68 @@
+"""``check``: validate configuration, rules and rule tests without starting anything; all mistakes at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor.errors import ConfigError, Problem
+from monitor.runtime.load import Loaded, load
+
+EPILOG = """examples:
+  python -m monitor check --config config.yaml
+  python -m monitor check --config config.yaml --explain LiquidationsOver1BillionPerHour
+  python -m monitor check --format github        annotations for a pull request
+exit code: 0 when all is well, 2 when there is a problem
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print every problem, or what was found."""
+    parser = argparse.ArgumentParser(
+        "monitor check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument("--format", choices=("text", "json", "github"), default="text")
+    parser.add_argument("--explain", metavar="RULE", help="print the plan of one rule")
+    options = parser.parse_args(argv)
+    try:
+        loaded = load(options.config, os.environ)
+    except ConfigError as error:
+        _report(error.problems, options.format)
+        return 2
+    if options.explain:
+        return _explain(loaded, options.explain)
+    if options.format == "json":
+        print(json.dumps({"problems": [], "feeds": len(loaded.feeds), "rules": len(loaded.rules.alerts)}))
+    elif options.format == "text":
+        print(f"{options.config}: {len(loaded.feeds)} feeds, {len(loaded.rules.alerts)} rules, no problem found")
+    return 0
+
+
+def _report(problems: Sequence[Problem], form: str) -> None:
+    if form == "json":
+        keys = ("file", "line", "column", "message", "hint")
+        print(
+            json.dumps({"problems": [{key: getattr(problem, key) for key in keys} for problem in problems]}, indent=2)
+        )
+    elif form == "github":
+        for problem in problems:
+            place = f"file={problem.file},line={problem.line},col={problem.column}"
+            print(f"::error {place}::{problem.message} {problem.hint}".rstrip())
+    else:
+        sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{len(problems)} problems found\n")
+
+
+def _explain(loaded: Loaded, name: str) -> int:
+    from monitor.language.explain import explain_rule
+
+    found = [rule for rule in loaded.rules.alerts if name in (rule.name, rule.id)]
+    if not found:
+        sys.stderr.write(f"no rule {name!r}; there are: {', '.join(rule.name for rule in loaded.rules.alerts)}\n")
+        return 2
+    print("\n\n".join(explain_rule(rule) for rule in found))
+    return 0

@@ -1,0 +1,116 @@
+"""``demo``: no network needed. Local servers speak the venues' real protocols and play the November 2025 sell-off.
+
+The data is synthetic and labelled so everywhere. The monitor is the real one, over real sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import monitor
+from monitor.clock import NS_PER_S, ScaledClock
+from monitor.commands.run import run_loop
+from monitor.runtime.app import App, AppSettings, install_signals
+from monitor.runtime.load import load_text
+from monitor.runtime.settings import FeedSettings
+from monitor.telemetry.logs import configure_logs
+from monitor.testing.demo import NOTE, DemoMarket
+from monitor.testing.scenario import Scenario, resolution_for
+
+BASE = Path(monitor.__file__).resolve().parent.parent
+DEFAULT_FROM = "2025-11-21T06:30"
+EPILOG = """examples:
+  python -m monitor demo                          the cascade of 21 November within a minute
+  python -m monitor demo --speed 600 --from 2025-11-20T12:00
+  python -m monitor demo --sink '{type: mqtt, url: "mqtt://127.0.0.1:1883"}'
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Play the scenario until it ends or the user stops it."""
+    options = _parser().parse_args(argv)
+    start_ns = _time_ns(options.start)
+    if not Scenario.start_ns <= start_ns < Scenario.end_ns:
+        sys.stderr.write(f"monitor demo: --from must lie in [{_text(Scenario.start_ns)}, {_text(Scenario.end_ns)})\n")
+        return 2
+    configure_logs(options.log_level, options.log_format)
+    with tempfile.TemporaryDirectory(prefix="monitor-demo-") as scratch:
+        data_dir = (options.data_dir or Path(scratch)).resolve()
+        run_loop(_play(options, start_ns, data_dir))
+    return 0
+
+
+async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> None:
+    scenario = Scenario(options.seed, resolution_s=resolution_for(options.speed))
+    clock = ScaledClock(start_ns, options.speed)
+    async with DemoMarket(scenario, clock) as market:
+        text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
+        loaded = load_text(text, "demo.yaml", BASE, os.environ)
+        settings = AppSettings(
+            synthetic_note=NOTE,
+            time_scale=options.speed,
+            feed=FeedSettings(poll_speed=options.speed),
+            watch_files=False,
+            on_started=_welcome,
+        )
+        app = App(loaded, clock, settings=settings)
+        install_signals(app)
+        playing = asyncio.create_task(market.run(), name="scenario")  # noqa: TID251 - ended below, whatever happens
+        playing.add_done_callback(lambda _: app.stop.set())
+        try:
+            await app.run()
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+
+
+def _welcome(url: str) -> None:
+    sys.stderr.write(f"\n{NOTE}\nlive page and metrics: {url}   stop with Ctrl-C\n\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "monitor demo", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--speed", type=_speed, default=60.0, help="market seconds per second (default 60)")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="another seed, another path to the same figures (default 7)"
+    )
+    parser.add_argument(
+        "--from", dest="start", default=DEFAULT_FROM, metavar="TIME", help=f"UTC, default {DEFAULT_FROM}"
+    )
+    parser.add_argument("--listen", default="127.0.0.1:9108", metavar="HOST:PORT")
+    parser.add_argument("--rules", default="rules/*.yaml", metavar="PATTERN")
+    parser.add_argument("--data-dir", type=Path, help="keep the state here (default: a temporary folder)")
+    parser.add_argument(
+        "--sink", action="append", default=[], metavar="YAML", help="a further sink, as in the configuration"
+    )
+    parser.add_argument("--log-format", choices=("auto", "console", "json"), default="auto")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning")
+    return parser
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError("expected a number from 0.1 to 3600")
+    return value
+
+
+def _time_ns(text: str) -> int:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return 0
+    return int(moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()) * NS_PER_S
+
+
+def _text(moment_ns: int) -> str:
+    return dt.datetime.fromtimestamp(moment_ns / NS_PER_S, dt.UTC).strftime("%Y-%m-%dT%H:%M")

@@ -1,0 +1,72 @@
+"""``run``: watch the markets and send alerts. This is what happens without a command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import SystemClock
+from monitor.runtime.app import App, install_signals
+from monitor.runtime.load import load
+from monitor.telemetry.logs import configure_logs
+
+EPILOG = """examples:
+  python -m monitor --config config.yaml
+  python -m monitor --config config.yaml --listen 127.0.0.1:9200
+signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and rules
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run until stopped."""
+    parser = argparse.ArgumentParser(
+        "monitor", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
+    )
+    options = parser.parse_args(argv)
+    loaded = load(options.config, os.environ)
+    settings = loaded.source.config.log
+    configure_logs(settings.level, settings.format, loaded.source.secrets)
+    app = App(loaded, SystemClock(), lambda: load(options.config, os.environ))
+    run_loop(serve(app))
+    return 0
+
+
+async def serve(app: App) -> None:
+    """Run the app with signals installed."""
+    install_signals(app)
+    await app.run()
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it is installed, else on asyncio's own loop; unwrap what a task group wraps."""
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main)
+    except BaseExceptionGroup as group:
+        for error in flatten(group):
+            if not isinstance(error, KeyboardInterrupt):
+                raise error from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+
+
+def flatten(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The errors of a group, however deep."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

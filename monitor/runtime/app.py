@@ -1,0 +1,364 @@
+"""The program: parts wired together, started, reloaded, drained. Everything that decides anything lives elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import structlog
+from aiohttp import web
+
+from monitor.clock import NS_PER_S, Clock
+from monitor.engine import Engine, EngineSettings, IngestReport
+from monitor.errors import ConfigError, MonitorError, Problem
+from monitor.feed import Feed
+from monitor.instruments import Registry
+from monitor.runtime.alert_desk import AlertDesk
+from monitor.runtime.delivery import Delivery
+from monitor.runtime.desk import Tap
+from monitor.runtime.engine_room import EngineRoom
+from monitor.runtime.feed_runner import FeedRunner
+from monitor.runtime.instruments import InstrumentLoader
+from monitor.runtime.instruments_cache import InstrumentsCache
+from monitor.runtime.load import Loaded
+from monitor.runtime.market import MarketBoard
+from monitor.runtime.pump import Pump
+from monitor.runtime.reload import Reloader
+from monitor.runtime.settings import FeedSettings
+from monitor.runtime.stats import FeedStats
+from monitor.runtime.store import Store
+from monitor.runtime.view import AppView, Happenings, Parts
+from monitor.sinks import build_sink, sink_options
+from monitor.telemetry.metrics import Budget
+from monitor.transports.http import HttpClient
+from monitor.web.server import WebSettings, make_app
+
+DRAIN_S = 2.0
+WATCH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """What the caller decides, not the configuration.
+
+    Attributes:
+        synthetic_note: Not empty: the market is made up, and every output says so with these words.
+        time_scale: Market seconds per real second.
+        feed: Patience and pace of the feeds' plumbing.
+        tap: Hears everything on the wire.
+        tls: Replaces the system's trust store for websockets.
+        watch_files: Whether a changed file reloads.
+        on_started: Called with the address of the live page once it answers.
+    """
+
+    synthetic_note: str = ""
+    time_scale: float = 1.0
+    feed: FeedSettings = field(default_factory=FeedSettings)
+    tap: Tap | None = None
+    tls: ssl.SSLContext | None = None
+    watch_files: bool = True
+    on_started: Callable[[str], None] | None = None
+
+
+class App:
+    """One running monitor.
+
+    Args:
+        loaded: Checked configuration and rules.
+        clock: Wall time is the market's; monotonic time is real.
+        reload: Loads everything again from disk, for SIGHUP and changed files; None: no reloading.
+        settings: What the caller decides.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        clock: Clock,
+        reload: Callable[[], Loaded] | None = None,
+        settings: AppSettings | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.clock = clock
+        self.settings = settings or AppSettings()
+        self.stop = asyncio.Event()
+        self.log = structlog.get_logger("monitor.app")
+        self._reload = reload
+        self._happenings = Happenings(
+            started_ns=clock.wall_ns(), synthetic_note=self.settings.synthetic_note, config_hash=loaded.digest
+        )
+        self._runners: dict[str, tuple[FeedRunner, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Run until `stop` is set, then drain.
+
+        Raises:
+            ConfigError: The listen address cannot be taken.
+            MonitorError: The state directory cannot be used.
+        """
+        async with AsyncExitStack() as stack:
+            await self._build(stack)
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self.delivery.run(), name="delivery"),
+                    tasks.create_task(self._tick_for_ever(), name="ticker"),
+                    tasks.create_task(self._watch_loop(), name="loop-lag"),
+                ]
+                if self._reload is not None and self.settings.watch_files:
+                    background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
+                self._follow_feeds(tasks)
+                self._tasks = tasks
+                self.log.info(
+                    "app.started", url=self.url, feeds=len(self._runners), rules=len(self.loaded.rules.alerts)
+                )
+                if self.settings.on_started is not None:
+                    self.settings.on_started(self.url)
+                await self.stop.wait()
+                await self._drain()
+                for task in background:
+                    task.cancel()
+            self.log.info("app.stopped")
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    async def _build(self, stack: AsyncExitStack) -> None:
+        loaded, config = self.loaded, self.loaded.source.config
+        data_dir = loaded.source.data_dir
+        _make_directory(data_dir)
+        self.registry = Registry()
+        self.board = MarketBoard()
+        self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
+        self.store = await Store.open(data_dir / "monitor.db")
+        stack.push_async_callback(self.store.close)
+        if self.store.set_aside is not None:
+            self.log.error("state.corrupt_set_aside", moved_to=str(self.store.set_aside))
+        self.sink_options = [sink_options(entry) for entry in config.sinks]
+        sinks = {
+            options.id: build_sink(options.type, entry)
+            for options, entry in zip(self.sink_options, config.sinks, strict=True)
+        }
+        self.delivery = Delivery(sinks, self.store, self.clock, self.log, observe=self._observe_dispatch)
+        stack.push_async_callback(self.delivery.close)
+        self.desk = AlertDesk(loaded, self.sink_options, self.engine, self.store, self.delivery, self.clock)
+        await self.desk.restore()
+        self.delivery.handle_command = self.desk.handle_command
+        self.room = EngineRoom(
+            self.engine,
+            self.board,
+            on_evaluated=self.desk.step,
+            on_report=self._count_late,
+            latencies=self._happenings.latencies,
+            clock=self.clock,
+            time_scale=self.settings.time_scale,
+        )
+        self.pump = Pump(self.room.flush, self.clock)
+        self.http = await stack.enter_async_context(HttpClient(self.clock))
+        self.loader = InstrumentLoader(
+            self.registry, self.http, self.clock, InstrumentsCache(data_dir / "instruments"), self.settings.feed
+        )
+        self.reloader = Reloader(self)
+        self.view = AppView(self._parts())
+        await self._serve(stack)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            clock=self.clock,
+            engine=self.engine,
+            board=self.board,
+            feeds=[(runner.feed, runner.stats) for runner, _ in self._runners.values()],
+            store=self.store,
+            delivery=self.delivery,
+            desk=self.desk,
+            happenings=self._happenings,
+            min_coverage=self.loaded.source.config.engine.min_coverage,
+            sink_kinds={options.id: options.type for options in self.sink_options},
+        )
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        config = self.loaded.source.config
+        settings = WebSettings(
+            token=api_token(self.loaded),
+            allowed_hosts=config.api.allowed_hosts,
+            budget=Budget(watch=frozenset(config.watch)),
+        )
+        runner = web.AppRunner(make_app(self.view, settings), access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        host, port = config.listen_address
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                [self.loaded.source.problem(("listen",), f"cannot listen on {config.listen}: {reason}")]
+            ) from None
+        address = runner.addresses[0]
+        self.url = (
+            f"http://{address[0]}:{address[1]}" if ":" not in address[0] else f"http://[{address[0]}]:{address[1]}"
+        )
+
+    # -- feeds ---------------------------------------------------------------------------------------------------------
+
+    def _follow_feeds(self, tasks: asyncio.TaskGroup) -> None:
+        """Start what is configured and not running, end what is no longer configured as it runs."""
+        wanted = {feed.spec.venue: feed for feed in self.loaded.feeds}
+        for venue, (runner, task) in list(self._runners.items()):
+            if venue not in wanted or wanted[venue].options != runner.feed.options:
+                task.cancel()
+                del self._runners[venue]
+        for venue, feed in wanted.items():
+            if venue not in self._runners:
+                runner = self._runner(feed)
+                self._runners[venue] = runner, tasks.create_task(runner.run(), name=f"feed/{venue}")
+        self._runners = {venue: self._runners[venue] for venue in wanted}
+        self.view.parts = self._parts()
+
+    def _runner(self, feed: Feed) -> FeedRunner:
+        return FeedRunner(
+            feed,
+            self.registry,
+            self.pump,
+            clock=self.clock,
+            http=self.http,
+            loader=self.loader,
+            stats=FeedStats(feed.spec.venue),
+            rng=Random(),  # noqa: S311 - jitter
+            settings=self.settings.feed,
+            tap=self.settings.tap,
+            tls=self.settings.tls,
+        )
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        """Evaluate on a grid, whatever arrives; a late turn is not made up for, the next instant covers it."""
+        interval_ns = int(self.loaded.source.config.engine.interval * NS_PER_S)
+        due_ns = self.clock.mono_ns() + interval_ns
+        while True:
+            await self.clock.sleep_until(due_ns)
+            self.room.tick()
+            self.desk.tick()
+            now_ns = self.clock.mono_ns()
+            due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
+
+    async def _watch_loop(self) -> None:
+        """How late the event loop wakes us: the health of the process in one number."""
+        step_ns = NS_PER_S // 2
+        while True:
+            due_ns = self.clock.mono_ns() + step_ns
+            await self.clock.sleep_until(due_ns)
+            self._happenings.loop_lag_s = max(0, self.clock.mono_ns() - due_ns) / NS_PER_S
+
+    def _count_late(self, report: IngestReport) -> None:
+        for venue, count in report.late.items():
+            if venue in self._runners:
+                self._runners[venue][0].stats.late += count
+        for reason, counter in (("too_late", report.too_late), ("not_finite", report.invalid)):
+            for venue, count in counter.items():
+                if venue in self._runners:
+                    self._runners[venue][0].stats.dropped[reason] += count
+
+    def _observe_dispatch(self, _sink: str, seconds: float) -> None:
+        latencies = self._happenings.latencies
+        dispatch_ns = int(seconds / self.settings.time_scale * NS_PER_S)
+        latencies["dispatch"].observe(dispatch_ns)
+        latencies["total"].observe(dispatch_ns + self.room.last_receive_lag_ns)
+
+    async def _drain(self) -> None:
+        self._happenings.draining = True
+        self.log.info("app.draining")
+        for _, task in self._runners.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._runners.values()), return_exceptions=True)
+        self.pump.drain()
+        if not await self.delivery.drain(DRAIN_S):
+            self.log.warning("app.outbox_not_empty", note="what is left is sent after the next start")
+
+    # -- reloading -----------------------------------------------------------------------------------------------------
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Take over a reloaded configuration. All of it has been checked; this cannot fail half way."""
+        self.loaded = loaded
+        self.engine.replace_rules(loaded.rules)
+        self.desk.replace(loaded)
+        self._happenings.config_hash = loaded.digest
+        self._follow_feeds(self._tasks)
+
+    def load_again(self) -> Loaded:
+        """Read everything from disk.
+
+        Raises:
+            ConfigError: Something is wrong, or asks for what only a restart can do.
+        """
+        if self._reload is None:
+            raise MonitorError("this monitor was started without files")
+        loaded = self._reload()
+        old, new = self.loaded.source.config, loaded.source.config
+        fixed = ("listen", "data_dir", "sinks", "api", "engine", "log")
+        problems = [
+            loaded.source.problem((name,), f"{name} cannot change while running; restart to apply it")
+            for name in fixed
+            if getattr(old, name) != getattr(new, name)
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return loaded
+
+    def reload_now(self) -> None:
+        """Reload on request (SIGHUP)."""
+        self.reloader.reload("requested")
+
+    @property
+    def happenings(self) -> Happenings:
+        """What the process went through."""
+        return self._happenings
+
+
+def engine_settings(loaded: Loaded) -> EngineSettings:
+    """The engine's settings out of the configuration."""
+    return EngineSettings(
+        lateness_ns=int(loaded.source.config.engine.allowed_lateness * NS_PER_S), stale_s=loaded.stale_s()
+    )
+
+
+def api_token(loaded: Loaded) -> str | None:
+    """The token of the API.
+
+    Raises:
+        ConfigError: Its file cannot be read.
+    """
+    api = loaded.source.config.api
+    if api.token_file is None:
+        return api.token
+    path = loaded.source.base / api.token_file
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError([loaded.source.problem(("api", "token_file"), f"cannot read it: {error.strerror}")]) from None
+
+
+def install_signals(app: App) -> None:
+    """SIGTERM and SIGINT drain; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop.set)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, app.reload_now)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 0, 0, f"data_dir cannot be created: {error.strerror}")]) from None
+    if not os.access(path, os.W_OK):
+        raise ConfigError([Problem(str(path), 0, 0, "data_dir is not writable")])
+
+
+Environment = Mapping[str, str]

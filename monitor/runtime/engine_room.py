@@ -1,0 +1,80 @@
+"""Where a batch becomes alerts: engine, life cycle, routing and outbox in one synchronous step, timed by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+
+from monitor.clock import NS_PER_S, Clock
+from monitor.engine import Engine, IngestReport
+from monitor.events import Event, FeedGap, FeedState
+from monitor.reading import Evaluation
+from monitor.runtime.market import MarketBoard
+from monitor.telemetry.latency import LatencyHistogram
+
+OnEvaluated = Callable[[list[Evaluation], int], None]
+
+
+class EngineRoom:
+    """Feeds the engine and passes on what it says.
+
+    Args:
+        engine: Windows and rules.
+        board: Last values for display.
+        on_evaluated: Gets evaluations and the instant, for life cycle, routing and delivery.
+        on_report: Gets what the engine counted about event time.
+        latencies: Histograms by stage.
+        clock: Wall time, compared with the time of receipt.
+        time_scale: Market seconds per real second; latencies are told in real ones.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        board: MarketBoard,
+        *,
+        on_evaluated: OnEvaluated,
+        on_report: Callable[[IngestReport], None],
+        latencies: dict[str, LatencyHistogram],
+        clock: Clock,
+        time_scale: float = 1.0,
+    ) -> None:
+        self.engine = engine
+        self.board = board
+        self.last_receive_lag_ns = 0
+        self._on_evaluated = on_evaluated
+        self._on_report = on_report
+        self._latencies = latencies
+        self._clock = clock
+        self._time_scale = time_scale
+        self._evaluated_ns = 0
+
+    def flush(self, events: Sequence[Event], now_ns: int) -> None:
+        """Take in a batch and evaluate what it changed."""
+        started = perf_counter_ns()
+        self._note_receipt(events, now_ns)
+        self.board.update(events)
+        self._on_report(self.engine.ingest(events))
+        self._evaluate(now_ns)
+        self._latencies["engine"].observe_times(perf_counter_ns() - started, len(events))
+
+    def tick(self) -> None:
+        """Evaluate because time has passed: windows empty in silence, values go stale."""
+        self._evaluate(self._clock.wall_ns())
+
+    def _evaluate(self, now_ns: int) -> None:
+        evaluations = self.engine.evaluate(now_ns)
+        self._on_evaluated(evaluations, self.engine.now_ns)
+
+    def _note_receipt(self, events: Sequence[Event], now_ns: int) -> None:
+        for event in events:
+            if not isinstance(event, FeedState | FeedGap):
+                lag_ns = int((now_ns - event.recv_ns) / self._time_scale)
+                self.last_receive_lag_ns = lag_ns
+                self._latencies["receive"].observe_times(lag_ns, len(events))
+                return
+
+
+def seconds(value_s: float) -> int:
+    """Whole nanoseconds."""
+    return int(value_s * NS_PER_S)

@@ -1,0 +1,154 @@
+"""From files to checked parts: what start, reload and ``check`` share. Every mistake comes out as one `ConfigError`."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from monitor.config import Check, FeedEntry, LoadedConfig, entries, load_config, parse_config
+from monitor.errors import ConfigError, Problem
+from monitor.events import Channel
+from monitor.feed import Feed
+from monitor.feeds import FEEDS, feed_class, make_feed
+from monitor.language import load_rules
+from monitor.rule import RuleSet
+from monitor.runtime.view import panel_recordings
+from monitor.sinks import KINDS, sink_options
+from monitor.yamlsource import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration whose every part has been checked."""
+
+    source: LoadedConfig
+    rules: RuleSet
+    feeds: tuple[Feed, ...]
+    digest: str
+
+    def expected(self) -> dict[Channel, list[str]]:
+        """Venues that should carry each channel; what a venue does not publish is not expected of it."""
+        found: dict[Channel, list[str]] = {}
+        for feed in self.feeds:
+            for channel in feed.options.channels:
+                if feed.spec.laws[channel].kind != "not_covered":
+                    found.setdefault(channel, []).append(feed.spec.venue)
+        return found
+
+    def stale_s(self) -> dict[tuple[str, Channel], float]:
+        """Staleness limits by venue and channel."""
+        return {
+            (feed.spec.venue, channel): limit for feed in self.feeds for channel, limit in feed.spec.stale_s.items()
+        }
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Loaded:
+    """Read configuration and rules.
+
+    Raises:
+        ConfigError: With every mistake of the configuration, or else of all rule files.
+    """
+    return finish(load_config(path, environment, CHECKS))
+
+
+def load_text(text: str, name: str, base: Path, environment: Mapping[str, str]) -> Loaded:
+    """As `load`, from text."""
+    return finish(parse_config(text, name, base, environment, CHECKS))
+
+
+def finish(source: LoadedConfig) -> Loaded:
+    """Load what a valid configuration names."""
+    files = source.rule_files()
+    rules = load_rules(files)
+    rules = RuleSet(rules.alerts, (*rules.recordings, *panel_recordings()))
+    feeds = tuple(make_feed(entry.venue, entry.options()) for entry in source.config.feeds)
+    text = repr(source.document.data) + repr(files)
+    return Loaded(source, rules, feeds, hashlib.sha256(text.encode()).hexdigest()[:12])
+
+
+def check_venues(data: Any, document: Document) -> list[Problem]:
+    """Unknown venues, channels that a venue does not carry, and settings that are not its own."""
+    problems = []
+    for index, entry in entries(data, "feeds"):
+        venue = entry.get("venue")
+        if not isinstance(venue, str):
+            continue
+        if venue not in FEEDS:
+            problems.append(
+                document.problem(("feeds", index, "venue"), f"unknown venue {venue!r}", hint=_suggest(venue, FEEDS))
+            )
+            continue
+        problems += _feed_problems(entry, index, document)
+    return problems
+
+
+def _feed_problems(entry: Mapping[str, Any], index: int, document: Document) -> list[Problem]:
+    try:
+        model = FeedEntry.model_validate(entry)
+    except ValidationError:
+        return []  # the model reports it with its place
+    laws = feed_class(model.venue).spec.laws
+    problems = [
+        document.problem(
+            ("feeds", index, "channels", place),
+            f"{model.venue} has no channel {channel.value!r}",
+            hint=f"it has: {', '.join(law.value for law in laws)}",
+        )
+        for place, channel in enumerate(model.channels)
+        if channel not in laws and "channels" in entry
+    ]
+    if not problems:
+        try:
+            make_feed(model.venue, model.options())
+        except ValueError as error:
+            problems.append(document.problem(("feeds", index), f"{model.venue}: {error}"))
+    return problems
+
+
+def check_sinks(data: Any, document: Document) -> list[Problem]:
+    """Unknown kinds of sinks and wrong options."""
+    problems = []
+    for index, entry in entries(data, "sinks"):
+        kind = entry.get("type")
+        if not isinstance(kind, str):
+            problems.append(
+                document.problem(("sinks", index), "a sink needs a type", hint=f"one of: {', '.join(KINDS)}")
+            )
+        elif kind not in KINDS:
+            problems.append(
+                document.problem(("sinks", index, "type"), f"unknown sink {kind!r}", hint=_suggest(kind, KINDS))
+            )
+        else:
+            problems += _option_problems(entry, index, document)
+    return problems
+
+
+def _option_problems(entry: dict[str, Any], index: int, document: Document) -> list[Problem]:
+    try:
+        sink_options(entry)
+    except ValidationError as error:
+        return [
+            document.problem(
+                ("sinks", index, *details["loc"]),
+                f"{entry['type']}: {'.'.join(map(str, details['loc']))}: {details['msg'].removeprefix('Value error, ')}",
+                key=details["type"] == "extra_forbidden",
+            )
+            for details in error.errors(include_input=False)
+        ]
+    return []
+
+
+def _suggest(word: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+CHECKS: Sequence[Check] = (check_venues, check_sinks)
+
+__all__ = ["CHECKS", "ConfigError", "Loaded", "load", "load_text"]

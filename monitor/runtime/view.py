@@ -1,0 +1,358 @@
+"""The running program as metrics, API and live page see it: a read-only face over the parts that `monitor.runtime` owns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from monitor import __version__
+from monitor.alert import AlertState, AlertView
+from monitor.clock import NS_PER_S, Clock
+from monitor.engine import Engine
+from monitor.events import Channel, Labels
+from monitor.expression import Expr
+from monitor.feed import Feed
+from monitor.language import parse_expression
+from monitor.reading import FALSE, TRUE, Evaluation
+from monitor.rule import Recording, Rule
+from monitor.runtime.delivery import Delivery
+from monitor.runtime.market import MarketBoard
+from monitor.runtime.stats import FeedStats
+from monitor.runtime.store import HistoryFilter, Store
+from monitor.telemetry.latency import LatencyHistogram
+from monitor.telemetry.view import (
+    STAGES,
+    Acknowledgement,
+    ChannelView,
+    FeedView,
+    HistoryEntry,
+    HistoryQuery,
+    MarketView,
+    ProcessView,
+    RefusedTopic,
+    ReloadView,
+    RuleView,
+    SignalRow,
+    Silence,
+    SinkView,
+    WhyRow,
+    WindowTotal,
+)
+
+NAN = float("nan")
+WINDOWS = ("1h", "4h", "24h")
+PANEL_GROUP = "panel"
+HOUR_S = 3600.0
+
+
+def panel_recordings() -> list[Recording]:
+    """The liquidation windows that the page and the dashboards show, whatever rules are loaded."""
+    found = []
+    for window in WINDOWS:
+        for label in ("venue", "base"):
+            for function in ("sum", "count"):
+                text = f"{function}(liquidations[{window}]) by ({label}, side)"
+                name = f"panel:liquidations_{function}_{window}:{label}"
+                found.append(Recording(name, PANEL_GROUP, parse_expression(text), text))
+    return found
+
+
+@dataclass(slots=True)
+class Happenings:
+    """What the process as a whole went through; written by the app."""
+
+    started_ns: int
+    synthetic_note: str = ""
+    config_hash: str = ""
+    draining: bool = False
+    loop_lag_s: float = NAN
+    reload: ReloadView = field(default_factory=ReloadView)
+    latencies: dict[str, LatencyHistogram] = field(
+        default_factory=lambda: {stage: LatencyHistogram() for stage in STAGES}
+    )
+
+
+@dataclass(slots=True)
+class Parts:
+    """The running parts that the view reads; the app replaces them on a reload."""
+
+    clock: Clock
+    engine: Engine
+    board: MarketBoard
+    feeds: Sequence[tuple[Feed, FeedStats]]
+    store: Store
+    delivery: Delivery
+    desk: Any
+    happenings: Happenings
+    min_coverage: float
+    sink_kinds: Mapping[str, str]
+
+
+class AppView:
+    """Implements `monitor.telemetry.view.MonitorView`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._queries: dict[str, Expr] = {}
+
+    def process(self) -> ProcessView:
+        """Version, start, clock, synthetic flag."""
+        happenings = self.parts.happenings
+        return ProcessView(
+            version=__version__,
+            started_ns=happenings.started_ns,
+            now_ns=self.parts.clock.wall_ns(),
+            synthetic=bool(happenings.synthetic_note),
+            synthetic_note=happenings.synthetic_note,
+            config_hash=happenings.config_hash,
+            draining=happenings.draining,
+            loop_lag_s=happenings.loop_lag_s,
+        )
+
+    def reload(self) -> ReloadView:
+        """How the last reload went."""
+        return self.parts.happenings.reload
+
+    def feeds(self) -> Sequence[FeedView]:
+        """Every configured feed."""
+        now_ns = self.parts.clock.wall_ns()
+        return [_feed_view(feed, stats, now_ns) for feed, stats in self.parts.feeds]
+
+    def market(self) -> MarketView:
+        """Totals and last values."""
+        return self.parts.board.view()
+
+    def windows(self) -> Sequence[WindowTotal]:
+        """Liquidations in the rolling windows, by venue and by base."""
+        return [total for window in WINDOWS for label in ("venue", "base") for total in self._totals(window, label)]
+
+    def _totals(self, window: str, label: str) -> list[WindowTotal]:
+        counts = {
+            labels: value for labels, value, _ in self._panel(f"count(liquidations[{window}]) by ({label}, side)")
+        }
+        totals = []
+        for labels, value, coverage in self._panel(f"sum(liquidations[{window}]) by ({label}, side)"):
+            names = dict(labels)
+            side = names["side"]
+            if value is None or side not in ("long", "short"):
+                continue
+            totals.append(
+                WindowTotal(
+                    window=window,
+                    side="long" if side == "long" else "short",
+                    usd_micros=round(value * 1e6),
+                    count=int(counts.get(labels) or 0),
+                    coverage_ratio=coverage,
+                    **{label: names[label]},
+                )
+            )
+        return totals
+
+    def _panel(self, text: str) -> list[tuple[Labels, float | None, float]]:
+        expr = self._queries.get(text)
+        if expr is None:
+            expr = self._queries[text] = parse_expression(text)
+        return self.parts.engine.query(expr, self.parts.engine.now_ns)
+
+    def rules(self) -> Sequence[RuleView]:
+        """Every loaded alert rule, in file order."""
+        states = self._row_states()
+        return [self._rule_view(rule, states.get(rule.id, {})) for rule in self.parts.engine.ruleset.alerts]
+
+    def _row_states(self) -> dict[str, dict[Labels, AlertState]]:
+        found: dict[str, dict[Labels, AlertState]] = {}
+        for alert in self.parts.desk.lifecycle.alerts():
+            found.setdefault(alert.rule, {})[alert.series] = alert.state
+        return found
+
+    def _rule_view(self, rule: Rule, states: dict[Labels, AlertState]) -> RuleView:
+        evaluation = self.parts.engine.latest(rule.id)
+        rows = evaluation.labels if evaluation is not None else ()
+        return RuleView(
+            name=rule.name,
+            group=rule.group,
+            text=rule.text,
+            states=[states.get(labels, AlertState.INACTIVE) for labels in rows],
+            evaluation=evaluation,
+            clear_text=rule.clear_text,
+            for_s=rule.for_ns / NS_PER_S,
+            keep_firing_for_s=rule.keep_firing_for_ns / NS_PER_S,
+            min_coverage=self.parts.min_coverage if rule.min_coverage is None else rule.min_coverage,
+            labels=rule.labels,
+            annotations=rule.annotations,
+            unit=_unit(rule.expr),
+            file=rule.file,
+            line=rule.line,
+            last_evaluation_ns=evaluation.at_ns if evaluation is not None else 0,
+        )
+
+    def alerts(self) -> Sequence[AlertView]:
+        """Pending, firing and held instances, and those resolved lately."""
+        return self.parts.desk.alerts()
+
+    def sinks(self) -> Sequence[SinkView]:
+        """Every configured notification channel."""
+        return [
+            SinkView(
+                name=name,
+                kind=self.parts.sink_kinds.get(name, ""),
+                up=not stats.breaker_open,
+                outcomes=dict(stats.outcomes),
+                outbox_depth=stats.depth,
+                last_error=stats.last_error,
+            )
+            for name, stats in self.parts.delivery.stats.items()
+        ]
+
+    def latencies(self) -> Mapping[str, LatencyHistogram]:
+        """A histogram by stage."""
+        return self.parts.happenings.latencies
+
+    def why(self, rule: str) -> Sequence[WhyRow] | None:
+        """Explain every row of one rule."""
+        found = [item for item in self.parts.engine.ruleset.alerts if rule in (item.id, item.name)]
+        if len(found) != 1:
+            return None
+        evaluation = self.parts.engine.latest(found[0].id)
+        if evaluation is None:
+            return []
+        states = self._row_states().get(found[0].id, {})
+        return [self._why_row(evaluation, row, states) for row in range(len(evaluation.truth))]
+
+    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState]) -> WhyRow:
+        labels = evaluation.labels[row]
+        value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
+        truth = int(evaluation.truth[row])
+        return WhyRow(
+            labels=labels,
+            state=states.get(labels, AlertState.INACTIVE),
+            truth=truth,
+            value=value,
+            threshold=threshold,
+            coverage_ratio=float(evaluation.coverage[row]),
+            reason=evaluation.reasons.get(row, ""),
+            explanation=self.parts.engine.explain(evaluation.rule, row),
+            near_miss=_near_miss(truth, value, threshold),
+        )
+
+    def signals(self) -> Sequence[SignalRow] | None:
+        """The signal catalogue; not offered yet."""
+        return None
+
+    async def history(self, query: HistoryQuery) -> Sequence[HistoryEntry]:
+        """What happened, newest first."""
+        rows = await self.parts.store.history(
+            HistoryFilter(
+                rule=query.rule,
+                fingerprint=query.fingerprint,
+                since_ns=query.since_ns or None,
+                until_ns=query.until_ns or None,
+                limit=query.limit,
+            )
+        )
+        return [_history_entry(row) for row in rows]
+
+    def silences(self) -> Sequence[Silence]:
+        """Silences that are active or to come."""
+        return self.parts.desk.silences()
+
+    async def silence(self, silence: Silence) -> str:
+        """Store a new silence and return its id."""
+        return str(await self.parts.desk.silence(silence))
+
+    async def expire_silence(self, silence_id: str) -> bool:
+        """End a silence now."""
+        return bool(await self.parts.desk.expire_silence(silence_id))
+
+    def acknowledgements(self) -> Sequence[Acknowledgement]:
+        """Acknowledgements of instances that have not resolved."""
+        return self.parts.desk.acknowledgements()
+
+    async def acknowledge(self, ack: Acknowledgement) -> bool:
+        """Store an acknowledgement."""
+        return bool(await self.parts.desk.acknowledge(ack))
+
+    async def withdraw_acknowledgement(self, fingerprint: str) -> bool:
+        """Take an acknowledgement back."""
+        return bool(await self.parts.desk.withdraw(fingerprint))
+
+
+def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
+    channels = tuple(_channel_view(feed, stats, channel, now_ns) for channel in sorted(feed.options.channels))
+    down = [view.channel.value for view in channels if not view.up]
+    trouble = [f"waiting for {', '.join(down)}"] if down else []
+    if stats.instruments_error:
+        trouble.append(f"instruments from {stats.instruments_source}: {stats.instruments_error}")
+    offset = stats.clock_offset_s()
+    return FeedView(
+        venue=feed.spec.venue,
+        title=feed.spec.title,
+        up=stats.up,
+        connected=stats.connected,
+        connections=stats.connections,
+        channels=channels,
+        frames=stats.frames,
+        bytes_received=stats.bytes_received,
+        events=dict(stats.events),
+        decode_errors=dict(stats.decode_errors),
+        reconnects=dict(stats.reconnects),
+        dropped=dict(stats.dropped),
+        skipped=dict(stats.skipped),
+        late=stats.late,
+        coverage_ratio=stats.coverage_ratio(now_ns, HOUR_S),
+        clock_offset_s=NAN if offset is None else offset,
+        instruments=stats.instruments,
+        unknown_symbols=len(stats.unknown_symbols),
+        refused=tuple(
+            RefusedTopic(topic, refusal.words, refusal.at_ns) for topic, refusal in list(stats.refused.items())
+        ),
+        from_cache=stats.instruments_source == "cache",
+        last_error="; ".join([*trouble, *stats.symbol_problems]),
+    )
+
+
+def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -> ChannelView:
+    uptime = stats.uptime.get(channel)
+    return ChannelView(
+        channel=channel,
+        up=uptime is not None and uptime.up,
+        last_message_ns=stats.last_message_ns.get(channel, 0),
+        coverage_ratio=uptime.ratio(now_ns, HOUR_S) if uptime is not None else 0.0,
+        law=feed.spec.laws.get(channel),
+        reason="" if uptime is not None and uptime.up else "not live",
+    )
+
+
+def _unit(expr: Expr) -> str:
+    return getattr(getattr(expr, "left", expr).type.unit, "value", "")
+
+
+def _near_miss(truth: int, value: float, threshold: float) -> str:
+    if truth == TRUE or not np.isfinite(value) or not np.isfinite(threshold) or truth != FALSE:
+        return ""
+    distance = threshold - value
+    share = f" ({abs(distance / threshold):.1%} of it)" if threshold else ""
+    return f"{abs(distance):.6g} from the threshold{share}"
+
+
+def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
+    labels = row["labels"]
+    return HistoryEntry(
+        at_ns=row["at_ns"],
+        kind=row["state"],
+        rule=row["rule"],
+        fingerprint=row["fingerprint"],
+        labels=dict(json.loads(labels) if isinstance(labels, str) else labels),
+        value=_number(row["value"]),
+        threshold=_number(row["threshold"]),
+        coverage_ratio=_number(row["coverage"]),
+        text=row["reason"],
+    )
+
+
+def _number(value: float | None) -> float:
+    return NAN if value is None else value

@@ -1,0 +1,92 @@
+"""The synthetic market of the demo: local venue servers that play the November 2025 scenario under a scaled clock.
+
+Everything between the scenario and the monitor is real: sockets, wire protocols, REST metadata and polls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from monitor.clock import NS_PER_MS, NS_PER_S, Clock
+from monitor.events import MarketEvent
+from monitor.instruments import Instrument
+from monitor.testing.scenario import Scenario
+from monitor.testing.venue_server import VenueServer
+from monitor.testing.venues import make_protocol
+
+NOTE = "SYNTHETIC market: a seeded scenario shaped on November 2025, not real data"
+STEP_NS = 20 * NS_PER_MS
+POLL_SHARE = 30.0
+"""Market seconds between polls of what a venue has by REST only, at least this many real ones apart / speed."""
+
+FEEDS: dict[str, tuple[str, ...]] = {
+    "binance_usdm": ("binance_usdm", "binance_coinm"),
+    "bybit": ("bybit",),
+    "okx": ("okx",),
+}
+"""Feed of the demo -> venues whose instruments its server lists (Binance serves both product lines)."""
+
+
+class DemoMarket:
+    """One local server per venue, and the scenario that drives them.
+
+    Args:
+        scenario: What happens.
+        clock: Wall time is the scenario's.
+    """
+
+    def __init__(self, scenario: Scenario, clock: Clock) -> None:
+        self.scenario = scenario
+        self.clock = clock
+        self.servers = {
+            feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues)), clock)
+            for feed, venues in FEEDS.items()
+        }
+        self._stack = AsyncExitStack()
+        self.published = 0
+
+    async def __aenter__(self) -> Self:
+        for server in self.servers.values():
+            await self._stack.enter_async_context(server)
+        now_ns = self.clock.wall_ns()
+        await self._publish(list(self.scenario.events(now_ns - 60 * NS_PER_S, now_ns)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run(self) -> None:
+        """Publish what happens until the scenario ends or the task is cancelled."""
+        done_ns = self.clock.wall_ns()
+        while done_ns < self.scenario.end_ns:
+            await self.clock.sleep_until(self.clock.mono_ns() + STEP_NS)
+            now_ns = min(self.clock.wall_ns(), self.scenario.end_ns)
+            await self._publish(list(self.scenario.events(done_ns, now_ns)))
+            done_ns = now_ns
+
+    async def _publish(self, events: Sequence[MarketEvent]) -> None:
+        for server in self.servers.values():
+            self.published += await server.publish(*events)
+
+    def configuration(self, listen: str, data_dir: str, rules: str, extra_sinks: Sequence[str] = ()) -> str:
+        """The text of a configuration whose feeds lead to these servers."""
+        lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{rules}]", "feeds:"]
+        for feed, server in self.servers.items():
+            lines += [
+                f"  - venue: {feed}",
+                "    channels: [price, liquidations, funding, open_interest, trades]",
+                '    symbols: "*"',
+                f"    ws_url: {server.ws_url}",
+                f"    rest_url: {server.rest_url}",
+            ]
+        lines += ["sinks:", "  - type: console", "  - {type: file, path: " + f"{data_dir}/alerts.jsonl" + "}"]
+        return "\n".join([*lines, *(f"  - {sink}" for sink in extra_sinks), ""])
+
+
+def _listed(instruments: Sequence[Instrument], venues: Sequence[str]) -> list[Instrument]:
+    return [instrument for instrument in instruments if instrument.venue in venues]
