@@ -170,10 +170,16 @@ class Link:
         return [channel for channel in sorted(self.channels) if self._is_dead(channel, mono_ns, tried.get(channel, 0))]
 
     def last_seen_ns(self, channel: Channel | None = None) -> int:
-        """Unix time of the last data of a channel, or of the last frame of all; the opening where there was none."""
-        if channel is None:
-            return self._last_recv_ns
-        return self._last_data_wall_ns.get(channel, self._opened_wall_ns)
+        """Unix time of the last data of a channel, or of the last sign of life of all; the opening where there was none.
+
+        An application's pong proves that the peer lives, not that a busy channel was served: on a link with busy
+        channels only data counts.
+        """
+        if channel is not None:
+            return self._last_data_wall_ns.get(channel, self._opened_wall_ns)
+        if self._dense:
+            return max(self._last_data_wall_ns.values(), default=self._opened_wall_ns)
+        return self._last_recv_ns
 
     @property
     def delivered_s(self) -> float:

@@ -114,7 +114,8 @@ class Pump:
 
     def _run(self) -> None:
         self._scheduled = False
-        self._take()
+        if self._waiting:
+            self._take()
         if self._waiting:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
