@@ -156,7 +156,7 @@ class FakeView:
         """See `MonitorView`."""
         sided = [(venue, base, side) for venue, base in self._names for side in ("long", "short")]
         named = [(venue, f"{base}USDT", base) for venue, base in self._names]
-        prices = [(*name, kind) for kind in ("mark", "last") for name in named]
+        prices = [(*name, kind) for kind in ("mark", "last", "index") for name in named]
         by_base = {base: (price, interest, rate) for base, price, interest, rate in self._bases}
         shares = {venue: share for venue, _, share in VENUES}
         mark = [by_base[base][0] * math.exp(self._walk) * (1 + 1e-5 * len(venue)) for venue, _, base in named]
@@ -165,7 +165,7 @@ class FakeView:
         return MarketView(
             Table(sided, self._liquidated.copy()),
             Table(sided, self._counted.copy()),
-            Table(prices, np.array(mark + [value * 1.0001 for value in mark])),
+            Table(prices, np.array([value * ratio for ratio in (1.0, 1.0001, 1.0006) for value in mark])),
             Table(named, funding),
             Table(named, funding),
             Table(named, interest),
