@@ -87,7 +87,7 @@ class Checker:
             return self._broken(typed, *_bare_window(typed, self._source(typed)))
         return self._broken(typed, "expected a number, found a condition", "join conditions with and, or, unless")
 
-    def check(self, node: Expr) -> Expr:
+    def check(self, node: Expr) -> Expr:  # noqa: PLR0911 - one return for each kind of node
         """Type a node, whatever it is."""
         match node:
             case Number():
@@ -125,7 +125,8 @@ class Checker:
             case Then(first=first, second=second):
                 one, other = self.condition(first), self.condition(second)
                 return replace(node, first=one, second=other, type=self._joined(node, one, other, Matching()))
-        raise TypeError(type(node).__name__)
+            case _:
+                raise TypeError(type(node).__name__)
 
     def _unless(self, node: Logic) -> Expr:
         extra = set(node.type.labels) - set(node.left.type.labels)

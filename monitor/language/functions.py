@@ -175,7 +175,7 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "realized_vol", "over time", _TIME,
-            "Realised volatility, annualised, in percent points: 50 means 50 % a year.", "100 × stddev of log returns between samples × √(samples a year); hourly samples unless the sub-range says another step (√8760)",
+            "Realised volatility, annualised, in percent points: 50 means 50 % a year.", "100 * stddev of log returns between samples * √(samples a year); hourly samples unless the sub-range says another step (√8760)",
             "Unknown with fewer than two returns; a return across a gap is left out.", _SAMPLE_COST,
             'realized_vol(price{base="BTC"}[7d]) by (base) > 50', unit=Unit.VOL_POINTS, takes_units=POSITIVE,
         ),
@@ -186,7 +186,7 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "ema", "over time", _TIME,
-            "Exponential moving average of samples.", "α = 2 / (n + 1) with n samples in the window, oldest first", _NO_ROWS, _SAMPLE_COST,
+            "Exponential moving average of samples.", "weight of the newest a = 2 / (n + 1) with n samples in the window, oldest first", _NO_ROWS, _SAMPLE_COST,
             "price by (base) > ema(price[20h:1h]) by (base)",
         ),
         Signature(
@@ -221,7 +221,7 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "weighted_avg", "over labels", {V: FOLD},
-            "Mean of the members of the first, weighted by the second.", "Σ x·w / Σ w over members that have both", _MEMBERS + " Weights that sum to 0: unknown.", _NOW_COST,
+            "Mean of the members of the first, weighted by the second.", "Σ x*w / Σ w over members that have both", _MEMBERS + " Weights that sum to 0: unknown.", _NOW_COST,
             "weighted_avg(funding_8h, open_interest) by (base) < 0", trailing="vector",
         ),
         Signature(

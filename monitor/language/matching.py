@@ -60,7 +60,7 @@ def join(left: Side, right: Side, matching: Matching) -> tuple[str, ...]:
         raise Mismatch(message, "fold one side with by (...) to labels that the other side has")
     explicit = matching.on is not None or bool(matching.ignoring)
     if explicit:
-        return _explicit(left, right, matching, key, left_many, right_many)
+        return _explicit(left, right, matching.many, left_many, right_many) or tuple(sorted(key))
     return tuple(sorted(left.labels if not left.labels < right.labels and not right_many else right.labels))
 
 
@@ -83,23 +83,19 @@ def _refuse_disjoint(left: Side, right: Side, key: frozenset[str]) -> None:
 
 
 def _explicit(
-    left: Side,
-    right: Side,
-    matching: Matching,
-    key: frozenset[str],
-    left_many: frozenset[str],
-    right_many: frozenset[str],
-) -> tuple[str, ...]:
-    if matching.many == "left" and not right_many:
+    left: Side, right: Side, many: str, left_many: frozenset[str], right_many: frozenset[str]
+) -> tuple[str, ...] | None:
+    """Labels of the side that may have many elements; None when both have one for one."""
+    if many == "left" and not right_many:
         return tuple(sorted(left.labels))
-    if matching.many == "right" and not left_many:
+    if many == "right" and not left_many:
         return tuple(sorted(right.labels))
     if left_many or right_many:
         many = "left" if left_many else "right"
         extra = sorted(left_many or right_many)
         message = f"the {many} side can have many elements for one of the other (it also has {', '.join(extra)})"
         raise Mismatch(message, f"say so with group_{many}")
-    return tuple(sorted(key))
+    return None
 
 
 def _words(one: Side) -> str:

@@ -136,7 +136,7 @@ class _Reader:
         return Number(known.value, known.unit, span=span)
 
     def _series(self, span: Span, name: Token, matchers: Tree[Token] | None = None) -> Expr:
-        found = [self._matcher(child) for child in matchers.children if child is not None] if matchers else []
+        found = [self._matcher(child) for child in matchers.children if isinstance(child, Tree)] if matchers else []
         return Selector(str(name), tuple(sorted(set(found), key=_matcher_order)), span=span)
 
     def _matcher(self, tree: Any) -> Matcher:

@@ -76,6 +76,13 @@ class _Entry:
     def line(self) -> int:
         return self.document.position(self.path)[0]
 
+    def gives(self, key: str) -> bool:
+        """Whether the file has this key, even with a value that was refused."""
+        data = self.document.data
+        for step in self.path:
+            data = data[step]
+        return key in data
+
 
 @dataclass(slots=True)
 class _Loader:
@@ -98,8 +105,11 @@ class _Loader:
             return
         head = self._validate(FileHead, document, ())
         seen: set[str] = set()
-        for number, group in enumerate(head.groups if head else ()):
+        for number in range(len(head.groups) if head else 0):
             path: Path = ("groups", number)
+            group = self._validate(GroupHead, document, path)
+            if group is None:
+                continue
             if group.name in seen:
                 self._problem(document, (*path, "name"), f"a second group {group.name!r} in this file")
             seen.add(group.name)
@@ -114,10 +124,10 @@ class _Loader:
             return model.model_validate(data)
         except ValidationError as error:
             self.problems += model_problems(document, path, model, error)
-            unknown = {one["loc"][0] for one in error.errors() if one["type"] == "extra_forbidden"}
+            wrong = {one["loc"][0] for one in error.errors() if one["loc"]}
         try:
-            # What else is wrong is worth knowing even when a key is misspelt.
-            return model.model_validate({key: value for key, value in data.items() if key not in unknown})
+            # What else is wrong is worth knowing even when one key is.
+            return model.model_validate({key: value for key, value in data.items() if key not in wrong})
         except (ValidationError, AttributeError):
             return None
 
@@ -199,7 +209,8 @@ class _Loader:
                 key = name.rstrip("_")
                 self._problem(entry.document, (*entry.path, key), f"a recording rule has no {key}:", key=True)
         if rule.expr is None:
-            self._problem(entry.document, entry.path, "the key 'expr' is missing")
+            if not entry.gives("expr"):
+                self._problem(entry.document, entry.path, "the key 'expr' is missing")
             return None
         scope = _Scope(self, entry, rule.params)
         expr = scope.expression(rule.expr, "expr", "value")
@@ -316,7 +327,8 @@ class _AlertReader:
     def _conditions(self, params: Mapping[str, str], blame: Path | None) -> _Conditions | None:
         rule = self.rule
         if rule.expr is None and not (rule.ladder and all(step.expr for step in rule.ladder)):
-            self._problem((), "the key 'expr' is missing")
+            if not self.entry.gives("expr"):
+                self._problem((), "the key 'expr' is missing")
             return None
         if rule.ladder:
             return self._ladder(params, blame)

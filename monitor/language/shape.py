@@ -132,19 +132,19 @@ class GroupHead(Model):
     )
     limit: int = Field(0, ge=0, description="Default of limit for the group's rules.")
     labels: Texts = Field(default_factory=dict, description="Labels of every rule of the group.")
-    rules: list[dict[str, Any]] = Field(default_factory=list)
+    rules: list[Any] = Field(default_factory=list)
 
 
 class FileHead(Model):
-    """A rule file, before its rules are looked at."""
+    """A rule file, before its groups are looked at."""
 
-    groups: list[GroupHead]
+    groups: list[Any]
 
 
 class Group(GroupHead):
     """A named group of rules."""
 
-    rules: list[RuleEntry] = Field(default_factory=list)  # type: ignore[assignment]
+    rules: list[RuleEntry] = Field(default_factory=list)
 
 
 class RuleFile(Model):
@@ -206,7 +206,7 @@ def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         field = next((one for name, one in model.model_fields.items() if part in (name, one.alias)), None)
         if field is not None:
-            inner = [one for one in _models_of(field.annotation)]
+            inner = _models_of(field.annotation)
             model = inner[0] if inner else model
     return [one.alias or name for name, one in model.model_fields.items()]
 

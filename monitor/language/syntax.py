@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lark import Token, UnexpectedInput, UnexpectedToken
+from lark import UnexpectedInput, UnexpectedToken
 
 from monitor.language.problems import TextProblem
 
@@ -36,7 +36,7 @@ def explain_syntax_error(text: str, error: UnexpectedInput) -> TextProblem:
     token = error.token if isinstance(error, UnexpectedToken) else None
     if token is not None and token.type == "$END":
         return _at_end(text, error)
-    offset = error.pos_in_stream or 0
+    offset = error.pos_in_stream if error.pos_in_stream is not None else 0
     found = str(token) if token is not None else _word_at(text, offset)
     unclosed = _unclosed(text[:offset])
     hint = _slip(text, offset, found) or _expected_hint(error, unclosed)
@@ -99,7 +99,7 @@ _EXPECTED = (
 
 def _expected_hint(error: UnexpectedInput, unclosed: int | None) -> str:
     raw = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
-    names = {name.name if isinstance(name, Token) else str(name) for name in raw} if raw else set()
+    names = {str(name) for name in raw}
     for needed, hint in _EXPECTED:
         if needed <= names:
             return hint

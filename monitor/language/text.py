@@ -32,7 +32,7 @@ def to_text(expr: Expr) -> str:
     return _write(expr)[0]
 
 
-def _write(node: Expr) -> tuple[str, int]:
+def _write(node: Expr) -> tuple[str, int]:  # noqa: PLR0911 - one return for each kind of node
     """Text and how tightly its outermost operator binds."""
     match node:
         case Arithmetic(op=op, left=left, right=right, matching=matching):
@@ -72,7 +72,8 @@ def _write_postfix(node: Expr) -> tuple[str, int]:
             text = to_text(inner)
             needs = _write(inner)[1] < _POSTFIX or isinstance(inner, Call)
             return (f"({text})" if needs else text) + _grouping(grouping), _COMPARE + 1
-    raise TypeError(type(node).__name__)
+        case _:
+            raise TypeError(type(node).__name__)
 
 
 def _at(node: Expr, level: int) -> str:
