@@ -36,7 +36,7 @@ def explain_syntax_error(text: str, error: UnexpectedInput) -> TextProblem:
     token = error.token if isinstance(error, UnexpectedToken) else None
     if token is not None and token.type == "$END":
         return _at_end(text, error)
-    offset = error.pos_in_stream if error.pos_in_stream is not None else 0
+    offset = error.pos_in_stream
     found = str(token) if token is not None else _word_at(text, offset)
     unclosed = _unclosed(text[:offset])
     hint = _slip(text, offset, found) or _expected_hint(error, unclosed)
