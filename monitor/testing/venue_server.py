@@ -112,6 +112,10 @@ class VenueClient:
         """Cut the TCP connection without a word."""
         self._writer.transport.abort()
 
+    def pause(self) -> None:
+        """Stop reading what the client sends; its buffers fill."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     def flush(self) -> None:
         """Hand what the protocol wants to say to the socket."""
         chunks = self.wire.data_to_send()
