@@ -102,7 +102,7 @@ def histogram_family(spec: MetricSpec, rows: Iterable[tuple[tuple[str, ...], Lat
             if bucket in histogram.exemplars:
                 seen = histogram.exemplars[bucket]
                 labels = label_text(tuple(seen.labels), tuple(seen.labels.values())) or "{}"
-                exemplars[len(lines)] = f" # {labels} {seen.value_s!r} {seen.at_s:.3f}"
+                exemplars[len(lines)] = f" # {labels} {seen.value_s!r}"
             le = _BUCKETS[bucket] if bucket < len(_BUCKETS) else "+Inf"
             lines.append(f'{spec.name}_bucket{{{prefix},le="{le}"}} {total}')
         lines.append(f"{spec.name}_sum{{{prefix}}} {histogram.sum_ns / NS_PER_S!r}")

@@ -20,11 +20,13 @@ _BOUNDS = np.array(BOUNDS_NS, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """One observation that stands for its bucket: labels that lead to it, its value and when it was made."""
+    """One observation that stands for its bucket: labels that lead to it, and its value.
+
+    It has no time of its own: the monitor's clock may be a demo's, and Prometheus then takes the time of the scrape.
+    """
 
     labels: Mapping[str, str]
     value_s: float
-    at_s: float
 
 
 class LatencyHistogram:
@@ -67,11 +69,11 @@ class LatencyHistogram:
         self.counts = [old + new for old, new in zip(self.counts, found.tolist(), strict=True)]
         self.sum_ns += int(column.sum())
 
-    def observe_exemplar(self, duration_ns: int, labels: Mapping[str, str], at_ns: int) -> None:
+    def observe_exemplar(self, duration_ns: int, labels: Mapping[str, str]) -> None:
         """Count one duration and keep it as its bucket's exemplar (at most 128 characters of labels)."""
         self.observe(duration_ns)
         bucket = bisect_left(BOUNDS_NS, max(duration_ns, 0))
-        self.exemplars[bucket] = Exemplar(dict(labels), max(duration_ns, 0) / NS_PER_S, at_ns / NS_PER_S)
+        self.exemplars[bucket] = Exemplar(dict(labels), max(duration_ns, 0) / NS_PER_S)
 
     def quantile_s(self, q: float) -> float:
         """Estimate a quantile in seconds by linear interpolation inside its bucket; NaN without observations.

@@ -101,7 +101,7 @@ class FakeView:
         for stage, typical in zip(STAGES, (12_000, 9_000, 38_000, 60_000, 130_000), strict=True):
             spread = [int(self._random.lognormvariate(math.log(typical), 0.5)) for _ in range(hits)]
             self._latencies[stage].observe_many(spread)
-        self._latencies["total"].observe_exemplar(210_000, {"rule": "liquidations/LongsWipedOut"}, self.now_ns)
+        self._latencies["total"].observe_exemplar(210_000, {"rule": "liquidations/LongsWipedOut"})
 
     def _swing(self, period_s: float, size: float) -> float:
         return 1 + size * math.sin(2 * math.pi * (self.now_ns - START_NS) / NS_PER_S / period_s)
