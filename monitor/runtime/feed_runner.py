@@ -124,6 +124,9 @@ class FeedRunner:
             started_ns = self._clock.mono_ns()
             try:
                 await self._run_once()
+            except asyncio.CancelledError:
+                self._liveness.down_all(self._clock.wall_ns(), "stopped")
+                raise
             except Exception:  # noqa: BLE001  # the supervisor of a feed, and only it, catches everything
                 self.stats.crashes += 1
                 self._log.exception("feed.crashed")

@@ -78,6 +78,10 @@ class Rig:
         except TimeoutError:
             raise AssertionError(f"did not happen; {self.stats}; {self.stream[-10:]}") from None
 
+    async def settle(self) -> None:
+        """Let a few turns of the loop pass, so that what was sent can arrive."""
+        await asyncio.sleep(0.005)
+
     async def subscribed(self, times: int = 1) -> None:
         """Wait until the feed is subscribed to everything for the n-th time."""
         topics = 2 * len(self.runner.feed.options.channels & CHANNELS)
@@ -132,7 +136,7 @@ async def running(
     *,
     channels: frozenset[Channel] = CHANNELS,
     server: VenueServer | None = None,
-    feed_type: type[ToyFeed] = ToyFeed,
+    make_feed: Callable[[FeedOptions], Feed] = ToyFeed,
     data_dir: Path | None = None,
     tap: Tap | None = None,
     top: int | None = None,
@@ -146,10 +150,10 @@ async def running(
         options = FeedOptions(
             channels=channels, symbols=symbols or "*", top=top, ws_url=server.ws_url, rest_url=server.rest_url
         )
-        feed: Feed = feed_type(options)
+        feed = make_feed(options)
         registry = Registry()
         cache = InstrumentsCache(data_dir) if data_dir else None
-        stats = FeedStats("toy")
+        stats = FeedStats(feed.spec.venue)
         stream: list[StreamEvent] = []
         pump = Pump(lambda events, _: stream.extend(events), clock)
         runner = FeedRunner(

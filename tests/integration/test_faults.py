@@ -290,7 +290,7 @@ class ShortLived(ToyFeed):
 
 
 async def test_renewal_by_overlap_loses_nothing_and_counts_nothing_twice() -> None:
-    async with running(feed_type=ShortLived) as rig:
+    async with running(make_feed=ShortLived) as rig:
         await rig.subscribed()
         for number in range(400):
             await rig.server.publish(liquidation(f"k{number}"), price(float(number)))
@@ -308,7 +308,7 @@ async def test_renewal_by_overlap_loses_nothing_and_counts_nothing_twice() -> No
 
 async def test_renewal_keeps_the_old_connection_when_the_successor_does_not_deliver() -> None:
     settings = replace(QUICK, renewal_patience_s=0.1)
-    async with running(settings, feed_type=ShortLived) as rig:
+    async with running(settings, make_feed=ShortLived) as rig:
         await live(rig)
         old = rig.server.clients[0]
         old.faults = Faults()
@@ -356,7 +356,7 @@ async def test_sequence_gaps_are_counted() -> None:
 
 
 async def test_trades_of_two_overlapping_connections_are_taken_from_one() -> None:
-    async with running(feed_type=ShortLived) as rig:
+    async with running(make_feed=ShortLived) as rig:
         await rig.subscribed()
         sent = 0
         while rig.stats.reconnects["renewal"] < 1:
