@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
 
-from monitor.clock import NS_PER_MS
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.instruments import Instrument
 from monitor.testing.protocol import ClientReply, Frame, Push, VenueProtocol
@@ -49,6 +50,12 @@ def forced_order(event: Liquidation) -> str:
 def ms(ts_ns: int) -> int:
     """Unix milliseconds."""
     return ts_ns // NS_PER_MS
+
+
+def iso(ts_ns: int) -> str:
+    """RFC 3339 in UTC, to the microsecond."""
+    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class JsonVenue(VenueProtocol):

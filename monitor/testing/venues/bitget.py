@@ -15,7 +15,7 @@ _TOPICS = frozenset({"liquidation", "ticker", "publicTrade"})
 _FIELDS = {"mark": "markPrice", "index": "indexPrice", "last": "lastPrice", "funding": "fundingRate"}
 
 
-class BitgetVenue(JsonVenue):
+class BitgetProtocol(JsonVenue):
     """Tickers as snapshot and changes; liquidations by position side, in quote money."""
 
     venue: ClassVar[str] = "bitget"

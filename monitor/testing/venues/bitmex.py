@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from monitor.clock import NS_PER_S
 from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.instruments import Instrument
-from monitor.testing.json_venue import JsonVenue, Row, dollars, dumps, price_of
+from monitor.testing.json_venue import JsonVenue, Row, dollars, dumps, iso, price_of
 from monitor.testing.protocol import ClientReply, Frame, Push
 
 _PATH = "/realtime"
@@ -19,7 +18,7 @@ _SCALE = {"XBt": Decimal(100_000_000), "USDt": Decimal(1_000_000)}
 _FIELDS = {"mark": "markPrice", "index": "indicativeSettlePrice", "last": "lastPrice"}
 
 
-class BitmexVenue(JsonVenue):
+class BitmexProtocol(JsonVenue):
     """Tables: a partial on subscription, then changed fields only. A liquidation is inserted and then deleted."""
 
     venue: ClassVar[str] = "bitmex"
@@ -60,7 +59,7 @@ class BitmexVenue(JsonVenue):
             return self._told("liquidation", "insert", full) + self._told("liquidation", "delete", order)
         if isinstance(event, Trade):
             fill = {"symbol": event.instrument.symbol, "side": event.side.title(), "size": self._contracts(event)}
-            return self._told("trade", "insert", {**fill, "price": price_of(event), "timestamp": _iso(event.ts_ns)})
+            return self._told("trade", "insert", {**fill, "price": price_of(event), "timestamp": iso(event.ts_ns)})
         return []
 
     def _told(self, table: str, action: str, row: dict[str, Any]) -> list[Push]:
@@ -73,18 +72,18 @@ class BitmexVenue(JsonVenue):
             names = [_FIELDS[event.kind]] if event.kind in _FIELDS else ["bidPrice", "askPrice"]
         else:
             names = ["fundingRate", "fundingTimestamp"] if isinstance(event, Funding) else ["openInterest", "openValue"]
-        return {name: full[name] for name in names if name in full} | {"timestamp": _iso(event.ts_ns)}
+        return {name: full[name] for name in names if name in full} | {"timestamp": iso(event.ts_ns)}
 
     def _state(self, item: Instrument, row: Row, now_ns: int) -> dict[str, Any]:
         found: dict[str, Any] = {wire: row[kind] for kind, wire in _FIELDS.items() if kind in row}
         if "mid" in row:
             found |= {"bidPrice": row["mid"], "askPrice": row["mid"]}
         if "funding" in row:
-            found |= {"fundingRate": row["funding"], "fundingTimestamp": _iso(int(row["next_ms"]) * 1_000_000)}
+            found |= {"fundingRate": row["funding"], "fundingTimestamp": iso(int(row["next_ms"]) * 1_000_000)}
         if "open_interest" in row:
             coins = row["open_interest"] / (self._bitcoin() if item.settle == "XBt" else 1.0)
             found |= {"openInterest": row["open_interest"], "openValue": coins * float(_SCALE[item.settle])}
-        return found | {"timestamp": _iso(now_ns)}
+        return found | {"timestamp": iso(now_ns)}
 
     def _bitcoin(self) -> float:
         return self.rows.get("XBTUSD", {}).get("mark", 1.0)
@@ -116,10 +115,5 @@ def _listing(item: Instrument) -> dict[str, Any]:
         "isQuanto": item.form == "quanto",
         "multiplier": -multiplier if item.form == "inverse" else multiplier,
         "fundingInterval": (datetime(2000, 1, 1) + timedelta(hours=hours)).isoformat() + "Z" if hours else None,  # noqa: DTZ001  # the venue's notation of a duration
-        "expiry": _iso(item.expiry_ns) if item.expiry_ns else None,
+        "expiry": iso(item.expiry_ns) if item.expiry_ns else None,
     }
-
-
-def _iso(ts_ns: int) -> str:
-    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
-    return moment.isoformat().replace("+00:00", "Z")

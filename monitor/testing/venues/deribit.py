@@ -15,7 +15,7 @@ _PATH = "/ws/api/v2"
 _NEVER_MS = 32_503_708_800_000
 
 
-class DeribitVenue(JsonVenue):
+class DeribitProtocol(JsonVenue):
     """Full ticker rows; liquidations are fills marked ``T``."""
 
     venue: ClassVar[str] = "deribit"

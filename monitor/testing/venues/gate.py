@@ -16,7 +16,7 @@ _PATHS = {"usdt": "/v4/ws/usdt", "btc": "/v4/ws/btc"}
 _CHANNELS = frozenset({"futures.public_liquidates", "futures.tickers", "futures.trades"})
 
 
-class GateVenue(JsonVenue):
+class GateProtocol(JsonVenue):
     """One contract per subscription, or ``!all`` liquidations."""
 
     venue: ClassVar[str] = "gate"

@@ -15,7 +15,7 @@ _PATH = "/ws"
 _KINDS = frozenset({"activeAssetCtx", "trades", "bbo", "l2Book"})
 
 
-class HyperliquidVenue(JsonVenue):
+class HyperliquidProtocol(JsonVenue):
     """Contexts, trades and a two-level book."""
 
     venue: ClassVar[str] = "hyperliquid"
