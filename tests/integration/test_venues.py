@@ -10,14 +10,16 @@ import pytest
 
 from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, Price, Trade
+from monitor.feed import FeedOptions
 from monitor.feeds import feed_class, make_feed
-from monitor.instruments import Instrument
+from monitor.instruments import Instrument, Registry
 from monitor.testing.faults import Faults
 from monitor.testing.venue_server import VenueServer
-from monitor.testing.venues import make_protocol
+from monitor.testing.venues import PROTOCOLS, make_protocol
+from tests.feeds.support import metadata
 from tests.integration.harness import QUICK, Rig, now_ns, running
 
-INSTRUMENTS = {
+LISTED = {
     "binance_usdm": Instrument(
         venue="binance_usdm", symbol="BTCUSDT", base="BTC", quote="USDT", settle="USDT", kind="perp", funding_interval_h=8.0
     ),
@@ -39,6 +41,18 @@ INSTRUMENTS = {
 }  # fmt: skip
 USD = 84_000
 WANTED = frozenset({Channel.PRICE, Channel.TRADES, Channel.LIQUIDATIONS})
+
+
+def instrument_of(venue: str) -> Instrument:
+    """Bitcoin on this venue: as listed above, or as the venue's golden metadata has it; perpetual where there is one."""
+    if venue in LISTED:
+        return LISTED[venue]
+    feed = make_feed(venue, FeedOptions(channels=channels_of(venue)))
+    registry, replies = Registry(), metadata(venue)
+    for request in feed.metadata():
+        registry.update(feed.parse_metadata(request, replies[request.name])[0])
+    bitcoin = [item for item in feed.wanted(registry) if item.base == "BTC" and item.kind in {"perp", "spot"}]
+    return min(bitcoin, key=lambda item: (item.kind, item.form != "linear", item.symbol))
 
 
 def price(item: Instrument) -> Price:
@@ -72,14 +86,14 @@ async def publish_until(rig: Rig, item: Instrument, kinds: tuple[type, ...]) -> 
     raise AssertionError(f"{kinds} did not arrive: {rig.stats}")
 
 
-@pytest.fixture(params=sorted(INSTRUMENTS))
+@pytest.fixture(params=sorted(PROTOCOLS))
 def venue(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
 async def test_live_then_lost_then_live_again(venue: str) -> None:
-    item, channels = INSTRUMENTS[venue], channels_of(venue)
+    item, channels = instrument_of(venue), channels_of(venue)
     kinds = (Price, Trade, Liquidation) if Channel.LIQUIDATIONS in channels else (Price, Trade)
     server = VenueServer(make_protocol(venue, [item]), SystemClock())
     async with running(channels=channels, server=server, make_feed=functools.partial(make_feed, venue)) as rig:
@@ -105,7 +119,7 @@ async def test_live_then_lost_then_live_again(venue: str) -> None:
 
 
 async def test_stalled_venue_is_replaced(venue: str) -> None:
-    item = INSTRUMENTS[venue]
+    item = instrument_of(venue)
     server = VenueServer(make_protocol(venue, [item]), SystemClock())
     settings = replace(QUICK, idle_s=0.4)
     channels = frozenset({Channel.TRADES})
