@@ -10,11 +10,11 @@ from monitor.instruments import Instrument
 from monitor.testing.protocol import VenueProtocol
 
 PROTOCOLS: dict[str, str] = {
-    "binance_usdm": "monitor.testing.venues.binance:BinanceUsdmVenue",
-    "binance_coinm": "monitor.testing.venues.binance:BinanceCoinmVenue",
-    "binance_spot": "monitor.testing.venues.binance:BinanceSpotVenue",
-    "bybit": "monitor.testing.venues.bybit:BybitVenue",
-    "okx": "monitor.testing.venues.okx:OkxVenue",
+    "binance_usdm": "monitor.testing.venues.binance:BinanceUsdmProtocol",
+    "binance_coinm": "monitor.testing.venues.binance:BinanceCoinmProtocol",
+    "binance_spot": "monitor.testing.venues.binance:BinanceSpotProtocol",
+    "bybit": "monitor.testing.venues.bybit:BybitProtocol",
+    "okx": "monitor.testing.venues.okx:OkxProtocol",
     "deribit": "monitor.testing.venues.deribit:DeribitProtocol",
     "bitmex": "monitor.testing.venues.bitmex:BitmexProtocol",
     "hyperliquid": "monitor.testing.venues.hyperliquid:HyperliquidProtocol",

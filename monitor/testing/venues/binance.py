@@ -21,7 +21,7 @@ _COIN_MARGINED = "binance_coinm"
 _BOOK_STREAMS = ("bookTicker", "depth")
 
 
-class BinanceVenue(VenueProtocol):
+class BinanceProtocol(VenueProtocol):
     """What the three products share; each says its addresses and its REST root.
 
     ``paths`` maps an address to the streams that it serves: those of the order book, all others, or both.
@@ -163,7 +163,7 @@ class BinanceVenue(VenueProtocol):
         return 404, b'{"code":-5000,"msg":"Path not found"}'
 
 
-class BinanceUsdmVenue(BinanceVenue):
+class BinanceUsdmProtocol(BinanceProtocol):
     """USD-M; COIN-M instruments among the listed ones appear in the merged liquidation stream."""
 
     venue = "binance_usdm"
@@ -171,7 +171,7 @@ class BinanceUsdmVenue(BinanceVenue):
     roots: ClassVar[Mapping[str, str]] = {"/fapi/v1": "binance_usdm", "/dapi/v1": _COIN_MARGINED}
 
 
-class BinanceCoinmVenue(BinanceVenue):
+class BinanceCoinmProtocol(BinanceProtocol):
     """COIN-M; USD-M instruments among the listed ones appear in the merged liquidation stream."""
 
     venue = _COIN_MARGINED
@@ -179,7 +179,7 @@ class BinanceCoinmVenue(BinanceVenue):
     roots: ClassVar[Mapping[str, str]] = {"/dapi/v1": _COIN_MARGINED}
 
 
-class BinanceSpotVenue(BinanceVenue):
+class BinanceSpotProtocol(BinanceProtocol):
     """Spot."""
 
     venue = "binance_spot"

@@ -21,7 +21,7 @@ _KINDS = {"linear": ("tickers", "publicTrade", "allLiquidation"), "spot": ("tick
 _KINDS["inverse"] = _KINDS["linear"]
 
 
-class BybitVenue(VenueProtocol):
+class BybitProtocol(VenueProtocol):
     """One path per product line."""
 
     venue = "bybit"

@@ -21,7 +21,7 @@ _PER_INSTRUMENT = ("tickers", "mark-price", "trades", "funding-rate", "open-inte
 _TYPES = ("SWAP", "FUTURES", "SPOT")
 
 
-class OkxVenue(VenueProtocol):
+class OkxProtocol(VenueProtocol):
     """The public address."""
 
     venue = "okx"
