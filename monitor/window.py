@@ -5,14 +5,14 @@ sorted by key, then time, with one offset per key. The engine cuts the window; a
 Three sources are told apart, because the same word means different arithmetic on them:
 
 ``events``   amounts (USD of a liquidation): each row is one event, and an empty window is a fact.
-``gauge``    a step function: each row holds until the next; the first row may be the value carried in at ``start_ns``.
+``gauge``    a step function: each row holds until the next; ``before`` is the value carried in at ``start_ns``.
 ``samples``  values of an expression taken on an aligned grid: ``expr[7d:5m]``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,7 +37,10 @@ class Columns:
         end_ns: The instant of evaluation.
         stale_ns: How long a gauge's value holds without a new row, per key.
         now: The value at ``end_ns`` per key, NaN when missing (samples: the expression's value now).
+        before: The value in force at ``start_ns`` per key, NaN when there was none; always NaN for events.
+        source: Which of the three.
         step_ns: Distance of samples; 0 for other sources.
+        q: The share that ``quantile`` asks for.
     """
 
     ts: Ints
@@ -47,7 +50,10 @@ class Columns:
     end_ns: int
     stale_ns: Floats
     now: Floats
+    before: Floats
+    source: Source
     step_ns: int = 0
+    q: float = float("nan")
 
     @property
     def counts(self) -> Ints:
@@ -63,9 +69,12 @@ class Path:
     values: Sequence[float]
     start_ns: int
     end_ns: int
+    source: Source
     stale_ns: float = float("inf")
     now: float = float("nan")
+    before: float = float("nan")
     step_ns: int = 0
+    q: float = float("nan")
 
 
 UnitRule = Literal["same"] | Unit
@@ -125,22 +134,43 @@ def key_of_row(columns: Columns) -> Ints:
     return np.repeat(np.arange(len(counts)), counts)
 
 
+def with_before(columns: Columns) -> Columns:
+    """The same rows, with the value carried in as a first row at ``start_ns``."""
+    keys = np.flatnonzero(~np.isnan(columns.before))
+    if not len(keys):
+        return columns
+    at = columns.offsets[keys]
+    added = np.zeros(len(columns.counts), np.int64)
+    added[keys] = 1
+    return replace(
+        columns,
+        ts=np.insert(columns.ts, at, columns.start_ns),
+        values=np.insert(columns.values, at, columns.before[keys]),
+        offsets=columns.offsets + np.concatenate(([0], np.cumsum(added))),
+    )
+
+
 def holding_ns(columns: Columns) -> Floats:
     """How long each row of a gauge holds inside the window: to the next row, the window's end, or until stale."""
     if not len(columns.ts):
         return np.empty(0)
     until = np.empty_like(columns.ts)
     until[:-1] = columns.ts[1:]
-    filled = columns.offsets[1:][columns.counts > 0]
-    until[filled - 1] = columns.end_ns
+    until[columns.offsets[1:][columns.counts > 0] - 1] = columns.end_ns
     stale = np.repeat(columns.stale_ns, columns.counts)
-    held = np.minimum((until - columns.ts).astype(np.float64), stale)
-    return np.maximum(held, 0.0)
+    return np.maximum(np.minimum((until - columns.ts).astype(np.float64), stale), 0.0)
+
+
+def path_with_before(path: Path) -> Path:
+    """`with_before` for one key."""
+    if path.before != path.before:  # noqa: PLR0124 - NaN is not itself
+        return path
+    return replace(path, times=[path.start_ns, *path.times], values=[path.before, *path.values])
 
 
 def holding_naive(path: Path) -> list[float]:
     """`holding_ns` for one key."""
+    if not path.times:
+        return []
     ends = [*path.times[1:], path.end_ns]
-    return [max(0.0, min(float(end - time), path.stale_ns)) for time, end in zip(path.times, ends, strict=True)][
-        : len(path.times)
-    ]
+    return [max(0.0, min(float(end - time), path.stale_ns)) for time, end in zip(path.times, ends, strict=True)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from monitor.clock import NS_PER_S
-from monitor.engine.nodes.base import ConditionNode, Node
+from monitor.engine.history import Grid, History, Link, Sampler
+from monitor.engine.nodes.base import NAN, ConditionNode, Node
 from monitor.engine.nodes.leaves import (
     ChangeNode,
     ConstantNode,
@@ -20,7 +22,8 @@ from monitor.engine.nodes.leaves import (
 )
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, SinceNode, ThenNode
-from monitor.engine.nodes.vector import ArithmeticNode, FoldNode, NegateNode, TopKNode, kept_labels
+from monitor.engine.nodes.vector import ArithmeticNode, CountTrueNode, FoldNode, NegateNode, TopKNode, kept_labels
+from monitor.engine.nodes.windows import PairNode, RowsNode, SamplesNode
 from monitor.engine.panes import pane_of
 from monitor.engine.projection import Projection, matches
 from monitor.engine.settings import EngineSettings
@@ -43,8 +46,11 @@ from monitor.expression import (
     Range,
     Selector,
     Then,
+    children,
 )
-from monitor.series import Fold, SeriesSpec
+from monitor.series import Fold, SeriesSpec, Unit
+from monitor.window import WindowFunction
+from monitor.windows import PAIRS, WINDOWS
 
 ALL = Grouping()
 LABEL_AGGREGATES = frozenset({"sum", "avg", "mean", "min", "max", "count", "stddev", "spread", "median"})
@@ -57,8 +63,12 @@ class NotComputable(ValueError):
 class Compiler:
     """Builds nodes over one domain."""
 
-    def __init__(self, store: Store, domain: Domain, settings: EngineSettings) -> None:
-        self.store, self.domain, self.settings = store, domain, settings
+    def __init__(self, store: Store, settings: EngineSettings, grid: Grid | None = None) -> None:
+        """Make a compiler; without a `grid` it is the one at the top, and makes one for what has to be sampled."""
+        self.store, self.settings = store, settings
+        self.domain = grid.domain if grid else Domain(store)
+        self.grid = grid or Grid(Domain(store))
+        self._sampling = self if grid else Compiler(store, settings, self.grid)
         self.nodes: dict[Expr, Node] = {}
         self._projections: dict[object, Projection] = {}
         self._members: dict[object, Members] = {}
@@ -127,6 +137,8 @@ class Compiler:
             return FoldNode("quantile", self.node(subject), call.grouping, cast("Number", call.args[0]).value)
         if call.name == "last" and isinstance(subject, Selector):
             return self.gauge(subject, call.grouping)
+        if call.name == "count" and isinstance(self.node(subject), ConditionNode):
+            return CountTrueNode(self.condition(subject), call.grouping)
         if call.name in LABEL_AGGREGATES:
             return FoldNode(call.name, self.node(subject), call.grouping)
         raise NotComputable(f"{call.name} needs a range")
@@ -139,7 +151,85 @@ class Compiler:
                 return self._total(call, subject, inner)
             if spec.form == "gauge" and call.name in ("change", "delta", "rate"):
                 return self._change(call, subject, inner)
-        raise NotComputable(f"{call.name} over this range is not known")
+        if call.name in PAIRS:
+            return self._pair(call)
+        function = WINDOWS.get(call.name)
+        if function is None:
+            raise NotComputable(f"{call.name} is not a function over time")
+        rows = isinstance(inner, Selector) and not subject.step_ns and set(function.sources) != {"samples"}
+        if rows and isinstance(inner, Selector) and self._as_rows(call, inner):
+            return self._rows(call, function, subject, inner)
+        q = cast("Number", call.args[0]).value if call.name == "quantile" else NAN
+        return self._samples(function, call, subject, q)
+
+    def _as_rows(self, call: Call, selector: Selector) -> bool:
+        """Events and unfolded gauges are read row by row, and so are totals of a gauge's rows; the rest is sampled."""
+        events = self.spec(selector.series).form == "events"
+        return events or call.grouping is None or call.name in ("sum", "count")
+
+    def _rows(self, call: Call, function: WindowFunction, subject: Range, selector: Selector) -> Node:
+        spec = self.spec(selector.series)
+        delay_ns = subject.offset_ns + selector.offset_ns
+        events = spec.form == "events"
+        grouping = (call.grouping or ALL) if events else call.grouping
+        projection = self.projection(selector, grouping)
+        pane_ns = 0 if events else pane_of(subject.window_ns + delay_ns)
+        self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns + pane_ns)
+        logs = tuple(self.store.log(selector.series, width) for width in ((pane_ns, 0) if pane_ns else (0,)))
+        names = spec.labels if grouping is None else kept_labels(spec.labels, grouping)
+        need = self.need(selector, subject.window_ns, delay_ns, projection, names)
+        gauge = None
+        if not events:
+            start = self.members(selector.series, delay_ns + subject.window_ns)
+            gauge = (self.gauge(selector, grouping, subject.offset_ns), start)
+        q = cast("Number", call.args[0]).value if call.name == "quantile" else NAN
+        window = (subject.window_ns, delay_ns, pane_ns)
+        node = RowsNode(function, "events" if events else "gauge", logs, projection, need, window, q, gauge)
+        node.label_names = names
+        return node
+
+    def _pair(self, call: Call) -> Node:
+        function = PAIRS[call.name]
+        sides = []
+        for arg in call.args:
+            assert isinstance(arg, Range)
+            step_ns = arg.step_ns or function.step_ns
+            sides.append(self._samples(None, call, replace(arg, step_ns=step_ns), NAN))
+        return PairNode(function, sides[0], sides[1])
+
+    def _samples(self, function: WindowFunction | None, call: Call, subject: Range, q: float) -> SamplesNode:
+        inner, link = self._sampled(subject.inner, call.grouping)
+        step_ns = subject.step_ns or (function.step_ns if function else 0) or grid_of(subject.window_ns)
+        keep_ns = subject.window_ns + subject.offset_ns
+        sampler = self._sampler(inner, step_ns, keep_ns, link)
+        node = SamplesNode(function, self.node(inner), sampler, subject.window_ns, subject.offset_ns, q)
+        first = first_selector(inner)
+        if first is not None:
+            projection = self.projection(first, call.grouping or ALL)
+            node.need = self.need(first, keep_ns, 0, projection, ())
+        return node
+
+    def _sampled(self, inner: Expr, grouping: Grouping | None) -> tuple[Expr, Link]:
+        """What to sample: the inner expression, its labels folded first; and how to splice it."""
+        if isinstance(inner, Selector) and grouping is not None:
+            unit = self.spec(inner.series).unit
+            ratio = unit in (Unit.USD, Unit.PRICE, Unit.NUMBER, Unit.COUNT)
+            return Folded(inner=inner, grouping=grouping), "ratio" if ratio else "difference"
+        if grouping is not None:
+            return Folded(inner=inner, grouping=grouping), ""
+        return inner, "ratio" if isinstance(inner, Folded) else ""
+
+    def _sampler(self, inner: Expr, step_ns: int, keep_ns: int, link: Link) -> Sampler:
+        key = (inner, step_ns, link)
+        for sampler in self.grid.samplers:
+            if sampler.key == key:
+                sampler.keep_ns = max(sampler.keep_ns, keep_ns)
+                return sampler
+        node = self._sampling.node(inner)
+        history = self.store.histories.setdefault(key, History())
+        sampler = Sampler(key, node, step_ns, keep_ns, link, history)
+        self.grid.samplers.append(sampler)
+        return sampler
 
     def spec(self, series: str) -> SeriesSpec:
         """What is known about a series."""
@@ -239,7 +329,7 @@ class Compiler:
         node.label_names = now.label_names
         return node
 
-    def _weighted(self, call: Call) -> Node:
+    def weighted(self, call: Call) -> Node:
         x, w = call.args
         if not (isinstance(x, Selector) and isinstance(w, Selector)):
             raise NotComputable("weighted_avg takes two series")
@@ -255,7 +345,7 @@ class Compiler:
         node.label_names = names
         return node
 
-    def _absent(self, call: Call) -> Node:
+    def absent(self, call: Call) -> Node:
         subject = call.args[0]
         if isinstance(subject, Selector):
             subject = Range(inner=subject, window_ns=int(self.spec(subject.series).stale_s * NS_PER_S))
@@ -265,25 +355,39 @@ class Compiler:
         pane_ns = 0
         self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns)
         bank = self.domain.bank(selector.series, pane_ns, delay_ns)
-        lane = bank.lane(Edge(length_ns=subject.window_ns), self.projection(selector, ALL))
-        return AbsentNode(lane, bank, subject.window_ns, self.store.sources)
+        lane = bank.lane(Edge(length_ns=subject.window_ns), self.projection(selector, call.grouping or ALL))
+        node = AbsentNode(lane, bank, subject.window_ns, self.store.sources)
+        node.label_names = kept_labels(self.spec(selector.series).labels, call.grouping or ALL)
+        return node
 
-    def _cross(self, call: Call) -> Node:
+    def cross(self, call: Call) -> Node:
         left, right = (self.node(arg) for arg in call.args)
         return CrossNode("above" if call.name == "crosses_above" else "below", left, right)
 
-    def _top(self, call: Call) -> Node:
+    def top(self, call: Call) -> Node:
         k = cast("Number", call.args[0])
         inner = self.node(call.args[1])
         return TopKNode(int(k.value), inner, call.grouping)
 
 
+def grid_of(window_ns: int) -> int:
+    """Distance of samples where the rule names none: 1 s for windows up to an hour, else one pane."""
+    return pane_of(window_ns) or NS_PER_S
+
+
+def first_selector(expr: Expr) -> Selector | None:
+    """The leftmost series below an expression."""
+    if isinstance(expr, Selector):
+        return expr
+    return next((found for child in children(expr) if (found := first_selector(child)) is not None), None)
+
+
 SPECIAL: dict[str, Callable[[Compiler, Call], Node]] = {
-    "weighted_avg": Compiler._weighted,
-    "absent": Compiler._absent,
-    "crosses_above": Compiler._cross,
-    "crosses_below": Compiler._cross,
-    "topk": Compiler._top,
+    "weighted_avg": Compiler.weighted,
+    "absent": Compiler.absent,
+    "crosses_above": Compiler.cross,
+    "crosses_below": Compiler.cross,
+    "topk": Compiler.top,
     "held": lambda compiler, call: HeldNode(compiler.condition(call.args[0])),
     "since": lambda compiler, call: SinceNode(compiler.condition(call.args[0])),
 }

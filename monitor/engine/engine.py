@@ -16,7 +16,7 @@ from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
 from monitor.engine.program import CompiledRecording, CompiledRule
 from monitor.engine.settings import EngineSettings
-from monitor.engine.store import Domain, Store
+from monitor.engine.store import Store
 from monitor.events import Channel, Event, Labels
 from monitor.expression import Expr
 from monitor.reading import UNKNOWN, Evaluation
@@ -51,15 +51,15 @@ class Engine:
         self._newest_ns = 0
         self._serial = 0
         self._intake = Intake(self.store, self.settings)
-        self._domain = Domain(self.store)
+        self._compiler = Compiler(self.store, self.settings)
         self.replace_rules(rules)
 
     def replace_rules(self, rules: RuleSet) -> None:
         """Compile other rules over the same logs: what they share with the old ones keeps its history."""
         self.ruleset = rules
-        self._domain.close()
-        self._domain = Domain(self.store)
-        self._compiler = Compiler(self.store, self._domain, self.settings)
+        self._compiler.domain.close()
+        self._compiler.grid.domain.close()
+        self._compiler = Compiler(self.store, self.settings)
         self._recordings: list[CompiledRecording] = []
         for recording in rules.recordings:
             self._add_recording(recording)
@@ -154,7 +154,8 @@ class Engine:
             self.store.sources.started_ns = self.now_ns
         self._serial += 1
         self.store.roll(self.now_ns)
-        self._domain.seek(self.now_ns)
+        self._compiler.grid.advance(self.now_ns)
+        self._compiler.domain.seek(self.now_ns)
         return Tick(self._serial, self.now_ns)
 
     def _record(self, tick: Tick) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Store:
         self.logs: dict[Key, Log] = {}
         self.feeds: dict[Key, PaneFeed] = {}
         self.keep_ns: dict[Key, int] = {}
+        self.histories: dict[object, Any] = {}
 
     def log(self, series: str, pane_ns: int = 0) -> Log:
         """The log of a series at one pane width, made on first use."""

@@ -86,9 +86,11 @@ class Node(ABC):
                 return words
         return ""
 
-    def snapshot(self) -> Any:
-        """What `against` later needs in order to compare like with like."""
-        return self.values
+    def snapshot(self, before: Any = None) -> Any:
+        """What `against` later needs in order to compare like with like; rows without a value keep `before`'s."""
+        if before is None:
+            return self.values
+        return np.where(np.isnan(self.values), padded(before, len(self.values)), self.values)
 
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """(values then, values now) per row, both of the members present at both instants."""

@@ -245,9 +245,17 @@ class GaugeNode(Node):
         self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None)
         return True
 
-    def snapshot(self) -> tuple[Floats, Floats | None]:
-        """Who was present, and with what weight."""
-        return self._present(), self.weights.snapshot() if self.weights else None
+    def snapshot(self, before: tuple[Floats, Floats | None] | None = None) -> tuple[Floats, Floats | None]:
+        """Who was present, and with what weight; a group without a value keeps the members that it last had."""
+        present, weights = self._present(), self.weights.snapshot() if self.weights else None
+        if before is None:
+            return present, weights
+        return self._kept(present, before[0]), weights
+
+    def _kept(self, present: Floats, before: Floats) -> Floats:
+        group = self.projection.group
+        known = np.append(~np.isnan(self.values), True)[group]
+        return np.where(known, present, padded(before, len(group)))
 
     def against(self, then: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
         """Fold then and now over the members present at both."""
@@ -309,9 +317,14 @@ class WeightedNode(Node):
         self.values = self._average(self._present(), self.weights.aligned())
         return True
 
-    def snapshot(self) -> tuple[Floats, Floats]:
-        """Who was present, and with what weight."""
-        return self._present(), self.weights.aligned()
+    def snapshot(self, before: tuple[Floats, Floats] | None = None) -> tuple[Floats, Floats]:
+        """Who was present, and with what weight; a group without a value keeps the members that it last had."""
+        present, weights = self._present(), self.weights.aligned()
+        if before is None:
+            return present, weights
+        known = np.append(~np.isnan(self.values), True)[self.projection.group]
+        size = len(known)
+        return np.where(known, present, padded(before[0], size)), np.where(known, weights, padded(before[1], size))
 
     def against(self, then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """Average then and now over the members that had value and weight at both."""

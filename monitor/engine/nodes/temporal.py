@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.engine.catalog import Index
 from monitor.engine.coverage import duration_text
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Node, Sources, Tick, take
@@ -14,7 +13,7 @@ from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.sums import Bank, Lane
 from monitor.expression import Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
-from monitor.window import Floats, Ints
+from monitor.window import Ints
 
 NEVER_NS = -(1 << 62)
 
@@ -42,7 +41,8 @@ class CrossNode(ConditionNode):
         a, b = self.join.rows_left, self.join.rows_right
         self.values, self.threshold = take(self.left.values, a, NAN), take(self.right.values, b, NAN)
         self.truth = self._crossed(a, b) if self._then else np.full(len(self.index), UNKNOWN, np.int8)
-        self._then = (self.left.snapshot(), self.right.snapshot())
+        left, right = self._then or (None, None)
+        self._then = (self.left.snapshot(left), self.right.snapshot(right))
         self.coverage = joined_coverage(self.join)
         self.sound = np.zeros(len(self.index), np.bool_)
         return True
@@ -68,7 +68,7 @@ class CrossNode(ConditionNode):
 class HeldNode(Node):
     """``held(cond)``: how long the condition has been true without a break, in ns; 0 while false.
 
-    Unknown is missing, but breaks nothing: when the condition is true again the clock has gone on.
+    While it is unknown the value stays where it was; when it is true again, the clock has gone on.
     """
 
     def __init__(self, condition: ConditionNode) -> None:
@@ -89,7 +89,8 @@ class HeldNode(Node):
         self._since[starts] = tick.now_ns
         self._since[truth == FALSE] = NEVER_NS
         held = np.where(truth == TRUE, tick.now_ns - self._since, 0).astype(np.float64)
-        self.values = np.where(truth == UNKNOWN, NAN, held)
+        last = np.concatenate((self.values, np.full(len(truth) - len(self.values), NAN)))
+        self.values = np.where(truth == UNKNOWN, last, held)
         self.coverage = self.condition.coverage
         return True
 
@@ -166,33 +167,32 @@ class ThenNode(ConditionNode):
 
 
 class AbsentNode(ConditionNode):
-    """``absent(x[w])``: no row of the selector arrived in the window; unknown until the engine has run for w."""
+    """``absent(x[w])``: no row arrived in the window, per group seen before; unknown until the engine has run for w."""
 
     def __init__(self, lane: Lane, bank: Bank, window_ns: int, sources: Sources) -> None:
         super().__init__()
         self.lane, self.bank, self.window_ns, self.sources = lane, bank, window_ns, sources
-        self.index = Index()
-        self.index.add(())
-        self.threshold = np.array([NAN])
-        self.sound = np.array([False])
-        self._key: tuple[int, bool] | None = None
+        self.index = lane.projection.index
+        self._key: tuple[int, int, bool] | None = None
 
     def refresh(self, tick: Tick) -> bool:
         """Judge again when a row entered or left, or the engine has run long enough."""
         ran = tick.now_ns - self.sources.started_ns >= self.window_ns
-        key = (self.lane.version, ran)
+        key = (self.lane.version, len(self.index), ran)
         if key == self._key:
             return False
         self._key = key
-        count = float(self.lane.counts.sum())
-        truth = FALSE if count else TRUE if ran else UNKNOWN
-        self.truth = np.array([truth], np.int8)
-        self.values: Floats = np.array([count])
+        counts = self.lane.counts
+        empty = np.int8(TRUE if ran else UNKNOWN)
+        self.truth = np.where(counts > 0, np.int8(FALSE), empty)
+        self.values = counts.astype(np.float64)
+        self.threshold = np.zeros(len(counts))
+        self.sound = np.zeros(len(counts), np.bool_)
         return True
 
     def next_edge_ns(self) -> int:
         """When the engine has run for the whole window, or the next row leaves it."""
-        if self.truth.size and self.truth[0] == UNKNOWN:
+        if (self.truth == UNKNOWN).any():
             return self.sources.started_ns + self.window_ns
         edge = self.bank.next_edge_ns()
         return FAR_NS if edge is None else edge

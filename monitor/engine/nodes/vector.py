@@ -9,9 +9,10 @@ import numpy as np
 
 from monitor.engine.gauges import NAN, fold_groups, quantile_of_groups
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import Coverage, Node, Tick, covers, padded, take
+from monitor.engine.nodes.base import ConditionNode, Coverage, Node, Tick, covers, padded, take
 from monitor.engine.projection import Projection
 from monitor.expression import ArithmeticOp, Grouping, Matching
+from monitor.reading import TRUE
 from monitor.series import Fold
 from monitor.window import Floats, Ints
 
@@ -76,9 +77,10 @@ class ArithmeticNode(Node):
         self.coverage = joined_coverage(self.join)
         return True
 
-    def snapshot(self) -> tuple[Any, Any]:
+    def snapshot(self, before: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Of both sides."""
-        return self.left.snapshot(), self.right.snapshot()
+        left, right = before or (None, None)
+        return self.left.snapshot(left), self.right.snapshot(right)
 
     def against(self, then: tuple[Any, Any]) -> tuple[Floats, Floats]:
         """Each side on its common members."""
@@ -133,9 +135,9 @@ class NegateNode(Node):
         self.values, self.coverage = -self.inner.values, self.inner.coverage
         return True
 
-    def snapshot(self) -> Any:
+    def snapshot(self, before: Any = None) -> Any:
         """Of the operand."""
-        return self.inner.snapshot()
+        return self.inner.snapshot(before)
 
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """The operand's, negated."""
@@ -165,9 +167,9 @@ class FoldNode(Node):
         self.coverage = self._coverage()
         return True
 
-    def snapshot(self) -> Any:
+    def snapshot(self, before: Any = None) -> Any:
         """Of the vector."""
-        return self.inner.snapshot()
+        return self.inner.snapshot(before)
 
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """Fold the elements present at both instants."""
@@ -193,7 +195,7 @@ def fold_named(what: str, values: Floats, group: Ints, size: int, q: float, empt
         return quantile_of_groups(values[keep], group[keep], size, q)
     if what == "spread":
         high, low = (fold_groups(fold, values, group, size) for fold in (Fold.MAX, Fold.MIN))
-        return divide(high - low, np.abs(fold_groups(Fold.MEAN, values, group, size)))
+        return high - low
     if what == "stddev":
         mean = fold_groups(Fold.MEAN, values, group, size)
         return np.sqrt(fold_groups(Fold.MEAN, (values - mean[group]) ** 2, group, size))
@@ -214,6 +216,28 @@ def fold_named(what: str, values: Floats, group: Ints, size: int, q: float, empt
 def kept_labels(names: tuple[str, ...], grouping: Grouping) -> tuple[str, ...]:
     """Label names that a grouping leaves."""
     return tuple(name for name in names if (name in grouping.labels) is not grouping.without)
+
+
+class CountTrueNode(Node):
+    """``count(cond)``: label sets for which a condition is true, per group; unknown ones are not counted."""
+
+    def __init__(self, inner: ConditionNode, grouping: Grouping | None) -> None:
+        super().__init__((inner,))
+        self.inner = inner
+        self.groups = Projection(inner.index, (), grouping or Grouping())
+        self.index = self.groups.index
+        self.label_names = kept_labels(inner.label_names, grouping or Grouping())
+        self.default = 0.0
+
+    def refresh(self, tick: Tick) -> bool:
+        """Count again when the condition changed."""
+        if not self.pull_children(tick):
+            return False
+        self.groups.update()
+        true = self.groups.group[self.inner.truth == TRUE]
+        self.values = np.bincount(true, minlength=len(self.index)).astype(np.float64)
+        self.coverage = fold_groups(Fold.MEAN, covers(self.inner), self.groups.group, len(self.index))
+        return True
 
 
 class TopKNode(Node):

@@ -1,0 +1,316 @@
+"""Nodes for functions over time: over the rows of a window, or over the samples of an expression."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from monitor.engine.coverage import duration_text
+from monitor.engine.gauges import NAN
+from monitor.engine.history import Sampler, splice
+from monitor.engine.log import Log
+from monitor.engine.nodes.base import FAR_NS, Node, Tick, padded
+from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need
+from monitor.engine.projection import Projection
+from monitor.window import Columns, Floats, Ints, PairFunction, WindowFunction
+
+EXTREMES: dict[str, np.ufunc] = {"max": np.fmax, "min": np.fmin, "drawdown": np.fmax}
+TIMED = frozenset({"mean", "sma", "stddev", "zscore"})
+"""Functions of a gauge that change as time passes, without a new row."""
+
+
+class RowsNode(Node):
+    """A window function over the rows themselves: of events per group, of a gauge per label set."""
+
+    def __init__(
+        self,
+        function: WindowFunction,
+        source: Literal["events", "gauge"],
+        logs: tuple[Log, ...],
+        projection: Projection,
+        need: Need,
+        window: tuple[int, int, int],
+        q: float = NAN,
+        gauge: tuple[GaugeNode, Members] | None = None,
+    ) -> None:
+        """Take the parts of the window.
+
+        Args:
+            function: What to compute.
+            source: Of what.
+            logs: The raw log, or the coarse one and the raw one.
+            projection: Which members, in which groups.
+            need: Coverage.
+            window: Length, delay and pane width in ns.
+            q: The share of ``quantile``.
+            gauge: Present values, and the members' values as of the window's start.
+        """
+        super().__init__((gauge[0],) if gauge else ())
+        self.function, self.source, self.logs, self.projection, self.need = function, source, logs, projection, need
+        self.window_ns, self.delay_ns, self.pane_ns = window
+        self.q, self.gauge = q, gauge
+        self.index = projection.index
+        self.monotone = function.monotone if source == "events" else 0
+        self._key: tuple[int, ...] = ()
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compute again when rows came or went, or as time passes for functions that weigh by it."""
+        self.pull_children(tick)
+        self.coverage, moved = self.need.share(tick.now_ns)
+        self.projection.update()
+        end_ns = tick.now_ns - self.delay_ns
+        spans = self._spans(end_ns)
+        timed = tick.now_ns if self.source == "gauge" and self.function.name in TIMED else 0
+        key = (*spans, self.projection.version, timed, *self._gauge_versions(tick))
+        if key == self._key:
+            return moved
+        self._key = key
+        self.values = self.function.compute(self._columns(spans, end_ns))
+        return True
+
+    def next_edge_ns(self) -> int:
+        """When the oldest row leaves."""
+        log, start = self.logs[0], self._key[0] if self._key else 0
+        own = log.time_at(start) + self.window_ns + self.delay_ns if log.first <= start < log.end else FAR_NS
+        return min(own, super().next_edge_ns())
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Silent feeds, or an empty window."""
+        if self.gauge and row >= 0 and np.isnan(self.gauge[0].values[row]):
+            return self.gauge[0].reason(row, now_ns)
+        return self.need.silent(now_ns) or f"too few values in the last {duration_text(self.window_ns)}"
+
+    def _gauge_versions(self, tick: Tick) -> tuple[int, ...]:
+        return (self.gauge[0].version, self.gauge[1].update(tick.now_ns)) if self.gauge else ()
+
+    def _spans(self, end_ns: int) -> tuple[int, ...]:
+        start_ns = end_ns - self.window_ns
+        if len(self.logs) == 1:
+            return self.logs[0].position(start_ns), self.logs[0].position(end_ns)
+        floor_ns = end_ns // self.pane_ns * self.pane_ns
+        coarse, raw = self.logs
+        return coarse.position(start_ns), coarse.position(floor_ns), raw.position(floor_ns), raw.position(end_ns)
+
+    def _columns(self, spans: tuple[int, ...], end_ns: int) -> Columns:
+        parts = [log.rows(spans[2 * at], spans[2 * at + 1]) for at, log in enumerate(self.logs)]
+        ts, members, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        group = self.projection.group[members]
+        keep = (group >= 0) & ~np.isnan(values)
+        ts, group, values = ts[keep], group[keep], values[keep]
+        order = np.argsort(group, kind="stable")
+        counts = np.bincount(group, minlength=len(self.index))
+        missing = np.full(len(self.index), NAN)
+        return (
+            Columns(
+                ts=ts[order],
+                values=values[order] / MICROS if self.source == "events" else values[order],
+                offsets=np.concatenate(([0], np.cumsum(counts))),
+                start_ns=end_ns - self.window_ns,
+                end_ns=end_ns,
+                stale_ns=missing,
+                now=missing,
+                before=missing,
+                source=self.source,
+                q=self.q,
+            )
+            if self.gauge is None
+            else self._gauge_columns(ts[order], values[order], counts, end_ns)
+        )
+
+    def _gauge_columns(self, ts: Ints, values: Floats, counts: Ints, end_ns: int) -> Columns:
+        assert self.gauge is not None
+        now, then = self.gauge
+        chosen = np.flatnonzero(self.projection.group >= 0)
+        group, size = self.projection.group[chosen], len(self.index)
+        before, stale = np.full(size, NAN), np.full(size, np.inf)
+        before[group] = padded(then.present, len(self.projection.group))[chosen]
+        stale[group] = padded(then.stale_ns, len(self.projection.group))[chosen]
+        return Columns(
+            ts=ts,
+            values=values,
+            offsets=np.concatenate(([0], np.cumsum(counts))),
+            start_ns=end_ns - self.window_ns,
+            end_ns=end_ns,
+            stale_ns=stale,
+            now=now.values if len(now.values) == size else np.full(size, NAN),
+            before=before,
+            source="gauge",
+            q=self.q,
+        )
+
+
+class SamplesNode(Node):
+    """A window function over samples of an expression, and its value now."""
+
+    def __init__(
+        self,
+        function: WindowFunction | None,
+        inner: Node,
+        sampler: Sampler,
+        window_ns: int,
+        delay_ns: int,
+        q: float = NAN,
+    ) -> None:
+        super().__init__((inner,))
+        self.function, self.inner, self.sampler, self.q = function, inner, sampler, q
+        self.window_ns, self.delay_ns = window_ns, delay_ns
+        self.index, self.label_names = inner.index, inner.label_names
+        self.need: Need | None = None
+        self._key: tuple[int, ...] = ()
+        self._matrix_key: tuple[int, ...] = ()
+        self._matrix: Floats = np.empty((0, 0))
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compute again when a sample was taken or left, or the value now changed."""
+        changed = self.pull_children(tick)
+        moved = self._cover(tick)
+        history, end_ns = self.sampler.history, tick.now_ns - self.delay_ns
+        low, high = history.between(end_ns - self.window_ns, end_ns)
+        key = (low, high, history.version, len(self.index))
+        if key == self._key and not changed:
+            return moved
+        self._key = key
+        if self.function is not None:
+            self.values = self.function.compute(self._columns(low, high, end_ns))
+        return True
+
+    def next_edge_ns(self) -> int:
+        """When the next sample is due."""
+        return min(self.sampler.next_ns or FAR_NS, super().next_edge_ns())
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """The inner expression's reason, or too few samples."""
+        low, high = (*self._key[:2], 0, 0)[:2]
+        words = f"too few samples: {high - low} in {duration_text(self.window_ns)}"
+        inner_missing = row >= 0 and row < len(self.inner.values) and np.isnan(self.inner.values[row])
+        return (self.inner.reason(row, now_ns) if inner_missing else "") or words
+
+    def matrix(self, low: int, high: int) -> Floats:
+        """Samples as rows of this node's label sets, spliced to the units of the last sample; low - 1 comes first."""
+        history = self.sampler.history
+        key = (low, high, history.version, len(self.index))
+        if key != self._matrix_key:
+            self._matrix_key = key
+            columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
+            self._matrix = history.matrix(max(low - 1, 0), high, columns)
+            if self.sampler.link and high > max(low - 1, 0):
+                self._matrix = self._linked(self._matrix, low, high, columns)
+        return self._matrix
+
+    def _linked(self, matrix: Floats, low: int, high: int, columns: Ints) -> Floats:
+        sampler = self.sampler
+        links = sampler.history.link_matrix(max(low - 1, 0), high, columns, sampler.neutral)
+        return matrix * (links[-1] / links) if sampler.link == "ratio" else matrix + (links[-1] - links)
+
+    def _columns(self, low: int, high: int, end_ns: int) -> Columns:
+        history, size = self.sampler.history, len(self.index)
+        matrix = self.matrix(low, high)
+        has_before = low > 0
+        rows, times = matrix[1:] if has_before else matrix, np.array(history.times[low:high], np.int64)
+        start_ns = end_ns - self.window_ns
+        before = np.full(size, NAN)
+        if has_before and start_ns - history.times[low - 1] < self.sampler.step_ns:
+            before = matrix[0]
+        if self.delay_ns:
+            now = rows[-1] if len(rows) else np.full(size, NAN)
+        else:
+            now = self.inner.values
+            rows, before = self._to_now(rows, before, now)
+        if self.function is not None and self.function.name in EXTREMES and len(rows):
+            with np.errstate(invalid="ignore"):
+                rows, times = EXTREMES[self.function.name].reduce(rows, axis=0)[None, :], times[-1:]
+        known = ~np.isnan(rows.T)
+        return Columns(
+            ts=np.broadcast_to(times, known.shape)[known],
+            values=rows.T[known],
+            offsets=np.concatenate(([0], np.cumsum(known.sum(axis=1)))),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            stale_ns=np.full(size, np.inf),
+            now=now,
+            before=before,
+            source="samples",
+            step_ns=self.sampler.step_ns,
+            q=self.q,
+        )
+
+    def _to_now(self, rows: Floats, before: Floats, now: Floats) -> tuple[Floats, Floats]:
+        """Splice the samples to the members that are present now."""
+        history, link = self.sampler.history, self.sampler.link
+        if not link or history.snapshot is None:
+            return rows, before
+        columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
+        known = np.append(padded(history.known, len(history.index)), NAN)[columns]
+        then, current = self.inner.against(history.snapshot)
+        jump = splice(link, known, now, then, current)
+        if (jump == self.sampler.neutral).all():
+            return rows, before
+        return (rows * jump, before * jump) if link == "ratio" else (rows + jump, before + jump)
+
+    def _cover(self, tick: Tick) -> bool:
+        if self.need is None:
+            self.coverage = self.inner.coverage
+            return False
+        self.coverage, moved = self.need.share(tick.now_ns)
+        return moved
+
+
+class PairNode(Node):
+    """``corr`` and ``beta``: two sampled expressions on one grid, met on their labels."""
+
+    def __init__(self, function: PairFunction, left: SamplesNode, right: SamplesNode) -> None:
+        super().__init__((left.inner, right.inner))
+        self.function, self.left, self.right = function, left, right
+        self.index, self.label_names = left.index, left.label_names
+        self._key: tuple[int, ...] = ()
+        self._samples = 0
+
+    def refresh(self, tick: Tick) -> bool:
+        """Compute again when a sample was taken."""
+        self.pull_children(tick)
+        for side in (self.left, self.right):
+            side.pull(tick)
+        self.coverage = (
+            self.left.coverage if isinstance(self.left.coverage, float) else float(self.left.coverage.min(initial=1.0))
+        )
+        if isinstance(self.right.coverage, float):
+            self.coverage = min(self.coverage, self.right.coverage)
+        spans = [self._span(side, tick.now_ns) for side in (self.left, self.right)]
+        key = (
+            *spans[0],
+            *spans[1],
+            self.left.sampler.history.version,
+            self.right.sampler.history.version,
+            len(self.index),
+        )
+        if key == self._key:
+            return False
+        self._key = key
+        x, y = (self._rows(side, span) for side, span in zip((self.left, self.right), spans, strict=True))
+        size = min(len(x), len(y))
+        self._samples = size
+        self.values = self.function.compute(x[len(x) - size :], self._meet(y[len(y) - size :]))
+        return True
+
+    def reason(self, row: int, now_ns: int) -> str:
+        """Too few samples."""
+        return super().reason(row, now_ns) or f"too few returns: {self._samples} samples"
+
+    @staticmethod
+    def _span(side: SamplesNode, now_ns: int) -> tuple[int, int]:
+        end_ns = now_ns - side.delay_ns
+        return side.sampler.history.between(end_ns - side.window_ns, end_ns)
+
+    @staticmethod
+    def _rows(side: SamplesNode, span: tuple[int, int]) -> Floats:
+        matrix = side.matrix(*span)
+        return matrix[1:] if span[0] > 0 else matrix
+
+    def _meet(self, y: Floats) -> Floats:
+        """Columns of the right side in the order of the left side's rows; a single one serves all."""
+        if len(self.right.index) == 1:
+            return np.repeat(y, len(self.index), axis=1)
+        ids = self.right.index.ids
+        columns = np.array([ids.get(labels, -1) for labels in self.index.labels], np.int64)
+        return np.concatenate((y, np.full((len(y), 1), NAN)), axis=1)[:, columns]
