@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.telemetry.latency import BOUNDS_NS, NS_PER_S, LatencyHistogram
 
+Column = npt.NDArray[np.float64]
 Kind = Literal["counter", "gauge", "histogram", "info"]
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -35,7 +37,7 @@ class MetricSpec:
 
 @dataclass(slots=True)
 class Family:
-    """A metric family ready to write: ``lines`` without the exemplars, ``exemplars`` by line index."""
+    """A metric family ready to write: ``lines`` (an entry may hold several) without the exemplars, these by entry."""
 
     spec: MetricSpec
     lines: Sequence[str]
@@ -54,7 +56,8 @@ def label_name(name: str) -> str:
     return safe if safe[:1].isalpha() or safe[:1] == "_" else f"_{safe}"
 
 
-def label_text(names: Sequence[str], values: Sequence[str]) -> str:
+@lru_cache(maxsize=8192)
+def label_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """``{a="1",b="2"}``, or nothing without labels."""
     if not names:
         return ""
@@ -85,7 +88,7 @@ def labelled_family(spec: MetricSpec, rows: Iterable[tuple[Mapping[str, str], fl
     lines = []
     for labels, value in rows:
         if value == value:  # noqa: PLR0124 - NaN
-            text = label_text([label_name(name) for name in labels], tuple(labels.values()))
+            text = label_text(tuple(map(label_name, labels)), tuple(labels.values()))
             lines.append(f"{spec.name}{text} {number_text(value)}")
     return Family(spec, lines)
 
@@ -115,38 +118,52 @@ class ColumnFamily:
 
     def __init__(self, spec: MetricSpec) -> None:
         self.spec = spec
-        self._prefixes: list[str] = []
-        self._lines: list[str] = []
-        self._last = np.empty(0)
+        self.reset()
 
     def reset(self) -> None:
         """Forget the rows: their labels changed."""
-        self._prefixes, self._lines, self._last = [], [], np.empty(0)
+        self._prefixes: list[str] = []
+        self._lines: list[str] = []
+        self._last: Column = np.empty(0)
+        self._family = Family(self.spec, ())
 
-    def update(self, keys: Sequence[tuple[str, ...]], values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Family:
+    def update(self, keys: Sequence[tuple[str, ...]], values: Column) -> Family:
         """Take the column as it is now; rows may only have been appended since the last call."""
         known = len(self._prefixes)
-        self._prefixes += [f"{self.spec.name}{label_text(self.spec.labels, key)} " for key in keys[known:]]
+        render = label_text.__wrapped__  # rows are kept here; they need no second cache
+        self._prefixes += [f"{self.spec.name}{render(self.spec.labels, key)} " for key in keys[known:]]
         self._lines += [""] * (len(keys) - known)
-        column = values[: len(keys)]
-        same = np.zeros(len(keys), dtype=bool)
-        old = self._last
-        same[: len(old)] = (column[: len(old)] == old) | (np.isnan(column[: len(old)]) & np.isnan(old))
-        changed = np.flatnonzero(~same)
-        whole = (column[changed] % 1 == 0) & (np.abs(column[changed]) < 1e15)
-        self._write(changed.tolist(), column[changed].tolist(), whole.tolist())
-        self._last = column.copy()
-        return Family(self.spec, [line for line in self._lines if line])
+        changed = self._changed(values)
+        if len(changed):
+            self._write(changed, values[changed])
+            self._family = Family(self.spec, ["\n".join(filter(None, self._lines))] if any(self._lines) else ())
+        self._last = values.copy()
+        return self._family
 
-    def _write(self, rows: list[int], values: list[float], whole: list[bool]) -> None:
-        lines, prefixes = self._lines, self._prefixes
-        for row, value, is_whole in zip(rows, values, whole, strict=True):
-            if is_whole:
-                lines[row] = f"{prefixes[row]}{int(value)}"
-            elif value == value:  # noqa: PLR0124 - NaN: missing is not exposed
-                lines[row] = f"{prefixes[row]}{value!r}"
-            else:
-                lines[row] = ""
+    def _changed(self, values: Column) -> npt.NDArray[np.intp]:
+        old = self._last
+        common = values[: len(old)]
+        different = np.ones(len(values), dtype=bool)
+        different[: len(old)] = (common != old) & ~(np.isnan(common) & np.isnan(old))
+        return np.flatnonzero(different)
+
+    def _write(self, rows: npt.NDArray[np.intp], values: Column) -> None:
+        texts = _number_texts(values)
+        if len(rows) == len(self._lines):
+            self._lines = [prefix + text if text else "" for prefix, text in zip(self._prefixes, texts, strict=True)]
+            return
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            self._lines[row] = self._prefixes[row] + text if text else ""
+
+
+def _number_texts(values: Column) -> list[str]:
+    """`number_text` of a column, nothing for a missing value; quick where all are whole or none is."""
+    whole = (values % 1 == 0) & (np.abs(values) < 1e15)
+    if whole.all():
+        return list(map(repr, values.astype(np.int64).tolist()))
+    if not whole.any() and np.isfinite(values).all():
+        return list(map(repr, values.tolist()))
+    return ["" if value != value else number_text(value) for value in values.tolist()]  # noqa: PLR0124 - NaN
 
 
 def _head_text(spec: MetricSpec) -> str:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from monitor.alert import AlertState
+from monitor.telemetry.exposition import Family
 from monitor.telemetry.metrics import (
     LIQUIDATIONS_USD,
     METRICS,
@@ -54,6 +55,10 @@ DESIGN = [
 
 def samples(metrics: Metrics) -> list[Sample]:
     return [sample for family in parse_text(metrics.expose()[0].decode()) for sample in family.samples]
+
+
+def lines_of(family: Family) -> list[str]:
+    return "\n".join(family.lines).splitlines()
 
 
 def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -143,8 +148,8 @@ def test_a_symbol_can_be_watched_too() -> None:
 def test_a_target_whose_rows_are_all_missing_is_missing() -> None:
     folded = FoldedTable(OPEN_INTEREST, frozenset({"BTC"}), (1, 2), add_rest=True)
     keys = [("okx", "BTC-P", "BTC"), ("okx", "A-P", "A"), ("okx", "B-P", "B")]
-    assert len(folded.read(Table(keys, np.array([1.0, np.nan, np.nan]))).lines) == 1
-    lines = folded.read(Table(keys, np.array([1.0, np.nan, 5.0]))).lines
+    assert len(lines_of(folded.read(Table(keys, np.array([1.0, np.nan, np.nan]))))) == 1
+    lines = lines_of(folded.read(Table(keys, np.array([1.0, np.nan, 5.0]))))
     assert lines[-1] == 'market_open_interest_usd{venue="okx",symbol="other",base="other"} 5'
 
 
@@ -153,9 +158,9 @@ def test_rows_may_be_appended_and_a_new_generation_starts_over() -> None:
     keys = [("okx", "A", "A", "mark")]
     folded.read(Table(keys, np.array([1.0])))
     keys = [*keys, ("okx", "B", "B", "mark")]
-    assert len(folded.read(Table(keys, np.array([1.0, 2.0]))).lines) == 2
+    assert len(lines_of(folded.read(Table(keys, np.array([1.0, 2.0]))))) == 2
     other = folded.read(Table([("bybit", "C", "C", "mark")], np.array([3.0]), generation=1))
-    assert list(other.lines) == ['market_price_usd{venue="bybit",symbol="C",base="C",kind="mark"} 3']
+    assert lines_of(other) == ['market_price_usd{venue="bybit",symbol="C",base="C",kind="mark"} 3']
 
 
 def test_alerts_look_like_prometheus_own_and_a_held_one_still_fires() -> None:
@@ -198,7 +203,7 @@ def test_a_large_market_stays_within_the_budget() -> None:
 def test_liquidation_rows_of_one_target_add_up() -> None:
     folded = FoldedTable(LIQUIDATIONS_USD, frozenset(), (1,), add_rest=True, scale=1e-6)
     keys = [("okx", "A", "long"), ("okx", "B", "long"), ("okx", "A", "short")]
-    lines = folded.read(Table(keys, np.array([1_000_000, 2_500_000, 7], dtype=np.int64))).lines
+    lines = lines_of(folded.read(Table(keys, np.array([1_000_000, 2_500_000, 7], dtype=np.int64))))
     assert lines[0] == 'market_liquidations_usd_total{venue="okx",base="other",side="long"} 3.5'
 
 
