@@ -123,7 +123,7 @@ class EngineOptions(_Model):
 
     interval: Seconds = 0.25
     min_coverage: Share = 0.8
-    allowed_lateness: Seconds = 5.0
+    allowed_lateness: Seconds = 120.0
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
 
 

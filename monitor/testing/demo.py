@@ -19,9 +19,6 @@ from monitor.testing.venues import make_protocol
 
 NOTE = "SYNTHETIC market: a seeded scenario shaped on November 2025, not real data"
 STEP_NS = 20 * NS_PER_MS
-POLL_SHARE = 30.0
-"""Market seconds between polls of what a venue has by REST only, at least this many real ones apart / speed."""
-
 FEEDS: dict[str, tuple[str, ...]] = {
     "binance_usdm": ("binance_usdm", "binance_coinm"),
     "bybit": ("bybit",),
@@ -75,7 +72,8 @@ class DemoMarket:
 
     def configuration(self, listen: str, data_dir: str, rules: str, extra_sinks: Sequence[str] = ()) -> str:
         """The text of a configuration whose feeds lead to these servers."""
-        lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{rules}]", "feeds:"]
+        lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{rules}]"]
+        lines += ["engine: {allowed_lateness: 30m}  # a slow second of ours is minutes of the market's", "feeds:"]
         for feed, server in self.servers.items():
             lines += [
                 f"  - venue: {feed}",
