@@ -150,6 +150,4 @@ def _junit(results: Sequence[FileResult]) -> bytes:
             for failure in result.failures:
                 first = failure.message.split("\n", 1)[0]
                 ET.SubElement(case, "failure", message=first).text = f"{file.file}:{failure.line}\n{failure.message}"
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
-
-
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))

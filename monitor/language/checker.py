@@ -1,7 +1,6 @@
 """Types and units: from the parser's tree to one in which every node has its `ExprType`, in canonical form.
 
-Canonical means: matchers and groupings sorted, ``without`` written as ``by``, series defaults filled in, a literal on
-the right of its comparison. Equal meaning is then an equal tree, and is computed once.
+Canonical means: matchers and groupings sorted, ``without`` written as ``by``, a literal on the right of its comparison. Equal meaning is then an equal tree, and is computed once.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from monitor.expression import (
     Grouping,
     KOf,
     Logic,
-    Matcher,
     Matching,
     Negate,
     Not,
@@ -155,9 +153,8 @@ class Checker:
             return replace(node, type=BROKEN)
         found = list(check_matchers(node, spec, self.text))
         self.problems += found
-        matchers = _with_defaults(node.matchers, spec)
         labels = tuple(sorted(spec.labels))
-        return replace(node, matchers=matchers, type=BROKEN if found else ExprType(Shape.VECTOR, spec.unit, labels))
+        return replace(node, type=BROKEN if found else ExprType(Shape.VECTOR, spec.unit, labels))
 
     def _let(self, node: Selector) -> Expr:
         if node.matchers or node.offset_ns:
@@ -448,12 +445,6 @@ def _form(node: Expr, series: Mapping[str, SeriesSpec]) -> Form | None:
         events = isinstance(node.inner, Selector) and series[node.inner.series].form == "events"
         return Form.EVENTS if events else Form.GAUGE
     return {Shape.VECTOR: Form.VECTOR, Shape.CONDITION: Form.CONDITION}.get(shape)
-
-
-def _with_defaults(matchers: tuple[Matcher, ...], spec: SeriesSpec) -> tuple[Matcher, ...]:
-    named = {matcher.label for matcher in matchers}
-    extra = (Matcher(label, "=", value) for label, value in spec.defaults if label not in named)
-    return tuple(sorted((*matchers, *extra), key=lambda one: (one.label, one.op, one.value)))
 
 
 def _respan(node: Expr, span: Span) -> Expr:

@@ -36,7 +36,7 @@ def explain_syntax_error(text: str, error: UnexpectedInput) -> TextProblem:
     token = error.token if isinstance(error, UnexpectedToken) else None
     if token is not None and token.type == "$END":
         return _at_end(text, error)
-    offset = error.pos_in_stream
+    offset = getattr(error, "pos_in_stream", None) or 0
     found = str(token) if token is not None else _word_at(text, offset)
     unclosed = _unclosed(text[:offset])
     hint = _slip(text, offset, found) or _expected_hint(error, unclosed)
