@@ -56,7 +56,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> N
         settings = AppSettings(
             synthetic_note=NOTE,
             time_scale=options.speed,
-            feed=FeedSettings(poll_speed=options.speed),
+            feed=FeedSettings(poll_speed=options.speed, idle_s=60.0),
             watch_files=False,
             on_started=_welcome,
         )

@@ -186,6 +186,7 @@ class Scenario:
             index = self.price(instrument.base, ts_ns) * instrument.base_units
             yield Price(instrument, "index", round(index, row.price_decimals), ts_ns, recv_ns)
             yield Price(instrument, "last", price, ts_ns, recv_ns)
+        yield Price(instrument, "mid", price, ts_ns, recv_ns)
         usd = _volume_usd_per_s(instrument, ts_ns) * row.share * step_s * float(rng.gamma(2.0, 0.5))
         micros, traded = row.fill(usd, price)
         side: TakerSide = "sell" if rng.random() < 0.35 + 0.25 * timeline.LONG_SHARE(ts_ns) else "buy"
