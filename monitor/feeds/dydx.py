@@ -94,7 +94,7 @@ class DydxFeed(VenueFeed):
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every change", f"{DOCS} v4_markets"),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=2.0),
-        idle_s=120.0,
+        idle_s=600.0,
         stale_s={
             Channel.PRICE: 60.0,
             Channel.FUNDING: 600.0,

@@ -1,0 +1,94 @@
+"""Write docs/venues.md from the registry of venues: ``python scripts/gen_venues.py``.
+
+``--check`` compares only; ``--table`` prints the short table, for README.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from monitor.events import Channel
+from monitor.feed import FeedSpec, Limits, ReportingLaw
+from monitor.feeds import FEEDS, feed_class
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "venues.md"
+COLUMNS = (
+    Channel.PRICE,
+    Channel.TRADES,
+    Channel.LIQUIDATIONS,
+    Channel.FUNDING,
+    Channel.OPEN_INTEREST,
+    Channel.DEPTH,
+    Channel.VOLATILITY,
+)
+WORDS = {"complete": "yes", "sampled": "sampled", "order_level": "orders", "not_covered": "**not covered**"}
+
+
+def specs() -> list[FeedSpec]:
+    """The constants of every registered venue, in the registry's order."""
+    return [feed_class(venue).spec for venue in FEEDS]
+
+
+def table(rows: list[FeedSpec]) -> str:
+    """One line a venue: what each channel tells."""
+    head = f"| venue | {' | '.join(channel.value.replace('_', ' ') for channel in COLUMNS)} |"
+    lines = [head, "|---" * (len(COLUMNS) + 1) + "|"]
+    for spec in rows:
+        cells = [_cell(spec.laws.get(channel)) for channel in COLUMNS]
+        lines.append(f"| {spec.title} (`{spec.venue}`) | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def render() -> str:
+    """The whole page."""
+    rows = specs()
+    return "\n\n".join([INTRO, table(rows), *(_section(spec) for spec in rows)]) + "\n"
+
+
+INTRO = """# Venues
+
+Generated from the registry by `scripts/gen_venues.py`; a test fails when it is stale. Edit the `spec` in
+`monitor/feeds/<venue>.py`, never this page.
+
+*yes*: the venue says that the channel tells everything. *sampled*: it tells a part, so a total is a lower bound.
+*orders*: it tells orders that the liquidation engine places, not fills. *not covered*: it has no public source, and every
+total that would need it says so. An empty cell: the venue has no such thing, or this program does not read it.
+The laws repeat what the venues document; where a venue is silent, the law says so."""
+
+
+def _cell(law: ReportingLaw | None) -> str:
+    return "" if law is None else WORDS[law.kind]
+
+
+def _section(spec: FeedSpec) -> str:
+    lines = [f"## {spec.title}", f"`venue: {spec.venue}` · [documentation]({spec.docs})", _limits(spec.limits)]
+    rows = ["| channel | law | what it tells | stale after | source |", "|---|---|---|---|---|"]
+    for channel, law in spec.laws.items():
+        age = spec.stale_s.get(channel)
+        stale = f"{age:g} s" if age is not None else ""
+        rows.append(f"| {channel.value} | {law.kind} | {law.rule} | {stale} | {law.source} |")
+    lines.append(f"A connection without data for {spec.idle_s:g} s is replaced.")
+    return "\n\n".join([*lines, "\n".join(rows)])
+
+
+def _limits(limits: Limits) -> str:
+    life = f"cut by the venue after {limits.lifetime_s / 3600:g} h" if limits.lifetime_s else "no fixed lifetime"
+    return (
+        f"Limits kept: {limits.connects} connects per {limits.connects_window_s:g} s, {limits.sends_per_s:g} frames up per "
+        f"second, frames up to {limits.max_frame_bytes // 2**20} MiB, {life}."
+    )
+
+
+def main() -> int:
+    if "--table" in sys.argv:
+        print(table(specs()))
+    elif "--check" in sys.argv:
+        return int(PAGE.read_text(encoding="utf-8") != render())
+    else:
+        PAGE.write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
