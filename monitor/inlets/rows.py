@@ -1,0 +1,329 @@
+"""The one format of what users push in: rows of name, value, time, unit, source and revision. Pure.
+
+As JSON lines, a JSON array, CSV with a header, or Parquet. A bad row is refused by itself, with its number and a reason;
+the good ones are kept. ``docs/inlet.md`` is the users' page.
+
+A ``name`` that is a gauge of `monitor.series` with its labels in braces goes to that series; any other name becomes
+``external{name="..."}``::
+
+    {"name": "etf_flow{asset=\\"BTC\\"}", "value": -903000000, "ts": "2025-11-20T21:00:00Z", "unit": "USD", "source": "desk"}
+    {"name": "spx", "value": 6538.76, "ts": 1763672400, "unit": "price", "source": "desk"}
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.events import Labels, Sample
+from monitor.series import SERIES, SeriesSpec, Unit
+
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ROWS = 100_000
+AHEAD_NS = 300 * NS_PER_S
+EARLIEST_NS = 946_684_800 * NS_PER_S
+FRESH_NS = 2 * NS_PER_S
+
+COLUMNS = ("name", "value", "ts", "unit", "source", "revision")
+UNITS = frozenset(unit.value for unit in Unit)
+
+_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.:/^-]{0,63})(?:\{(.*)\})?")
+_LABEL = re.compile(r'\s*([a-z_][a-z0-9_]*)\s*=\s*"([^"\\]{0,100})"\s*(?:,|$)')
+_DIGITS = re.compile(r"-?\d+(\.\d+)?")
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "One row of the inlet",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "value", "ts"],
+    "properties": {
+        "name": {
+            "type": "string",
+            "description": 'a series with labels, as etf_flow{asset="BTC"}, or a name of your own',
+        },
+        "value": {"type": ["number", "string"], "description": "a finite number"},
+        "ts": {"type": ["number", "string"], "description": "ISO 8601 with a zone, or unix s, ms, us or ns"},
+        "unit": {"type": "string", "enum": sorted(UNITS), "description": "checked against the series' unit"},
+        "source": {"type": "string", "maxLength": 100, "description": "who says so; shown in alerts"},
+        "revision": {
+            "type": ["integer", "string"],
+            "description": "0 at first; a higher one replaces an earlier value",
+        },
+    },
+}
+"""JSON schema of a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A good row: the sample, and which revision of its value it is."""
+
+    sample: Sample
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that was not taken: its number (from 1; a CSV's header is not counted), a metric label, and why."""
+
+    number: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of one payload."""
+
+    rows: tuple[Row, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class RowRefused(Exception):
+    """One row is bad; caught per row."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def read_payload(payload: bytes, kind: str, recv_ns: int, default_source: str = "inlet") -> Reading:
+    """Read one payload.
+
+    Args:
+        payload: The bytes as they came.
+        kind: ``json`` (an object, an array, or one object a line), ``csv`` or ``parquet``.
+        recv_ns: Time of receipt.
+        default_source: Where rows do not name their source.
+
+    Returns:
+        Good rows and refusals. A payload that cannot be read at all is one refusal with number 0.
+    """
+    if len(payload) > MAX_BYTES:
+        return Reading(refused=(Refusal(0, "too_large", f"{len(payload)} bytes; at most {MAX_BYTES}"),))
+    readers = {"json": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}
+    try:
+        raw = list(readers[kind](payload))
+    except RowRefused as error:
+        return Reading(refused=(Refusal(0, error.reason, error.detail),))
+    if len(raw) > MAX_ROWS:
+        return Reading(refused=(Refusal(0, "too_large", f"{len(raw)} rows; at most {MAX_ROWS}"),))
+    return read_rows(raw, recv_ns, default_source)
+
+
+def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet") -> Reading:
+    """Validate decoded rows one by one; a `RowRefused` in the place of a row is a refusal."""
+    rows, refused = [], []
+    for number, item in enumerate(raw, start=1):
+        try:
+            rows.append(_row(item, recv_ns, default_source))
+        except RowRefused as error:
+            refused.append(Refusal(number, error.reason, error.detail))
+    return Reading(tuple(rows), tuple(refused))
+
+
+@dataclass(slots=True)
+class Revisions:
+    """Keeps the newest revision of every value: an older or equal one that comes later is refused.
+
+    Bounded: of each label set the newest `keep` times are remembered.
+    """
+
+    keep: int = 1000
+    _known: dict[tuple[str, Labels], dict[int, int]] = field(default_factory=dict)
+
+    def accept(self, reading: Reading) -> tuple[list[Sample], list[Refusal]]:
+        """Samples to take, and refusals with those of the reading first."""
+        taken, refused = [], list(reading.refused)
+        for row in reading.rows:
+            times = self._known.setdefault((row.sample.series, row.sample.labels), {})
+            known = times.get(row.sample.ts_ns)
+            if known is not None and row.revision <= known:
+                refused.append(Refusal(0, "old_revision", f"revision {row.revision} after {known}"))
+                continue
+            times[row.sample.ts_ns] = row.revision
+            if len(times) > self.keep:
+                del times[min(times)]
+            taken.append(row.sample)
+        return taken, refused
+
+
+def _row(item: object, recv_ns: int, default_source: str) -> Row:
+    if isinstance(item, RowRefused):
+        raise item
+    if not isinstance(item, Mapping):
+        raise RowRefused("wrong_type", f"a row must be an object, not {type(item).__name__}")
+    unknown = sorted(str(key) for key in item if key not in COLUMNS)
+    if unknown:
+        raise RowRefused("unknown_field", f"unknown field {', '.join(unknown)[:100]}")
+    source = item.get("source") or default_source
+    if not isinstance(source, str) or len(source) > 100:
+        raise RowRefused("bad_source", "source must be a text of at most 100 characters")
+    series, labels = _target(_required(item, "name"), source)
+    _check_unit(item.get("unit"), SERIES[series])
+    value = _value(_required(item, "value"))
+    ts_ns = _time_ns(_required(item, "ts"), recv_ns)
+    revision = _revision(item.get("revision"))
+    backfill = recv_ns - ts_ns > FRESH_NS
+    return Row(Sample(series, labels, value, min(ts_ns, recv_ns), recv_ns, source, backfill), revision)
+
+
+def _required(item: Mapping[Any, Any], name: str) -> object:
+    value = item.get(name)
+    if value is None or value == "":
+        raise RowRefused("missing_field", f"{name} is missing")
+    return value
+
+
+def _target(name: object, source: str) -> tuple[str, Labels]:
+    """Series and labels that a name stands for."""
+    match = _NAME.fullmatch(name.strip()) if isinstance(name, str) else None
+    if match is None:
+        raise RowRefused("bad_name", f"not a name: {str(name)[:60]!r}")
+    word, written = match[1], match[2]
+    spec = SERIES.get(word)
+    if spec is None or word == "external":
+        if written is not None:
+            raise RowRefused("unknown_series", f"{word} is no series; labels are only for series")
+        return "external", (("name", word), ("source", source))
+    if spec.form == "events" or spec.channel.value != "reference" or word == "feed_up":
+        raise RowRefused("not_yours", f"{word} comes from feeds and cannot be pushed in")
+    labels = dict(spec.defaults) | _labels(written or "")
+    unknown = sorted(set(labels) - set(spec.labels))
+    missing = sorted(set(spec.labels) - set(labels) - {"name"})
+    if unknown or missing:
+        raise RowRefused("bad_labels", f"{word} takes the labels {', '.join(spec.labels)}")
+    return word, tuple(sorted(labels.items()))
+
+
+def _labels(written: str) -> dict[str, str]:
+    found, at = {}, 0
+    while at < len(written.rstrip()):
+        match = _LABEL.match(written, at)
+        if match is None:
+            raise RowRefused("bad_labels", f"cannot read the labels {written[:60]!r}")
+        found[match[1]] = match[2]
+        at = match.end()
+    return found
+
+
+def _check_unit(unit: object, spec: SeriesSpec) -> None:
+    if unit is None or unit == "":
+        return
+    if unit not in UNITS:
+        raise RowRefused("bad_unit", f"{str(unit)[:30]!r} is none of {', '.join(sorted(UNITS))}")
+    if Unit.ANY not in {spec.unit, Unit(str(unit))} and unit != spec.unit.value:
+        raise RowRefused("bad_unit", f"{spec.name} is in {spec.unit.value}, not {unit}")
+
+
+def _value(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise RowRefused("bad_value", "value must be a number")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise RowRefused("bad_value", f"not a number: {str(value)[:40]!r}") from None
+    if not isfinite(number):
+        raise RowRefused("bad_value", "value must be finite")
+    return number
+
+
+def _time_ns(value: object, recv_ns: int) -> int:
+    ts_ns = _parse_time(value)
+    if ts_ns > recv_ns + AHEAD_NS:
+        raise RowRefused("bad_time", "ts is in the future")
+    if ts_ns < EARLIEST_NS:
+        raise RowRefused("bad_time", "ts is before the year 2000")
+    return ts_ns
+
+
+def _parse_time(value: object) -> int:
+    if isinstance(value, datetime):
+        return _zoned_ns(value)
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        try:
+            return _zoned_ns(datetime.fromisoformat(value))
+        except (ValueError, OverflowError):
+            raise RowRefused("bad_time", f"not an ISO time: {value[:40]!r}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise RowRefused("bad_time", "ts must be an ISO time or a unix time")
+    return _unix_ns(value)
+
+
+def _unix_ns(value: float | str) -> int:
+    """Seconds, milliseconds, microseconds or nanoseconds, told apart by size."""
+    number = float(value)
+    if not isfinite(number):
+        raise RowRefused("bad_time", "ts must be finite")
+    for unit_ns, below in ((NS_PER_S, 1e11), (1_000_000, 1e14), (1_000, 1e17), (1, 1e20)):
+        if abs(number) < below:
+            return int(value) * unit_ns if isinstance(value, int) else round(number * unit_ns)
+    raise RowRefused("bad_time", "ts is too large")
+
+
+def _zoned_ns(when: datetime) -> int:
+    if when.tzinfo is None:
+        raise RowRefused("bad_time", "an ISO time needs its zone, such as Z or +01:00")
+    since = when - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
+
+
+def _revision(value: object) -> int:
+    if value is None or value == "":
+        return 0
+    if not isinstance(value, bool) and isinstance(value, int | str) and re.fullmatch(r"\d{1,9}", str(value)):
+        return int(value)
+    raise RowRefused("bad_revision", "revision must be a whole number from 0")
+
+
+def _json_rows(payload: bytes) -> Iterator[object]:
+    """A JSON array, or JSON objects one a line (a single object is one line)."""
+    if payload.lstrip()[:1] == b"[":
+        yield from _decoded(payload, list[Any])
+        return
+    for line in payload.splitlines():
+        if line.strip():
+            try:
+                yield _decoded(line, Any)
+            except RowRefused as error:
+                yield error
+
+
+def _decoded(data: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RowRefused("malformed", f"not JSON: {str(error)[:100]}") from None
+
+
+def _csv_rows(payload: bytes) -> Iterator[object]:
+    try:
+        text = payload.decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        missing = [name for name in ("name", "value", "ts") if name not in (reader.fieldnames or ())]
+        if missing:
+            raise RowRefused("malformed", f"the header lacks {', '.join(missing)}")
+        for row in reader:
+            yield row if None not in row else RowRefused("malformed", "more fields than the header")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RowRefused("malformed", f"not CSV in UTF-8: {str(error)[:100]}") from None
+
+
+def _parquet_rows(payload: bytes) -> Iterator[object]:
+    import polars as pl  # noqa: PLC0415  # heavy, and only needed for this format
+
+    try:
+        yield from pl.read_parquet(io.BytesIO(payload)).iter_rows(named=True)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RowRefused("malformed", f"not Parquet: {str(error)[:100]}") from None
