@@ -140,3 +140,12 @@ class SavedAlert:
     seen_ns: int = 0
     rising: bool = True
     fires_ns: tuple[int, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """A small record that must survive a restart: what routing told whom, a silence, an acknowledgement."""
+
+    kind: str
+    id: str
+    payload: bytes

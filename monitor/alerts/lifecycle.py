@@ -461,7 +461,7 @@ class RuleMachine:
     def _birth(self, row: int, sight: _Sight) -> AlertView:
         assert self._last is not None
         series = self._last.labels[row]
-        values = {**_values(sight), "labels": dict(series), "peak": sight.value, "duration": 0.0}
+        values = {**_values(sight), "labels": dict(series), "peak": sight.value, "duration": 0}
         own = {name: self._render(text, values) for name, text in self.rule.labels.items()}
         if self.rule.levels:
             own.pop("severity", None)
@@ -532,7 +532,7 @@ class RuleMachine:
             "severity": view.severity,
             "reason": view.reason,
             "peak": view.peak,
-            "duration": view.duration_ns / _NS,
+            "duration": view.duration_ns,
         }
         return tuple((name, self._render(text, values)) for name, text in sorted(self.rule.annotations.items()))
 

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from monitor.alert import SavedAlert, Transition
+from monitor.alert import MemoryRow, SavedAlert, Transition
 from monitor.errors import StateError
 from monitor.sink import Notification
 
@@ -89,15 +89,6 @@ class Delivered:
     attempts: int
     at_ns: int
     latency_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryRow:
-    """A small record by kind and id: what routing told whom, a silence, an acknowledgement."""
-
-    kind: str
-    id: str
-    payload: bytes
 
 
 @dataclass(slots=True)

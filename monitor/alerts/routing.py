@@ -1,0 +1,687 @@
+"""Who is told what, and when. Pure: transitions and the time in, planned notifications out, each with its reason.
+
+The router remembers, for every sink and alert, what it last said. Whatever differs from that is news; so an alert that
+was silenced is announced when the silence ends, a restart says nothing twice, and a change that comes and goes between
+two looks is not told at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
+from monitor.alerts import message
+from monitor.alerts.fingerprint import fingerprint
+from monitor.alerts.matchers import matcher_text, matches
+from monitor.alerts.routes import Route, RoutingConfig, route_tree
+from monitor.alerts.silences import Acknowledgement, Silence
+from monitor.clock import NS_PER_S
+from monitor.events import Labels
+from monitor.sink import Notification, SinkOptions, Status
+
+NEVER = 2**63 - 1
+_RECHECK_NS = 5 * NS_PER_S
+_MINUTE_NS = 60 * NS_PER_S
+_FIRST_DIGEST_NS = 2 * NS_PER_S
+_MAX_SILENCES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPolicy:
+    """What routing must know of a sink; see `monitor.sink.SinkOptions`."""
+
+    name: str
+    min_severity: str = ""
+    per_minute: float | None = None
+    burst: int = 10
+    digest_every_ns: int = 30 * NS_PER_S
+    max_chars: int = 100_000
+
+    @classmethod
+    def of(cls, options: SinkOptions) -> SinkPolicy:
+        """From a sink's settings."""
+        return cls(
+            options.id,
+            options.min_severity,
+            options.per_minute,
+            options.burst,
+            int(options.digest_every_s * NS_PER_S),
+            options.max_chars,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A decision. Without ``notification`` nothing is sent, and ``reason`` says why; both belong into the history.
+
+    ``outcome``: send, digest, silenced, inhibited, muted, acknowledged, below_severity, unannounced.
+    """
+
+    sink: str
+    outcome: str
+    reason: str
+    fingerprints: tuple[str, ...]
+    at_ns: int
+    notification: Notification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sink was last told of an alert. ``count`` numbers the notifications of this life of the alert."""
+
+    sink: str
+    status: str
+    at_ns: int
+    count: int
+    view: AlertView
+
+    @property
+    def id(self) -> str:
+        """Key in the store."""
+        return f"{self.sink}/{self.view.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStep:
+    """Where an alert with certain labels would go by one route, and when; for ``monitor route``."""
+
+    path: str
+    sinks: tuple[str, ...]
+    group: Labels
+    first_after_ns: int
+    then_every_ns: int
+    repeat_ns: int
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Group:
+    route: Route
+    labels: Labels
+    members: dict[str, None] = field(default_factory=dict)
+    flush_ns: int = NEVER
+    flushed_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What to say of one alert to one sink now: ``status``, or None with the outcome, and when to look again."""
+
+    status: Status | None
+    outcome: str
+    reason: str
+    again_ns: int = NEVER
+
+
+@dataclass(slots=True)
+class _Storm:
+    """The rate limit of one sink: tokens, and the alerts that wait for the digest."""
+
+    tokens: float
+    filled_ns: int
+    digest_ns: int = NEVER
+    last_digest_ns: int = 0
+    waiting: dict[str, tuple[_Group, Status]] = field(default_factory=dict)
+
+
+class Router:
+    """Routes, groups, inhibits, mutes, silences, limits.
+
+    Args:
+        config: The validated ``routes:``.
+        sinks: What must be known of each sink, in the order of the configuration.
+        heartbeat_labels: Labels of the heartbeat's alert besides its name.
+    """
+
+    def __init__(
+        self, config: RoutingConfig | None = None, sinks: Iterable[SinkPolicy] = (), heartbeat_labels: Labels = ()
+    ) -> None:
+        self.config = config or RoutingConfig()
+        self._sinks = {policy.name: policy for policy in sinks}
+        self.tree = route_tree(self.config, tuple(self._sinks))
+        self._alerts: dict[str, AlertView] = {}
+        self._groups: dict[tuple[str, Labels], _Group] = {}
+        self._groups_of: dict[str, set[tuple[str, Labels]]] = {}
+        self._told: dict[tuple[str, str], Told] = {}
+        self._not_told: dict[tuple[str, str], str] = {}
+        self._silences: dict[str, Silence] = {}
+        self._acks: dict[str, Acknowledgement] = {}
+        self._storms = {p.name: _Storm(p.burst, 0) for p in self._sinks.values() if p.per_minute is not None}
+        self._heartbeat = _heartbeat_alert(heartbeat_labels)
+        self._beat_ns = 0
+        self._changed: dict[tuple[str, str], MemoryRow] = {}
+        self._forgotten: dict[tuple[str, str], None] = {}
+
+    # -- the flow ------------------------------------------------------------------------------------------------------
+
+    def route(self, transitions: Iterable[Transition], now_ns: int) -> list[Planned]:
+        """Take in what changed, and plan what is due at once."""
+        for transition in transitions:
+            if transition.state in {AlertState.FIRING, AlertState.HELD, AlertState.RESOLVED}:
+                self._take(transition.alert, now_ns)
+        return self.due(now_ns)
+
+    def due(self, now_ns: int) -> list[Planned]:
+        """Plan everything whose time has come: groups, digests, repeats, heartbeat. Call it often; it is cheap."""
+        planned: list[Planned] = []
+        for key, group in list(self._groups.items()):
+            if group.flush_ns <= now_ns:
+                planned += self._flush(key, group, now_ns)
+        for name, storm in self._storms.items():
+            if storm.digest_ns <= now_ns:
+                planned += self._digest(self._sinks[name], storm, now_ns)
+        return planned + self._beat(now_ns)
+
+    def next_due_ns(self) -> int:
+        """When `due` will have something to do next; far in the future when nothing is planned."""
+        times = [group.flush_ns for group in self._groups.values()]
+        times += [storm.digest_ns for storm in self._storms.values()]
+        if self.config.heartbeat is not None:
+            times.append(self._beat_ns)
+        return min(times, default=NEVER)
+
+    def _take(self, alert: AlertView, now_ns: int) -> None:
+        self._alerts[alert.fingerprint] = alert
+        labels = dict(alert.labels)
+        for route in self.tree.find(labels):
+            key = (route.path, route.group_labels(labels, alert.identity))
+            group = self._groups.get(key)
+            if group is None:
+                if alert.state is AlertState.RESOLVED and alert.fingerprint in self._groups_of:
+                    continue
+                group = self._groups[key] = _Group(route, key[1])
+            group.members[alert.fingerprint] = None
+            self._groups_of.setdefault(alert.fingerprint, set()).add(key)
+        for key in self._groups_of.get(alert.fingerprint, ()):
+            self._schedule(self._groups[key], now_ns)
+
+    @staticmethod
+    def _schedule(group: _Group, now_ns: int) -> None:
+        if group.flushed_ns is None:
+            due_ns = now_ns + group.route.group_wait_ns
+        else:
+            due_ns = max(now_ns, group.flushed_ns + group.route.group_interval_ns)
+        group.flush_ns = min(group.flush_ns, due_ns)
+
+    def _flush(self, key: tuple[str, Labels], group: _Group, now_ns: int) -> list[Planned]:
+        group.flush_ns = NEVER
+        planned: list[Planned] = []
+        for sink in group.route.sinks:
+            if sink in self._sinks:
+                planned += self._flush_to(self._sinks[sink], group, now_ns)
+        if any(p.notification is not None for p in planned):
+            group.flushed_ns = now_ns
+        self._forget_resolved(key, group)
+        return planned
+
+    def _flush_to(self, sink: SinkPolicy, group: _Group, now_ns: int) -> list[Planned]:
+        news: dict[str, _Verdict] = {}
+        quiet: list[Planned] = []
+        for member in group.members:
+            verdict = self._judge(sink, self._alerts[member], group.route, now_ns)
+            group.flush_ns = min(group.flush_ns, max(verdict.again_ns, now_ns + 1))
+            if verdict.status is not None:
+                news[member] = verdict
+            elif verdict.outcome:
+                quiet += self._note_quiet(sink.name, member, verdict, now_ns)
+        return quiet + (self._announce(sink, group, news, now_ns) if news else [])
+
+    def _note_quiet(self, sink: str, member: str, verdict: _Verdict, now_ns: int) -> list[Planned]:
+        """Record once why an alert was not announced."""
+        if self._not_told.get((sink, member)) == verdict.reason:
+            return []
+        self._not_told[sink, member] = verdict.reason
+        return [Planned(sink, verdict.outcome, verdict.reason, (member,), now_ns)]
+
+    def _forget_resolved(self, key: tuple[str, Labels], group: _Group) -> None:
+        """Drop resolved alerts that nobody waits to hear of, and the group with its last member."""
+        waiting = {member for storm in self._storms.values() for member in storm.waiting}
+        for member in list(group.members):
+            if self._alerts[member].state is not AlertState.RESOLVED or member in waiting:
+                continue
+            if any((sink, member) in self._told for sink in self._sinks):
+                continue
+            self._leave(member)
+        if not group.members:
+            self._groups.pop(key, None)
+
+    def _leave(self, member: str) -> None:
+        for key in self._groups_of.pop(member, set()):
+            group = self._groups.get(key)
+            if group is not None:
+                group.members.pop(member, None)
+                if not group.members:
+                    del self._groups[key]
+        del self._alerts[member]
+        for sink in self._sinks:
+            self._not_told.pop((sink, member), None)
+        if self._acks.pop(member, None) is not None:
+            self._forget("ack", member)
+
+    # -- judging one alert ---------------------------------------------------------------------------------------------
+
+    def _judge(self, sink: SinkPolicy, alert: AlertView, route: Route, now_ns: int) -> _Verdict:
+        told = self._told.get((sink.name, alert.fingerprint))
+        verdict = self._news(sink, alert, told, route, now_ns)
+        if verdict.status is None:
+            return verdict
+        return self._hush(sink, alert, route, verdict, now_ns) or verdict
+
+    def _news(self, sink: SinkPolicy, alert: AlertView, told: Told | None, route: Route, now_ns: int) -> _Verdict:
+        """What has changed since the sink was last told."""
+        if alert.state is AlertState.RESOLVED:
+            return self._news_of_end(sink, alert, told)
+        if told is None:
+            return _Verdict("firing", "send", alert.reason)
+        if told.view.starts_at_ns != alert.starts_at_ns:
+            return _Verdict("firing", "send", f"fires again; {alert.reason}")
+        climbed = severity_rank(alert.severity) - severity_rank(told.view.severity)
+        if climbed:
+            return _Verdict("escalated" if climbed > 0 else "deescalated", "send", alert.reason)
+        return self._news_of_data(alert, told, route, now_ns)
+
+    def _news_of_data(self, alert: AlertView, told: Told, route: Route, now_ns: int) -> _Verdict:
+        """Held for long enough to be told, or back from that; else perhaps a repeat."""
+        if alert.state is AlertState.FIRING:
+            if told.status == "held":
+                return _Verdict("firing", "send", alert.reason)
+            return self._repeat(alert, told, route, now_ns, NEVER)
+        tell_ns = NEVER if told.status == "held" else alert.updated_ns + route.held_after_ns
+        if tell_ns <= now_ns:
+            return _Verdict("held", "send", alert.reason)
+        return self._repeat(alert, told, route, now_ns, tell_ns)
+
+    def _news_of_end(self, sink: SinkPolicy, alert: AlertView, told: Told | None) -> _Verdict:
+        storm = self._storms.get(sink.name)
+        if told is None and not (storm is not None and alert.fingerprint in storm.waiting):
+            return _Verdict(None, "unannounced", "resolved before it was announced here")
+        return _Verdict("resolved", "send", alert.reason)
+
+    def _repeat(self, alert: AlertView, told: Told, route: Route, now_ns: int, again_ns: int) -> _Verdict:
+        ack = self._acks.get(alert.fingerprint)
+        if ack is not None and ack.covers(alert) and told.at_ns < ack.until_ns <= now_ns:
+            return _Verdict("repeat", "send", f"the acknowledgement by {ack.by} has expired and it still fires")
+        due_ns = told.at_ns + route.repeat_interval_ns
+        if ack is not None and ack.covers(alert) and now_ns < ack.until_ns:
+            return _Verdict(None, "", "acknowledged", min(again_ns, ack.until_ns))
+        if due_ns <= now_ns:
+            return _Verdict("repeat", "send", "it still fires")
+        return _Verdict(None, "", "", min(again_ns, due_ns))
+
+    def _hush(
+        self, sink: SinkPolicy, alert: AlertView, route: Route, verdict: _Verdict, now_ns: int
+    ) -> _Verdict | None:
+        """A reason not to say it now, or None."""
+        if severity_rank(alert.severity) < severity_rank(sink.min_severity) and sink.min_severity:
+            return _Verdict(None, "below_severity", f"{sink.name} takes {sink.min_severity} and worse")
+        muted = self._muted_by(route, now_ns)
+        if muted:
+            return _Verdict(None, "muted", muted, now_ns + _MINUTE_NS)
+        if verdict.status == "resolved":
+            return None  # what was announced is called off, silence or not
+        return self._silenced(alert, now_ns) or self._taken_care_of(alert, verdict, now_ns)
+
+    def _silenced(self, alert: AlertView, now_ns: int) -> _Verdict | None:
+        silence = next((s for s in self._silences.values() if s.covers(alert, now_ns)), None)
+        if silence is None:
+            return None
+        reason = f"silence {silence.id} by {silence.created_by}: {silence.comment}"
+        return _Verdict(None, "silenced", reason, silence.ends_ns)
+
+    def _taken_care_of(self, alert: AlertView, verdict: _Verdict, now_ns: int) -> _Verdict | None:
+        source = self._inhibitor(alert)
+        if source is not None:
+            return _Verdict(None, "inhibited", f"{message.name(source)} fires", now_ns + _RECHECK_NS)
+        ack = self._acks.get(alert.fingerprint)
+        if ack is not None and ack.covers(alert) and now_ns < ack.until_ns and verdict.status != "escalated":
+            return _Verdict(None, "acknowledged", f"acknowledged by {ack.by}", ack.until_ns)
+        return None
+
+    def _muted_by(self, route: Route, now_ns: int) -> str:
+        times = self.config.mute_times
+        for name in route.mute_times:
+            if any(interval.contains(now_ns) for interval in times[name]):
+                return f"mute time {name}"
+        active = route.active_times
+        if active and not any(interval.contains(now_ns) for name in active for interval in times[name]):
+            return f"outside of {', '.join(active)}"
+        return ""
+
+    def _inhibitor(self, alert: AlertView) -> AlertView | None:
+        labels = dict(alert.labels)
+        for rule in self.config.inhibit:
+            if not matches(rule.target, labels) or matches(rule.source, labels):
+                continue
+            for other in self._alerts.values():
+                theirs = dict(other.labels)
+                if (
+                    other.state is AlertState.FIRING
+                    and matches(rule.source, theirs)
+                    and all(theirs.get(name, "") == labels.get(name, "") for name in rule.equal)
+                ):
+                    return other
+        return None
+
+    # -- saying it -----------------------------------------------------------------------------------------------------
+
+    def _announce(self, sink: SinkPolicy, group: _Group, news: Mapping[str, _Verdict], now_ns: int) -> list[Planned]:
+        storm = self._storms.get(sink.name)
+        if storm is not None and not self._may_send(sink, storm, now_ns):
+            for member, verdict in news.items():
+                assert verdict.status is not None
+                storm.waiting[member] = (group, verdict.status)
+            soon_ns = max(now_ns + _FIRST_DIGEST_NS, storm.last_digest_ns + sink.digest_every_ns)
+            storm.digest_ns = min(storm.digest_ns, soon_ns)
+            return []
+        statuses = {member: verdict.status for member, verdict in news.items() if verdict.status is not None}
+        reason = next(iter(news.values())).reason if len(news) == 1 else f"{len(news)} alerts changed"
+        return [self._send(sink, group, statuses, now_ns, reason)]
+
+    def _may_send(self, sink: SinkPolicy, storm: _Storm, now_ns: int) -> bool:
+        assert sink.per_minute is not None
+        gained = (now_ns - storm.filled_ns) / _MINUTE_NS * sink.per_minute
+        storm.tokens = min(sink.burst, storm.tokens + max(0.0, gained))
+        storm.filled_ns = now_ns
+        if storm.waiting or storm.tokens < 1:
+            return False
+        storm.tokens -= 1
+        return True
+
+    def _send(
+        self, sink: SinkPolicy, group: _Group, statuses: Mapping[str, Status], now_ns: int, reason: str
+    ) -> Planned:
+        """A notification of a group: what is new, and beside it what the sink knows to be still firing."""
+        known = [m for m in group.members if m not in statuses and (sink.name, m) in self._told]
+        alerts = message.worst_first([self._alerts[member] for member in (*statuses, *known)])
+        status: Status = next(iter(statuses.values()))
+        if len(alerts) > 1:
+            status = "resolved" if all(a.state is AlertState.RESOLVED for a in alerts) else "firing"
+        notification = Notification(
+            key=self._key(sink.name, statuses),
+            status=status,
+            alerts=alerts,
+            at_ns=now_ns,
+            reason=reason,
+            title=message.title(alerts, status),
+            text=message.body(alerts, sink.max_chars),
+            group_key=group.route.group_key(group.labels),
+            group_labels=group.labels,
+            receiver=sink.name,
+            total=len(alerts),
+        )
+        self._remember(sink.name, statuses, now_ns)
+        return Planned(sink.name, "send", reason, tuple(statuses), now_ns, notification)
+
+    def _digest(self, sink: SinkPolicy, storm: _Storm, now_ns: int) -> list[Planned]:
+        """One message for everything that waits, the worst first, as much as the channel takes."""
+        waiting, storm.waiting = storm.waiting, {}
+        storm.digest_ns, storm.last_digest_ns = NEVER, now_ns
+        statuses: dict[str, Status] = {}
+        for member, (group, _) in waiting.items():
+            if member in self._alerts:
+                storm.waiting = {member: waiting[member]}  # so that an end without a beginning is still told
+                verdict = self._judge(sink, self._alerts[member], group.route, now_ns)
+                if verdict.status is not None:
+                    statuses[member] = verdict.status
+        storm.waiting = {}
+        if not statuses:
+            return []
+        alerts = message.worst_first([self._alerts[member] for member in statuses])
+        reason = f"more than {sink.per_minute:g} notifications a minute"
+        notification = Notification(
+            key=self._key(sink.name, statuses),
+            status="digest",
+            alerts=alerts,
+            at_ns=now_ns,
+            reason=reason,
+            title=f"DIGEST {message.counts(alerts)}",
+            text=message.listing(alerts, sink.max_chars),
+            group_key="{}:{digest}",
+            receiver=sink.name,
+            total=len(alerts),
+        )
+        self._remember(sink.name, statuses, now_ns)
+        for group in {id(g): g for g, _ in waiting.values()}.values():
+            self._schedule(group, now_ns)
+        return [Planned(sink.name, "digest", reason, tuple(statuses), now_ns, notification)]
+
+    def _key(self, sink: str, statuses: Mapping[str, Status]) -> str:
+        """Idempotency key: sink, and per alert its life, severity, status and how many times it was told before."""
+        digest = hashlib.sha256(sink.encode())
+        for member in sorted(statuses):
+            alert, told = self._alerts[member], self._told.get((sink, member))
+            count = told.count if told and told.view.starts_at_ns == alert.starts_at_ns else 0
+            digest.update(f"|{member}|{alert.starts_at_ns}|{alert.severity}|{statuses[member]}|{count}".encode())
+        return digest.hexdigest()[:32]
+
+    def _remember(self, sink: str, statuses: Mapping[str, Status], now_ns: int) -> None:
+        for member, status in statuses.items():
+            before, alert = self._told.get((sink, member)), self._alerts[member]
+            if status == "resolved":
+                if self._told.pop((sink, member), None) is not None:
+                    self._forget("told", f"{sink}/{member}")
+                continue
+            same_life = before is not None and before.view.starts_at_ns == alert.starts_at_ns
+            count = before.count + 1 if before is not None and same_life else 1
+            kind = before.status if before is not None and status == "repeat" else str(alert.state)
+            told = Told(sink, kind, now_ns, count, replace(alert, explanation=None))
+            self._told[sink, member] = told
+            self._keep("told", told.id, told)
+            self._not_told.pop((sink, member), None)
+            self._look_again(member, now_ns)
+
+    def _look_again(self, member: str, now_ns: int) -> None:
+        """The sink's repeat is due some day: make sure that the alert's groups are looked at by then."""
+        for key in self._groups_of.get(member, ()):
+            group = self._groups[key]
+            group.flush_ns = min(group.flush_ns, now_ns + group.route.repeat_interval_ns)
+
+    def _beat(self, now_ns: int) -> list[Planned]:
+        beat = self.config.heartbeat
+        if beat is None or now_ns < self._beat_ns:
+            return []
+        slot = now_ns // beat.interval
+        self._beat_ns = (slot + 1) * beat.interval
+        alert = replace(self._heartbeat, starts_at_ns=slot * beat.interval, updated_ns=now_ns)
+        planned = []
+        for sink in beat.sinks:
+            key = hashlib.sha256(f"{sink}|heartbeat|{slot}".encode()).hexdigest()[:32]
+            note = Notification(
+                key, "heartbeat", (alert,), now_ns, "heartbeat", "HEARTBEAT monitor is alive", receiver=sink, total=1
+            )
+            planned.append(Planned(sink, "send", "heartbeat", (alert.fingerprint,), now_ns, note))
+        return planned
+
+    # -- silences and acknowledgements ---------------------------------------------------------------------------------
+
+    def silence(self, silence: Silence, now_ns: int) -> None:
+        """Add or replace a silence.
+
+        Raises:
+            ValueError: When it is empty, ends before it begins, or there are too many.
+        """
+        if not silence.matchers or silence.ends_ns <= silence.starts_ns:
+            raise ValueError("a silence needs a matcher, and an end after its begin")
+        self._drop_expired(now_ns)
+        if len(self._silences) >= _MAX_SILENCES:
+            raise ValueError(f"there are {_MAX_SILENCES} silences already")
+        self._silences[silence.id] = silence
+        self._keep("silence", silence.id, silence)
+
+    def expire_silence(self, silence_id: str, now_ns: int) -> bool:
+        """End a silence now; what it kept quiet is announced by the next `due`. Returns whether it was there."""
+        if self._silences.pop(silence_id, None) is None:
+            return False
+        self._forget("silence", silence_id)
+        self._wake_all(now_ns)
+        return True
+
+    def silences(self, now_ns: int) -> list[Silence]:
+        """Silences that are active or to come."""
+        return [silence for silence in self._silences.values() if now_ns < silence.ends_ns]
+
+    def silenced_by(self, alert: AlertView, now_ns: int) -> list[str]:
+        """Ids of the silences that keep an alert quiet now."""
+        return [silence.id for silence in self._silences.values() if silence.covers(alert, now_ns)]
+
+    def acknowledge(
+        self, fingerprint_: str, by: str, now_ns: int, duration_ns: int = 3600 * NS_PER_S, comment: str = ""
+    ) -> bool:
+        """Someone takes care of an alert for a while; returns whether such an alert is active."""
+        alert = self._alerts.get(fingerprint_)
+        if alert is None or alert.state is AlertState.RESOLVED:
+            return False
+        ack = Acknowledgement(fingerprint_, alert.starts_at_ns, by, now_ns, now_ns + duration_ns, comment)
+        self._acks[fingerprint_] = ack
+        self._keep("ack", fingerprint_, ack)
+        self._wake_all(now_ns)
+        return True
+
+    def withdraw(self, fingerprint_: str, now_ns: int) -> bool:
+        """Take an acknowledgement back; returns whether there was one."""
+        if self._acks.pop(fingerprint_, None) is None:
+            return False
+        self._forget("ack", fingerprint_)
+        self._wake_all(now_ns)
+        return True
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """All acknowledgements of active alerts, expired ones too."""
+        return list(self._acks.values())
+
+    def _drop_expired(self, now_ns: int) -> None:
+        for silence in [s for s in self._silences.values() if s.ends_ns <= now_ns]:
+            del self._silences[silence.id]
+            self._forget("silence", silence.id)
+
+    def _wake_all(self, now_ns: int) -> None:
+        for group in self._groups.values():
+            self._schedule(group, now_ns)
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def active_for(self, sink: str) -> list[AlertView]:
+        """The alerts that a sink was told of and that are not over, as of their latest transition."""
+        members = [member for name, member in self._told if name == sink]
+        views = [self._alerts[member] for member in members if member in self._alerts]
+        return [view for view in views if view.state is not AlertState.RESOLVED]
+
+    def explain_route(self, labels: Mapping[str, str], now_ns: int) -> list[RouteStep]:
+        """Where an alert with these labels would go and when, by each route that takes it."""
+        identity = tuple(sorted(labels.items()))
+        probe = replace(self._heartbeat, labels=identity, identity=identity, severity=labels.get("severity", ""))
+        return [self._explain_step(route, labels, probe, now_ns) for route in self.tree.find(labels)]
+
+    def _explain_step(self, route: Route, labels: Mapping[str, str], probe: AlertView, now_ns: int) -> RouteStep:
+        notes = [f"matched {matcher_text(matcher)}" for matcher in route.matchers]
+        for sink in route.sinks:
+            policy = self._sinks.get(sink)
+            if policy is None:
+                notes.append(f"there is no sink {sink}")
+                continue
+            hushed = self._hush(policy, probe, route, _Verdict("firing", "send", ""), now_ns)
+            if hushed is not None:
+                notes.append(f"{sink}: {hushed.outcome}: {hushed.reason}")
+        return RouteStep(
+            route.path,
+            route.sinks,
+            route.group_labels(labels, probe.identity),
+            route.group_wait_ns,
+            route.group_interval_ns,
+            route.repeat_interval_ns,
+            tuple(notes),
+        )
+
+    # -- persistence ---------------------------------------------------------------------------------------------------
+
+    def changes(self) -> tuple[list[MemoryRow], list[tuple[str, str]]]:
+        """Records to write and (kind, id) to delete since the last call; goes into the transaction of the outbox."""
+        changed, self._changed = list(self._changed.values()), {}
+        forgotten, self._forgotten = list(self._forgotten), {}
+        return changed, forgotten
+
+    def load(self, rows: Iterable[MemoryRow], alerts: Sequence[AlertView], now_ns: int) -> None:
+        """Take up the memory of a former run.
+
+        Args:
+            rows: The records of kinds told, silence and ack.
+            alerts: What the life cycle knows to be active.
+            now_ns: Groups are looked at from now on.
+        """
+        for row in rows:
+            self._load_row(row)
+        for alert in alerts:
+            if alert.state in {AlertState.FIRING, AlertState.HELD}:
+                self._take(alert, now_ns)
+        for (sink, member), told in list(self._told.items()):
+            if sink not in self._sinks:
+                del self._told[sink, member]
+                self._forget("told", told.id)
+            elif member not in self._alerts:
+                reason = "it resolved before that could be announced"
+                over = replace(
+                    told.view, state=AlertState.RESOLVED, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason
+                )
+                self._take(over, now_ns)
+        self._forget_strays()
+
+    def _forget_strays(self) -> None:
+        """Drop what was told to a sink that no route of the alert leads to any more."""
+        for (sink, member), told in list(self._told.items()):
+            groups = (self._groups[key] for key in self._groups_of.get(member, ()))
+            if not any(sink in group.route.sinks for group in groups):
+                del self._told[sink, member]
+                self._forget("told", told.id)
+
+    def dump(self) -> list[MemoryRow]:
+        """The whole memory, for `load` of another router (a reloaded configuration)."""
+        rows = [MemoryRow("told", told.id, msgspec.json.encode(told)) for told in self._told.values()]
+        rows += [MemoryRow("silence", s.id, msgspec.json.encode(s)) for s in self._silences.values()]
+        return rows + [MemoryRow("ack", a.fingerprint, msgspec.json.encode(a)) for a in self._acks.values()]
+
+    def _load_row(self, row: MemoryRow) -> None:
+        if row.kind == "told":
+            told = msgspec.json.decode(row.payload, type=Told)
+            self._told[told.sink, told.view.fingerprint] = told
+        elif row.kind == "silence":
+            silence = msgspec.json.decode(row.payload, type=Silence)
+            self._silences[silence.id] = silence
+        elif row.kind == "ack":
+            ack = msgspec.json.decode(row.payload, type=Acknowledgement)
+            self._acks[ack.fingerprint] = ack
+
+    def _keep(self, kind: str, key: str, record: Told | Silence | Acknowledgement) -> None:
+        self._forgotten.pop((kind, key), None)
+        self._changed[kind, key] = MemoryRow(kind, key, msgspec.json.encode(record))
+
+    def _forget(self, kind: str, key: str) -> None:
+        self._changed.pop((kind, key), None)
+        self._forgotten[kind, key] = None
+
+
+def _heartbeat_alert(labels: Labels) -> AlertView:
+    identity = tuple(sorted((*labels, ("alertname", "MonitorHeartbeat"), ("severity", "none"))))
+    return AlertView(
+        rule="heartbeat",
+        fingerprint=fingerprint(identity),
+        identity=identity,
+        labels=identity,
+        series=labels,
+        annotations=(("summary", "This message must keep coming; when it stops, the monitor is down."),),
+        state=AlertState.FIRING,
+        value=None,
+        threshold=None,
+        coverage=None,
+        lower_bound=False,
+        active_since_ns=0,
+        starts_at_ns=0,
+        ends_at_ns=0,
+        updated_ns=0,
+        peak=None,
+        reason="heartbeat",
+        severity="none",
+    )
