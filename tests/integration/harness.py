@@ -75,6 +75,7 @@ class Rig:
             async with asyncio.timeout(timeout_s):
                 while not condition():
                     await asyncio.sleep(0.005)
+            self.pump.drain()
         except TimeoutError:
             raise AssertionError(f"did not happen; {self.stats}; {self.stream[-10:]}") from None
 
