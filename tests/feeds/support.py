@@ -62,20 +62,27 @@ def metadata(venue: str) -> dict[str, bytes]:
 def load(feed: Feed, registry: Registry) -> None:
     """Fill the registry as the shell does."""
     replies = metadata(feed.spec.venue)
-    for request in feed.metadata():
+    requests = feed.metadata()
+    while requests:
+        request = requests.pop(0)
         if request.name in replies:
-            registry.update(feed.parse_metadata(request, replies[request.name])[0])
+            instruments, more = feed.parse_metadata(request, replies[request.name])
+            registry.update(instruments)
+            requests += more
 
 
 def open_session(
     venue: str,
     *channels: Channel,
     symbols: Any = "*",
-    connection: int = 0,
+    connection: int | str = 0,
     include_tradfi: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Build a feed (all its channels unless some are given), load its metadata, open one of its connections."""
+    """Build a feed (all its channels unless some are given), load its metadata, open one of its connections.
+
+    `connection` is an index, or the middle part of a name.
+    """
     from monitor.feeds import feed_class
 
     wanted = frozenset(channels) or frozenset(feed_class(venue).spec.laws)
@@ -84,10 +91,16 @@ def open_session(
     )
     registry = Registry()
     load(feed, registry)
-    chosen = feed.connections(feed.wanted(registry))[connection]
+    connections = feed.connections(feed.wanted(registry))
+    chosen = connections[connection] if isinstance(connection, int) else named(connections, connection)
     session = feed.session(chosen, registry)
     sends = session.on_open(NOW_NS)
     return Opened(feed, registry, chosen, session, sends)
+
+
+def named(connections: list[Connection], part: str) -> Connection:
+    """The first connection of a group: ``market`` is ``binance_usdm/market/0``."""
+    return next(connection for connection in connections if connection.name.split("/")[1] == part)
 
 
 def of(kind: type[E], events: list[MarketEvent]) -> list[E]:

@@ -27,6 +27,9 @@ IDS = [f"{path.parent.name}-{path.stem}" for path in CASES]
 def session(path: Path) -> Opened:
     """The connection that the golden session was composed for."""
     venue, case = path.parent.name, path.stem
+    if case.startswith("on-"):  # on-inverse.jsonl: the connection is named
+        extra = {"categories": ["linear", "inverse", "spot"]} if venue == "bybit" else {}
+        return open_session(venue, connection=case.split("-")[1], extra=extra)
     return open_session(venue, connection=-1 if case == "notification" else 0)
 
 
