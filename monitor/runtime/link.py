@@ -195,12 +195,13 @@ class Link:
 
     def _accept(self, events: list[MarketEvent], recv_ns: int) -> None:
         assert self._socket is not None
+        first = not self._any_data_ns
         mono_ns = self._any_data_ns = self._socket.last_receipt_ns
         channels = self._desk.accept(events, recv_ns, mono_ns, self.number, standby=self.standby)
         for channel in channels:
             self._last_data_ns[channel] = mono_ns
             self._last_data_wall_ns[channel] = recv_ns
-        if len(self.up) < len(self.channels) or not self.settled.done():
+        if first or not channels <= self.up or not self.settled.done():
             self._assess()
 
     def _hear_notices(self) -> None:
@@ -208,7 +209,8 @@ class Link:
         self._session.notices.clear()
         for notice in notices:
             self._hear(notice)
-        self._assess()
+        if any(isinstance(notice, Acked | Refused) for notice in notices):
+            self._assess()
 
     def _hear(self, notice: Notice) -> None:
         stats = self._desk.stats

@@ -143,6 +143,7 @@ async def running(
     top: int | None = None,
     symbols: tuple[str, ...] | None = None,
     rng: Random | None = None,
+    **pump_limits: int,
 ) -> AsyncIterator[Rig]:
     """Start server and runner; the feed is not yet connected when the block begins."""
     clock = SystemClock()
@@ -156,7 +157,7 @@ async def running(
         cache = InstrumentsCache(data_dir) if data_dir else None
         stats = FeedStats(feed.spec.venue)
         stream: list[StreamEvent] = []
-        pump = Pump(lambda events, _: stream.extend(events), clock)
+        pump = Pump(lambda events, _: stream.extend(events), clock, **pump_limits)
         runner = FeedRunner(
             feed,
             registry,

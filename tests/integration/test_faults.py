@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +11,8 @@ import pytest
 
 from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, Price, Trade
-from monitor.feed import Limits
+from monitor.feed import Connection, Limits
+from monitor.instruments import Instrument
 from monitor.testing.faults import Faults
 from monitor.testing.venue_server import VenueServer
 from tests.integration.harness import CHANNELS, QUICK, Rig, liquidation, now_ns, price, quoting, running, trade
@@ -364,3 +366,42 @@ async def test_trades_of_two_overlapping_connections_are_taken_from_one() -> Non
             sent += 1
             await rig.sees(float(sent - 1))
         assert sent - 1 <= len(rig.of(Trade)) <= sent
+
+
+async def test_engine_slower_than_the_market_stops_the_reading_and_loses_nothing() -> None:
+    async with running(max_batch=20, high_water=50) as rig:
+        await live(rig)
+        had = len(rig.of(Trade))
+        await rig.server.publish(*(trade(number) for number in range(20_000)))
+        await rig.until(lambda: len(rig.of(Trade)) == had + 20_000)
+        assert [event.usd_micros for event in rig.of(Trade)[had:]] == [n * 1_000_000 for n in range(20_000)]
+        assert rig.pump.pauses > 1
+        assert not rig.pump.dropped
+        assert not rig.stats.reconnects
+
+
+class Fragile(ToyFeed):
+    """Breaks once, where nothing was expected to."""
+
+    broken = False
+
+    def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
+        if not self.broken:
+            self.broken = True
+            raise RuntimeError("a bug in the feed")
+        return super().connections(instruments)
+
+
+async def test_bug_in_a_feed_is_counted_and_the_feed_starts_again() -> None:
+    async with running(make_feed=Fragile) as rig:
+        await live(rig)
+        assert rig.stats.crashes == 1
+
+
+async def test_cancelled_feed_says_that_it_stopped() -> None:
+    async with running() as rig:
+        await live(rig)
+    assert rig.stats.connected == 0
+    assert not rig.stats.up
+    rig.pump.drain()
+    assert rig.states(Channel.PRICE)[-1] == (False, "stopped")
