@@ -313,11 +313,12 @@ class BinanceSession(VenueSession):
         return self.each(rows, lambda row, now: self._handlers[type(row)](row, now), recv_ns)
 
     def _own(self, symbol: str, channel: Channel) -> Instrument | None:
-        """The instrument of this product; rows of the other product in a merged stream are left out."""
+        """The instrument of this product with a market; the other product's rows in a merged stream are left out."""
         if symbol not in self.table and is_coin_margined(symbol) != self.coin_margined:
             self.skip("other_product")
             return None
-        return self.find(symbol, channel)
+        found = self.find(symbol, channel)
+        return None if found is not None and found.status == "closed" else found
 
     def _mark(self, row: MarkPrice, recv_ns: int) -> list[MarketEvent]:
         instrument = self._own(row.s, Channel.PRICE)

@@ -203,11 +203,11 @@ class BybitSession(VenueSession):
     rules = SessionRules(chunk=_ARGS, pace_s=0.2, ping_s=20.0)
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
-        super().__init__(feed, connection, registry)
         category = urlsplit(connection.url).path.rsplit("/", 1)[-1]
-        self._prefix = "spot:" if category == "spot" else ""
         if category == "spot":
             self.rules = SessionRules(chunk=_SPOT_ARGS, pace_s=0.2, ping_s=20.0)
+        super().__init__(feed, connection, registry)
+        self._prefix = "spot:" if category == "spot" else ""
         self._states: dict[str, _State] = {}
         self._requests: dict[str, tuple[Topic, ...]] = {}
         self._wants_price = feed.carries(Channel.PRICE)
@@ -336,7 +336,7 @@ class BybitSession(VenueSession):
     def _ticker(self, message: _TickerFrame, recv_ns: int) -> list[MarketEvent]:
         row = message.data
         instrument = self.find(self._prefix + row.symbol, Channel.PRICE)
-        if instrument is None:
+        if instrument is None or instrument.status == "closed":
             return []
         state = self._state(message, recv_ns)
         if state is None:

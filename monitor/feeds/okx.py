@@ -308,14 +308,14 @@ class OkxSession(VenueSession):
 
     def _mark(self, row: _Mark, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.PRICE)
-        if instrument is None or not self._wants_price:
+        if instrument is None or not self._wants_price or instrument.status == "closed":
             return []
         return [Price(instrument, "mark", row.markPx, row.ts * NS_PER_MS, recv_ns)]
 
     def _index(self, row: _Index, recv_ns: int) -> list[MarketEvent]:
         """An index belongs to no instrument of its own; it is given to the swap on it."""
         instrument = self.find(f"{row.instId}-SWAP", Channel.PRICE)
-        if instrument is None or not self._wants_price:
+        if instrument is None or not self._wants_price or instrument.status == "closed":
             return []
         return [Price(instrument, "index", row.idxPx, row.ts * NS_PER_MS, recv_ns)]
 
@@ -331,13 +331,13 @@ class OkxSession(VenueSession):
 
     def _funding_row(self, row: _Funding, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.FUNDING)
-        if instrument is None or not self.carries.get(Channel.FUNDING):
+        if instrument is None or not self.carries.get(Channel.FUNDING) or instrument.status == "closed":
             return []
         return _funding(instrument, row, recv_ns)
 
     def _interest(self, row: _Interest, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.OPEN_INTEREST)
-        if instrument is None or not self.carries.get(Channel.OPEN_INTEREST):
+        if instrument is None or not self.carries.get(Channel.OPEN_INTEREST) or instrument.status == "closed":
             return []
         return _open_interest(instrument, row, recv_ns)
 

@@ -32,7 +32,7 @@ class Opened:
     session: Session
     sends: list[Send]
 
-    def push(self, *frames: Frame | Mapping[str, Any], recv_ns: int = NOW_NS) -> list[MarketEvent]:
+    def push(self, *frames: Frame | Mapping[str, Any] | list[Any], recv_ns: int = NOW_NS) -> list[MarketEvent]:
         """Decode frames (a mapping is sent as JSON) and return all events."""
         events: list[MarketEvent] = []
         for frame in frames:
