@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, cast
 
 import msgspec
 
+from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -33,7 +34,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
 WS = "wss://ws.bitget.com/v3/ws/public"
@@ -42,7 +43,7 @@ ProductLine = Literal["usdt-futures", "usdc-futures", "coin-futures"]
 _TOPICS_PER_CONNECTION = 50
 
 
-class BitgetSettings(Settings, frozen=True):
+class BitgetSettings(BookSettings, frozen=True):
     """``amount_unit``: what a liquidation's ``amount`` counts. ``product_lines``: which to take."""
 
     amount_unit: Literal["quote", "base"] = "quote"
@@ -118,6 +119,13 @@ class _Answer(msgspec.Struct):
     msg: str = ""
 
 
+class _Book(msgspec.Struct):
+    bids: list[tuple[float | str, float | str]]
+    asks: list[tuple[float | str, float | str]]
+    ts: int | str | None = None
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _TICKERS = Rows(_Ticker)
@@ -127,7 +135,7 @@ _LISTINGS = Rows(_Listing)
 _RANKS = Rows(_Rank)
 
 
-class BitgetFeed(VenueFeed):
+class BitgetFeed(BookFeed):
     """Bitget."""
 
     settings_type: ClassVar[type[Settings]] = BitgetSettings
@@ -142,6 +150,11 @@ class BitgetFeed(VenueFeed):
             ),
             Channel.FUNDING: ReportingLaw("complete", "current estimate", f"{DOCS}/Tickers-Channel"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS}/Tickers-Channel"),
+            Channel.DEPTH: ReportingLaw(
+                "sampled",
+                "merged book of the majors at its greatest depth, every 10 s: a lower bound",
+                "https://www.bitget.com/api-doc/contract/market/Get-Merge-Depth",
+            ),
         },
         limits=Limits(connects=100, connects_window_s=300.0, sends_per_s=5.0, lifetime_s=86_400.0),
         idle_s=60.0,
@@ -151,6 +164,7 @@ class BitgetFeed(VenueFeed):
             Channel.OPEN_INTEREST: 120.0,
             Channel.TRADES: 300.0,
             Channel.LIQUIDATIONS: 3600.0,
+            Channel.DEPTH: 60.0,
         },
         docs=DOCS,
     )
@@ -197,6 +211,16 @@ class BitgetFeed(VenueFeed):
             Connection(f"bitget/{number}", self.ws(WS), shard)
             for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
         ]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``merge-depth``, in its coarsest price steps, which reach furthest."""
+        line = instrument.category.upper()
+        return f"{REST}/merge-depth?productType={line}&symbol={instrument.symbol}&precision=scale3&limit=max"
+
+    def read_book(self, body: bytes) -> Book:
+        """Sizes in base coins."""
+        book = read(_BOOK, _data(body))
+        return book.bids, book.asks, ms_ns(book.ts) if book.ts else 0
 
     def session(self, connection: Connection, registry: Registry) -> BitgetSession:
         """A new protocol state."""

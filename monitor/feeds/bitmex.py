@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from monitor.clock import NS_PER_S
+from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -102,6 +103,13 @@ class _Fill(msgspec.Struct, gc=False):
     timestamp: str
 
 
+class _Level(msgspec.Struct):
+    side: Literal["Buy", "Sell"]
+    size: float
+    price: float
+
+
+_LEVELS = Rows(_Level)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _REQUEST = msgspec.json.Decoder(_Request)
 _INSTRUMENTS = Rows(_Row)
@@ -109,7 +117,7 @@ _ORDERS = Rows(_Order)
 _FILLS = Rows(_Fill)
 
 
-class BitmexFeed(VenueFeed):
+class BitmexFeed(BookFeed):
     """BitMEX."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -123,10 +131,11 @@ class BitmexFeed(VenueFeed):
             ),
             Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} instrument"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every change of the instrument table", f"{DOCS} instrument"),
+            Channel.DEPTH: ReportingLaw("sampled", "best 500 levels a side of the majors, every 10 s: a lower bound", f"{DOCS} GET /orderBook/L2"),
         },
         limits=Limits(connects=20, connects_window_s=3600.0, sends_per_s=2.0, max_frame_bytes=32 * 1024 * 1024),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0},
+        stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
     )  # fmt: skip
 
@@ -172,6 +181,16 @@ class BitmexFeed(VenueFeed):
         if table == "instrument" and _XBT_PRICE_SYMBOL not in symbols:
             symbols.append(_XBT_PRICE_SYMBOL)  # values quanto contracts
         return [Topic(f"{table}:{symbol}", channels, symbol) for symbol in symbols]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``orderBook/L2``."""
+        return f"{REST}/orderBook/L2?depth=500&symbol={instrument.symbol}"
+
+    def read_book(self, body: bytes) -> Book:
+        """One row per level, of either side."""
+        rows = _LEVELS.readable(body)
+        bids = [(row.price, row.size) for row in rows if row.side == "Buy"]
+        return bids, [(row.price, row.size) for row in rows if row.side == "Sell"], 0
 
     def session(self, connection: Connection, registry: Registry) -> BitmexSession:
         """A new protocol state."""

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal, cast
 import msgspec
 
 from monitor.clock import NS_PER_S
+from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSide
 from monitor.feed import (
@@ -33,7 +34,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, iso_ns, listed, positive, read, shards
+from monitor.venue import Number, Rows, Settings, VenueSession, gauge, iso_ns, listed, positive, read, shards
 
 DOCS = "https://docs.cdp.coinbase.com"
 EXCHANGE_WS = "wss://ws-feed.exchange.coinbase.com"
@@ -44,7 +45,7 @@ _TOPICS_PER_CONNECTION = 300
 _HOUR_NS = 3600 * NS_PER_S
 
 
-class CoinbaseSettings(Settings, frozen=True):
+class CoinbaseSettings(BookSettings, frozen=True):
     """``api``: which of the two public feeds to use."""
 
     api: Literal["exchange", "advanced"] = "exchange"
@@ -140,6 +141,13 @@ class _AdvancedProducts(msgspec.Struct):
     products: msgspec.Raw
 
 
+class _Book(msgspec.Struct):
+    bids: list[tuple[str, str, int]]
+    asks: list[tuple[str, str, int]]
+    time: str = ""
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _EXCHANGE = msgspec.json.Decoder(_Exchange)
 _ADVANCED = msgspec.json.Decoder(_Advanced)
 _EVENT = msgspec.json.Decoder(_AdvancedEvent)
@@ -150,7 +158,7 @@ _PRODUCTS = Rows(_Product)
 _PRODUCT_ROWS = Rows(_AdvancedProduct)
 
 
-class CoinbaseFeed(VenueFeed):
+class CoinbaseFeed(BookFeed):
     """Coinbase."""
 
     settings_type: ClassVar[type[Settings]] = CoinbaseSettings
@@ -162,10 +170,11 @@ class CoinbaseFeed(VenueFeed):
             Channel.TRADES: ReportingLaw("complete", "every match, numbered per product", f"{DOCS}/exchange/websocket-feed/channels#match"),
             Channel.FUNDING: ReportingLaw("complete", "US perpetual-style futures, REST once a minute", f"{DOCS}/advanced-trade list public products"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "US futures, REST once a minute", f"{DOCS}/advanced-trade list public products"),
+            Channel.DEPTH: ReportingLaw("complete", "whole aggregated book of the majors, every 10 s", f"{DOCS}/exchange get product book"),
         },
         limits=Limits(connects=8, connects_window_s=1.0, sends_per_s=8.0),
         idle_s=30.0,
-        stale_s={Channel.PRICE: 120.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0},
+        stale_s={Channel.PRICE: 120.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,
     )  # fmt: skip
 
@@ -215,14 +224,17 @@ class CoinbaseFeed(VenueFeed):
         ]  # fmt: skip
 
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        """Funding and open interest of futures."""
+        """Order books of spot products; funding and open interest of futures."""
+        books = super().polls([item for item in instruments if item.kind == "spot"])
         channels = [c for c in (Channel.FUNDING, Channel.OPEN_INTEREST) if self.carries(c)]
         if not channels or not any(item.kind != "spot" for item in instruments):
-            return []
-        return [Poll(self._futures, channels[0], every_s=60.0)]
+            return books
+        return [*books, Poll(self._futures, channels[0], every_s=60.0)]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002
-        """Hourly funding and open interest; the reply has no time of its own."""
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Depth; or hourly funding and open interest, whose reply has no time of its own."""
+        if poll.channel is Channel.DEPTH:
+            return super().parse_poll(poll, body, recv_ns, registry)
         wanted = {item.symbol: item for item in self.wanted(registry)}
         events: list[MarketEvent] = []
         for row in _PRODUCT_ROWS.readable(read(_ADVANCED_PRODUCTS, body).products):
@@ -241,6 +253,15 @@ class CoinbaseFeed(VenueFeed):
             usd = contracts * float(instrument.contract_value) * worth
             events.append(OpenInterest(instrument, usd, recv_ns, recv_ns))
         return events
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``book``, aggregated by price."""
+        return f"{EXCHANGE_REST}/{instrument.symbol}/book?level=2"
+
+    def read_book(self, body: bytes) -> Book:
+        """Rows of price, size and number of orders."""
+        book = read(_BOOK, body)
+        return book.bids, book.asks, iso_ns(book.time) if book.time else 0
 
     def session(self, connection: Connection, registry: Registry) -> VenueSession:
         """A new protocol state, of the chosen feed."""

@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, cast
 
 import msgspec
 
+from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, PositionSide, Sample, TakerSide
 from monitor.feed import (
@@ -36,7 +37,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://docs.deribit.com"
 WS = "wss://www.deribit.com/ws/api/v2"
@@ -46,7 +47,7 @@ _CONTROL_ID = 0
 _INDEX = re.compile(r"deribit_volatility_index\.([a-z0-9]+)_")
 
 
-class DeribitSettings(Settings, frozen=True):
+class DeribitSettings(BookSettings, frozen=True):
     """``options``: also take option trades, liquidations and open interest. ``volatility``: bases of the index."""
 
     options: bool = False
@@ -128,6 +129,13 @@ class _Answer(msgspec.Struct):
     result: msgspec.Raw
 
 
+class _Book(msgspec.Struct):
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    timestamp: int
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKER = msgspec.json.Decoder(_Ticker)
 _VOLATILITY = msgspec.json.Decoder(_Volatility)
@@ -138,7 +146,7 @@ _LISTINGS = Rows(_Listing)
 _SUMMARIES = Rows(_Summary)
 
 
-class DeribitFeed(VenueFeed):
+class DeribitFeed(BookFeed):
     """Deribit."""
 
     settings_type: ClassVar[type[Settings]] = DeribitSettings
@@ -158,6 +166,11 @@ class DeribitFeed(VenueFeed):
             Channel.VOLATILITY: ReportingLaw(
                 "complete", "the venue's volatility index", f"{DOCS} deribit_volatility_index.{{index_name}}"
             ),
+            Channel.DEPTH: ReportingLaw(
+                "sampled",
+                "best 1000 levels a side of the majors, every 10 s: a lower bound",
+                f"{DOCS} public/get_order_book",
+            ),
         },
         limits=Limits(connects=32, connects_window_s=60.0, sends_per_s=3.0),
         idle_s=30.0,
@@ -168,6 +181,7 @@ class DeribitFeed(VenueFeed):
             Channel.VOLATILITY: 60.0,
             Channel.TRADES: 300.0,
             Channel.LIQUIDATIONS: 3600.0,
+            Channel.DEPTH: 60.0,
         },
         docs=DOCS,
     )
@@ -234,6 +248,15 @@ class DeribitFeed(VenueFeed):
         if not channels:
             return []
         return [Topic(f"ticker.{item.symbol}.100ms", channels, item.symbol) for item in instruments]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``public/get_order_book``."""
+        return f"{REST}/get_order_book?depth=1000&instrument_name={instrument.symbol}"
+
+    def read_book(self, body: bytes) -> Book:
+        """Amounts count what the contract's do: dollars or coins."""
+        book = read(_BOOK, read(_ANSWER, body).result)
+        return book.bids, book.asks, ms_ns(book.timestamp)
 
     def session(self, connection: Connection, registry: Registry) -> DeribitSession:
         """A new protocol state."""

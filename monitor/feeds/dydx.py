@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from monitor.clock import NS_PER_S
+from monitor.dialects.books import Book, BookFeed
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
@@ -70,6 +71,17 @@ class _Markets(msgspec.Struct):
     oraclePrices: dict[str, msgspec.Raw] = {}
 
 
+class _Level(msgspec.Struct):
+    price: Number
+    size: Number
+
+
+class _Book(msgspec.Struct):
+    bids: list[_Level]
+    asks: list[_Level]
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _CONTENTS = msgspec.json.Decoder(_Trades)
 _MARKETS = msgspec.json.Decoder(_Markets)
@@ -78,7 +90,7 @@ _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 _TRADES = Rows(_Trade)
 
 
-class DydxFeed(VenueFeed):
+class DydxFeed(BookFeed):
     """dYdX v4."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -92,6 +104,11 @@ class DydxFeed(VenueFeed):
             Channel.LIQUIDATIONS: ReportingLaw("complete", "every fill of type LIQUIDATED", f"{DOCS} v4_trades"),
             Channel.FUNDING: ReportingLaw("complete", "estimate for the next hour", f"{DOCS} v4_markets"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every change", f"{DOCS} v4_markets"),
+            Channel.DEPTH: ReportingLaw(
+                "complete",
+                "whole book of the majors, every 10 s",
+                "https://docs.dydx.xyz/indexer-client/http getPerpetualMarketOrderbook",
+            ),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=2.0),
         idle_s=600.0,
@@ -101,6 +118,7 @@ class DydxFeed(VenueFeed):
             Channel.OPEN_INTEREST: 600.0,
             Channel.TRADES: 300.0,
             Channel.LIQUIDATIONS: 3600.0,
+            Channel.DEPTH: 60.0,
         },
         docs=DOCS,
     )
@@ -133,6 +151,16 @@ class DydxFeed(VenueFeed):
         topics = [Topic(f"v4_trades:{item.symbol}", fills, item.symbol) for item in instruments] if fills else []
         cut = shards(topics, _SUBSCRIPTIONS_PER_CONNECTION)
         return found + [Connection(f"dydx/trades/{number}", self.ws(WS), shard) for number, shard in enumerate(cut)]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``orderbooks/perpetualMarket``."""
+        return f"https://indexer.dydx.trade/v4/orderbooks/perpetualMarket/{instrument.symbol}"
+
+    def read_book(self, body: bytes) -> Book:
+        """Levels are objects."""
+        book = read(_BOOK, body)
+        bids, asks = ([(row.price, row.size) for row in side] for side in (book.bids, book.asks))
+        return bids, asks, 0
 
     def session(self, connection: Connection, registry: Registry) -> DydxSession:
         """A new protocol state."""

@@ -19,6 +19,7 @@ from typing import ClassVar, Literal, cast
 import msgspec
 
 from monitor.clock import NS_PER_S
+from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
     Connection,
@@ -35,7 +36,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.gate.com/docs/developers/futures/ws/en"
 WS = "wss://fx-ws.gateio.ws/v4/ws"
@@ -47,7 +48,7 @@ _HEADERS = (("X-Gate-Size-Decimal", "1"),)
 """Without it fractional sizes are cut to integers."""
 
 
-class GateSettings(Settings, frozen=True):
+class GateSettings(BookSettings, frozen=True):
     """``liquidation_sign``: whose sign a liquidation's ``size`` has. ``settle``: which futures to take."""
 
     liquidation_sign: Literal["auto", "position", "order"] = "auto"
@@ -110,6 +111,17 @@ class _Listing(msgspec.Struct):
     mark_price: Number = None
 
 
+class _Level(msgspec.Struct):
+    p: Number
+    s: Number
+
+
+class _Book(msgspec.Struct):
+    bids: list[_Level]
+    asks: list[_Level]
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
@@ -165,7 +177,7 @@ class SignCalibration:
         return self.found
 
 
-class GateFeed(VenueFeed):
+class GateFeed(BookFeed):
     """Gate."""
 
     settings_type: ClassVar[type[Settings]] = GateSettings
@@ -180,6 +192,11 @@ class GateFeed(VenueFeed):
             ),
             Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} futures.tickers"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS} futures.tickers"),
+            Channel.DEPTH: ReportingLaw(
+                "sampled",
+                "best 300 levels a side of the majors, every 10 s: a lower bound",
+                "https://www.gate.com/docs/developers/apiv4/#futures-order-book",
+            ),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=50.0),
         idle_s=60.0,
@@ -189,6 +206,7 @@ class GateFeed(VenueFeed):
             Channel.OPEN_INTEREST: 600.0,
             Channel.TRADES: 300.0,
             Channel.LIQUIDATIONS: 3600.0,
+            Channel.DEPTH: 60.0,
         },
         docs=DOCS,
     )
@@ -240,18 +258,33 @@ class GateFeed(VenueFeed):
         ]
 
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        """REST liquidations, only while the sign is still to be found."""
+        """Order books; REST liquidations, only while the sign is still to be found."""
+        return [*super().polls(instruments), *self._calibration_polls(instruments)]
+
+    def _calibration_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         if self.calibration.settled or not self.carries(Channel.LIQUIDATIONS):
             return []
         coins = [coin for coin in self.own.settle if any(item.category == coin for item in instruments)]
         requests = [Request(f"liq_orders/{coin}", self.rest(f"{REST}/{coin}/liq_orders?limit=1000")) for coin in coins]
         return [Poll(request, Channel.LIQUIDATIONS, every_s=60.0) for request in requests]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002
-        """Compare signs; the verdict is told by the next frame of a session. No events: the socket has them."""
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Depth; or compare signs: the verdict is told by the next frame of a session, the events by the socket."""
+        if poll.channel is Channel.DEPTH:
+            return super().parse_poll(poll, body, recv_ns, registry)
         rows = _REST_LIQUIDATIONS.readable(body)
         self.calibration.compare((row.contract, row.size, row.time) for row in rows)
         return []
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``order_book``."""
+        return f"{REST}/{instrument.category}/order_book?contract={instrument.symbol}&limit=300"
+
+    def read_book(self, body: bytes) -> Book:
+        """Sizes in contracts."""
+        book = read(_BOOK, body)
+        bids, asks = ([(row.p, row.s) for row in side] for side in (book.bids, book.asks))
+        return bids, asks, 0
 
     def session(self, connection: Connection, registry: Registry) -> GateSession:
         """A new protocol state."""

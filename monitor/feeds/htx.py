@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from monitor.clock import NS_PER_S
+from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import (
@@ -127,6 +128,18 @@ class _Answer(msgspec.Struct):
     err_msg: str = ""
 
 
+class _BookTick(msgspec.Struct):
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    ts: int
+
+
+class _BookAnswer(msgspec.Struct):
+    status: str
+    tick: _BookTick | None = None
+
+
+_BOOK = msgspec.json.Decoder(_BookAnswer)
 _MARKET = msgspec.json.Decoder(_Market)
 _NOTIFICATION = msgspec.json.Decoder(_Notification)
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -137,7 +150,7 @@ _LISTINGS = Rows(_Listing)
 _OPEN_INTEREST = Rows(_OpenInterest)
 
 
-class HtxFeed(VenueFeed):
+class HtxFeed(BookFeed):
     """HTX."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -153,10 +166,11 @@ class HtxFeed(VenueFeed):
             Channel.OPEN_INTEREST: ReportingLaw(
                 "complete", "REST once a minute; the venue counts both sides, halved", f"{DOCS} swap_open_interest"
             ),
+            Channel.DEPTH: ReportingLaw("sampled", "best 150 levels a side of the majors, every 10 s: a lower bound", f"{DOCS} linear-swap-ex/market/depth"),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0, max_frame_bytes=LARGEST_FRAME),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0},
+        stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
     )  # fmt: skip
 
@@ -180,14 +194,17 @@ class HtxFeed(VenueFeed):
         rows = _OPEN_INTEREST.readable(_data(body).data)
         return {row.contract_code: (gauge(row.value) or 0.0) / _BOTH_SIDES for row in rows}
 
-    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:  # noqa: ARG002
-        """Open interest, which is on no socket."""
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
+        """Order books, and open interest, which is on no socket."""
+        books = super().polls(instruments)
         if not self.carries(Channel.OPEN_INTEREST):
-            return []
-        return [Poll(self._open_interest_request(), Channel.OPEN_INTEREST, every_s=60.0)]
+            return books
+        return [*books, Poll(self._open_interest_request(), Channel.OPEN_INTEREST, every_s=60.0)]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002
-        """Open interest of all contracts that are wanted, halved to one side."""
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        """Depth; or open interest of all contracts that are wanted, halved to one side."""
+        if poll.channel is Channel.DEPTH:
+            return super().parse_poll(poll, body, recv_ns, registry)
         answer = _data(body)
         ts_ns = ms_ns(answer.ts) or recv_ns
         wanted = {item.symbol: item for item in self.wanted(registry)}
@@ -230,6 +247,17 @@ class HtxFeed(VenueFeed):
     def _sockets(self, name: str, url: str, topics: Sequence[Topic]) -> list[Connection]:
         cut = shards(topics, _TOPICS_PER_CONNECTION)
         return [Connection(f"htx/{name}/{number}", self.ws(url), shard) for number, shard in enumerate(cut)]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``market/depth`` without merging."""
+        return f"https://api.hbdm.com/linear-swap-ex/market/depth?contract_code={instrument.symbol}&type=step0"
+
+    def read_book(self, body: bytes) -> Book:
+        """Sizes in contracts."""
+        answer = read(_BOOK, body)
+        if answer.status != "ok" or answer.tick is None:
+            raise DecodeError("unexpected", answer.status)
+        return answer.tick.bids, answer.tick.asks, ms_ns(answer.tick.ts)
 
     def session(self, connection: Connection, registry: Registry) -> HtxSession:
         """A new protocol state, in the dialect of the connection's socket."""

@@ -14,12 +14,13 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, listed, positive, read, shards
+from monitor.venue import Rows, VenueSession, iso_ns, listed, positive, read, shards
 
 DOCS = "https://docs.kraken.com/api/docs/websocket-v2"
 WS = "wss://ws.kraken.com/v2"
@@ -72,6 +73,12 @@ class _Answer(msgspec.Struct):
     result: dict[str, msgspec.Raw] = {}
 
 
+class _Book(msgspec.Struct):
+    bids: list[tuple[str, str, float]]
+    asks: list[tuple[str, str, float]]
+
+
+_BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _PAIR = msgspec.json.Decoder(_Pair)
@@ -79,7 +86,7 @@ _TICKERS = Rows(_Ticker)
 _TRADES = Rows(_Trade)
 
 
-class KrakenFeed(VenueFeed):
+class KrakenFeed(BookFeed):
     """Kraken spot."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -88,10 +95,15 @@ class KrakenFeed(VenueFeed):
         laws={
             Channel.PRICE: ReportingLaw("complete", "every change of best bid and ask", f"{DOCS}/ticker"),
             Channel.TRADES: ReportingLaw("complete", "every fill, numbered per pair", f"{DOCS}/trade"),
+            Channel.DEPTH: ReportingLaw(
+                "sampled",
+                "best 500 levels a side of the majors, every 10 s: a lower bound",
+                "https://docs.kraken.com/api/docs/rest-api/get-order-book",
+            ),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=5.0),
         idle_s=60.0,
-        stale_s={Channel.PRICE: 60.0, Channel.TRADES: 300.0},
+        stale_s={Channel.PRICE: 60.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,
     )
 
@@ -119,6 +131,19 @@ class KrakenFeed(VenueFeed):
             Connection(f"kraken/{number}", self.ws(WS), shard)
             for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
         ]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``Depth``, under the REST list's old names."""
+        base, _, quote = instrument.symbol.partition("/")
+        old = {new: name for name, new in BASE_ALIASES.items()}
+        return f"{REST}/Depth?pair={old.get(base, base)}{old.get(quote, quote)}&count=500"
+
+    def read_book(self, body: bytes) -> Book:
+        """Rows of price, volume and time, under the pair's internal name."""
+        for raw in read(_ANSWER, body).result.values():
+            book = read(_BOOK, raw)
+            return book.bids, book.asks, 0
+        raise DecodeError("missing_field", "no book")
 
     def session(self, connection: Connection, registry: Registry) -> KrakenSession:
         """A new protocol state."""

@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -30,7 +31,7 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, VenueSession, gauge, iso_ns, listed, ms_ns, positive, read, shards
+from monitor.venue import Rows, VenueSession, gauge, iso_ns, listed, ms_ns, positive, read, shards
 
 DOCS = "https://docs.kraken.com/api/docs/futures-api/websocket"
 WS = "wss://futures.kraken.com/ws/v1"
@@ -96,6 +97,12 @@ class _Answer(msgspec.Struct):
     result: str
     instruments: msgspec.Raw = msgspec.Raw(b"[]")
     tickers: msgspec.Raw = msgspec.Raw(b"[]")
+    orderBook: _Book | None = None
+
+
+class _Book(msgspec.Struct):
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
@@ -105,7 +112,7 @@ _LISTINGS = Rows(_Listing)
 _RANKS = Rows(_Rank)
 
 
-class KrakenFuturesFeed(VenueFeed):
+class KrakenFuturesFeed(BookFeed):
     """Kraken Futures."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -117,6 +124,7 @@ class KrakenFuturesFeed(VenueFeed):
             Channel.LIQUIDATIONS: ReportingLaw("complete", "every fill of type liquidation", f"{DOCS}/trade"),
             Channel.FUNDING: ReportingLaw("complete", "relative hourly rate", f"{DOCS}/ticker"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker at most once a second", f"{DOCS}/ticker"),
+            Channel.DEPTH: ReportingLaw("complete", "whole book of the majors, every 10 s", f"{DOCS} GET /orderbook"),
         },
         limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=20.0),
         idle_s=60.0,
@@ -126,6 +134,7 @@ class KrakenFuturesFeed(VenueFeed):
             Channel.OPEN_INTEREST: 120.0,
             Channel.TRADES: 300.0,
             Channel.LIQUIDATIONS: 3600.0,
+            Channel.DEPTH: 60.0,
         },
         docs=DOCS,
     )
@@ -161,6 +170,17 @@ class KrakenFuturesFeed(VenueFeed):
             Connection(f"kraken_futures/{number}", self.ws(WS), shard)
             for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
         ]
+
+    def book_url(self, instrument: Instrument) -> str:
+        """``orderbook``."""
+        return f"{REST}/orderbook?symbol={instrument.symbol}"
+
+    def read_book(self, body: bytes) -> Book:
+        """Sizes as in trades."""
+        book = _answer(body).orderBook
+        if book is None:
+            raise DecodeError("missing_field", "no orderBook")
+        return book.bids, book.asks, 0
 
     def session(self, connection: Connection, registry: Registry) -> KrakenFuturesSession:
         """A new protocol state."""

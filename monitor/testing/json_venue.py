@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
-from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.events import Depth, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.instruments import Instrument
 from monitor.testing.protocol import ClientReply, Frame, Push, VenueProtocol
 
@@ -62,7 +62,7 @@ class JsonVenue(VenueProtocol):
     """Base of the protocols that speak JSON text.
 
     A venue gives its paths, its routes, an answer to each client message and frames for each event. ``rows`` holds what
-    was last said per symbol: ``mark index last mid funding next_ms open_interest``.
+    was last said per symbol: ``mark index last mid funding next_ms open_interest bid_usd ask_usd spread ts_ms``.
     """
 
     paths: ClassVar[frozenset[str]] = frozenset()
@@ -125,6 +125,19 @@ class JsonVenue(VenueProtocol):
         self._numbers[stream] = self._numbers.get(stream, 0) + 1
         return self._numbers[stream]
 
+    def book(self, symbol: str) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """Bids and asks, one level a side: what was last told of the depth, else a million dollars at two basis points."""
+        row, instrument = self.rows.get(symbol, {}), self.by_symbol[symbol]
+        mid = next((row[kind] for kind in ("mid", "mark", "last") if kind in row), 100.0)
+        half = row.get("spread", 0.0002) / 2
+        contract = float(instrument.contract_value)
+
+        def level(price: float, usd: float) -> tuple[float, float]:
+            return price, usd / (contract if instrument.form == "inverse" else contract * price)
+
+        bid_usd, ask_usd = row.get("bid_usd", 1e6), row.get("ask_usd", 1e6)
+        return [level(mid * (1 - half), bid_usd)], [level(mid * (1 + half), ask_usd)]
+
     def coins(self, symbol: str) -> float | None:
         """Open interest in the venue's unit, from the dollars that were told."""
         row, instrument = self.rows[symbol], self.by_symbol[symbol]
@@ -146,6 +159,8 @@ def _remember(event: MarketEvent, row: Row) -> None:
             row["open_interest"] = event.usd
         case Trade():
             row["last"] = event.price
+        case Depth():
+            row |= {"bid_usd": event.bid_usd, "ask_usd": event.ask_usd, "spread": event.spread_ratio}
         case _:
             pass
     row["ts_ms"] = ms(event.ts_ns)

@@ -122,7 +122,7 @@ def test_alias_is_one_book() -> None:
 def test_futures_are_polled() -> None:
     opened = open_session("coinbase")
     instruments = opened.feed.wanted(opened.registry)
-    poll = opened.feed.polls(instruments)[0]
+    poll = next(each for each in opened.feed.polls(instruments) if each.request.name == "futures")
     events = opened.feed.parse_poll(poll, metadata("coinbase")["futures"], NOW_NS, opened.registry)
     assert [event.usd for event in of(OpenInterest, events)] == [pytest.approx(126_337_000, rel=1e-4)]
     assert [(event.rate, event.interval_h) for event in of(Funding, events)] == [(0.000012, 1.0)]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
-from monitor.feed import Acked, Found, Refused
+from monitor.feed import Acked, Found, Poll, Refused
 from monitor.feeds.gate import SignCalibration
 from tests.feeds.support import NOW_NS, Opened, of, open_session
 
@@ -46,12 +46,19 @@ def test_fractional_size_is_asked_for_and_read() -> None:
     assert of(Liquidation, opened.push(liquidation(size="-0.5")))[0].usd_micros == 4_500_000
 
 
+def calibration_polls(opened: Opened) -> list[Poll]:
+    """REST liquidations that are still asked for."""
+    return [
+        poll for poll in opened.feed.polls(opened.feed.wanted(opened.registry)) if poll.channel is Channel.LIQUIDATIONS
+    ]
+
+
 def rest(opened: Opened, *rows: tuple[int, int]) -> None:
     """One REST reply: (size, offset in seconds) per row."""
     reply = [
         {"contract": "BTC_USDT", "size": size, "order_size": -size, "time": NOW_MS // 1000 + at} for size, at in rows
     ]
-    poll = opened.feed.polls(opened.feed.wanted(opened.registry))[0]
+    poll = calibration_polls(opened)[0]
     assert opened.feed.parse_poll(poll, msgspec.json.encode(reply), NOW_NS, opened.registry) == []
 
 
@@ -69,7 +76,7 @@ def test_calibration_finds_the_orders_sign_and_says_so() -> None:
     assert "inverted" in found[0].words
     opened.push(liquidation())
     assert len(opened.notices(Found)) == 1, "said once"
-    assert opened.feed.polls(opened.feed.wanted(opened.registry)) == [], "nothing left to learn"
+    assert calibration_polls(opened) == [], "nothing left to learn"
 
 
 def test_calibration_waits_for_agreement() -> None:
@@ -93,7 +100,7 @@ def test_calibration_forgets_what_never_matches() -> None:
 
 def test_given_sign_is_not_calibrated() -> None:
     opened = open_session("gate", extra={"liquidation_sign": "order"})
-    assert opened.feed.polls(opened.feed.wanted(opened.registry)) == []
+    assert calibration_polls(opened) == []
 
 
 def test_ticker() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.events import Channel, Depth, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.feed import Connection, Feed, FeedOptions, Refused, Reply, Session
 from monitor.feeds import feed_class, make_feed
 from monitor.instruments import Instrument, Registry
@@ -151,6 +151,25 @@ def test_gauges_survive_the_trip(wire: Wire) -> None:
                 each.usd for each in events if isinstance(each, OpenInterest) and each.instrument.symbol == item.symbol
             ]
             assert usd[-1:] == [pytest.approx(250_000_000.0)], item.symbol
+
+
+def test_depth_survives_the_trip(wire: Wire) -> None:
+    items = [
+        item for item in wire.wanted if item.base == "BTC" and item.kind in {"perp", "spot"} and item.form != "quanto"
+    ]
+    if wire.protocol.venue == "coinbase":
+        items = [item for item in items if item.kind == "spot"]
+    assert items
+    for item in items:
+        price = Price(item, "mark", 84_000.0, LIVE_NS, LIVE_NS)
+        told = Depth(item, 2_500_000.0, 1_250_000.0, 0.001, LIVE_NS, LIVE_NS)
+        heard = [
+            each for each in wire.tell(price, told) if isinstance(each, Depth) and each.instrument.symbol == item.symbol
+        ]
+        assert heard, item.symbol
+        assert heard[-1].bid_usd == pytest.approx(2_500_000.0)
+        assert heard[-1].ask_usd == pytest.approx(1_250_000.0)
+        assert heard[-1].spread_ratio == pytest.approx(0.001)
 
 
 def test_an_unknown_topic_is_refused_in_the_venues_words(wire: Wire) -> None:

@@ -75,7 +75,10 @@ class BitgetProtocol(JsonVenue):
             }
             for item in items
         ]
+        symbol = query.get("symbol", "")
+        bids, asks = self.book(symbol) if symbol in self.rows else ([], [])
         return {
+            "/api/v2/mix/market/merge-depth": {"code": "00000", "data": {"bids": bids, "asks": asks, "ts": None}},
             "/api/v2/mix/market/contracts": {"code": "00000", "data": [_listing(item) for item in items]},
             "/api/v2/mix/market/tickers": {"code": "00000", "data": tickers},
         }

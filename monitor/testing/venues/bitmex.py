@@ -95,10 +95,15 @@ class BitmexProtocol(JsonVenue):
         worth = item.contract_value * price_of(event)
         return dollars(event) / (worth * Decimal(repr(self._bitcoin())) if item.form == "quanto" else worth)
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """The instrument table."""
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The instrument table and order books."""
         rows = [{**_listing(item), **self._state(item, self.rows[item.symbol], 0)} for item in self.instruments]
-        return {"/api/v1/instrument/active": rows}
+        return {"/api/v1/instrument/active": rows, "/api/v1/orderBook/L2": self._levels(query.get("symbol", ""))}
+
+    def _levels(self, symbol: str) -> list[dict[str, Any]]:
+        sides = self.book(symbol) if symbol in self.rows else ([], [])
+        named = zip(("Buy", "Sell"), sides, strict=True)
+        return [{"side": side, "price": price, "size": size} for side, rows in named for price, size in rows]
 
 
 def _listing(item: Instrument) -> dict[str, Any]:

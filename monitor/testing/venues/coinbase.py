@@ -60,7 +60,12 @@ class CoinbaseProtocol(JsonVenue):
         futures = [self._future(item) for item in self.instruments if item.kind != "spot"]
         advanced = futures if query.get("product_type") == "FUTURE" else [_advanced(item) for item in spot]
         exchange = [{"id": item.symbol, "base_currency": item.base, "quote_currency": item.quote} for item in spot]
-        return {"/products": exchange, "/api/v3/brokerage/market/products": {"products": advanced}}
+        books = {f"/products/{item.symbol}/book": self._levels(item.symbol) for item in spot}
+        return {**books, "/products": exchange, "/api/v3/brokerage/market/products": {"products": advanced}}
+
+    def _levels(self, symbol: str) -> dict[str, Any]:
+        named = zip(("bids", "asks"), self.book(symbol), strict=True)
+        return {name: [[str(price), str(size), 1] for price, size in rows] for name, rows in named}
 
     def _future(self, item: Instrument) -> dict[str, Any]:
         row, contracts = self.rows[item.symbol], self.coins(item.symbol)

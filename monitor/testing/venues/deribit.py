@@ -80,6 +80,7 @@ class DeribitProtocol(JsonVenue):
         coin = query.get("currency", "any")
         mine = [item for item in items if coin in {"any", item.settle}]
         return {
+            "/api/v2/public/get_order_book": {"jsonrpc": "2.0", "result": self._book(query.get("instrument_name", ""))},
             "/api/v2/public/get_instruments": {"jsonrpc": "2.0", "result": [_listing(item) for item in items]},
             "/api/v2/public/get_book_summary_by_currency": {
                 "jsonrpc": "2.0",
@@ -93,6 +94,12 @@ class DeribitProtocol(JsonVenue):
                 ],
             },
         }
+
+    def _book(self, symbol: str) -> dict[str, Any] | None:
+        if symbol not in self.rows:
+            return None
+        bids, asks = self.book(symbol)
+        return {"bids": bids, "asks": asks, "timestamp": int(self.rows[symbol].get("ts_ms", 0))}
 
 
 def _listing(item: Instrument) -> dict[str, Any]:

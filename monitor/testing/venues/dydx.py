@@ -67,7 +67,12 @@ class DydxProtocol(JsonVenue):
 
     def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
         """All markets."""
-        return {"/v4/perpetualMarkets": self._markets()}
+        books = {f"/v4/orderbooks/perpetualMarket/{symbol}": self._levels(symbol) for symbol in self.rows}
+        return {**books, "/v4/perpetualMarkets": self._markets()}
+
+    def _levels(self, symbol: str) -> dict[str, Any]:
+        named = zip(("bids", "asks"), self.book(symbol), strict=True)
+        return {name: [{"price": str(price), "size": str(size)} for price, size in rows] for name, rows in named}
 
 
 def _push(channel: str, market: str, contents: dict[str, Any]) -> Push:

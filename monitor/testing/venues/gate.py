@@ -64,14 +64,20 @@ class GateProtocol(JsonVenue):
         contracts = self.coins(symbol)
         return {"contract": symbol, **found} | ({"total_size": str(contracts)} if contracts is not None else {})
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """Contracts and recent liquidations per settlement currency."""
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Contracts, order books and recent liquidations per settlement currency."""
         found: dict[str, Any] = {}
         for coin in _PATHS:
             mine = [item for item in self.instruments if item.category == coin]
+            found[f"/api/v4/futures/{coin}/order_book"] = self._levels(query.get("contract", ""))
             found[f"/api/v4/futures/{coin}/contracts"] = [self._listing(item) for item in mine]
             found[f"/api/v4/futures/{coin}/liq_orders"] = [row for settle, row in self._liquidated if settle == coin]
         return found
+
+    def _levels(self, symbol: str) -> dict[str, Any]:
+        sides = self.book(symbol) if symbol in self.rows else ([], [])
+        named = zip(("bids", "asks"), sides, strict=True)
+        return {name: [{"p": str(price), "s": str(size)} for price, size in rows] for name, rows in named}
 
     def _listing(self, item: Instrument) -> dict[str, Any]:
         inverse = item.form == "inverse"

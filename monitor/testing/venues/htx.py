@@ -67,8 +67,10 @@ class HtxProtocol(JsonVenue):
             case _:
                 return []
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """Contracts and two-sided open interest."""
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Contracts, order books and two-sided open interest."""
+        symbol = query.get("contract_code", "")
+        bids, asks = self.book(symbol) if symbol in self.rows else ([], [])
         interest = [
             {"contract_code": symbol, "value": row["open_interest"] * 2}
             for symbol, row in self.rows.items()
@@ -76,7 +78,9 @@ class HtxProtocol(JsonVenue):
         ]
         latest = max((row.get("ts_ms", 0.0) for row in self.rows.values()), default=0.0)
         ok = {"status": "ok", "ts": int(latest)}
+        tick = {"bids": bids, "asks": asks, "ts": int(latest)}
         return {
+            "/linear-swap-ex/market/depth": {**ok, "tick": tick},
             "/linear-swap-api/v1/swap_contract_info": {**ok, "data": [_listing(item) for item in self.instruments]},
             "/linear-swap-api/v1/swap_open_interest": {**ok, "data": interest},
         }

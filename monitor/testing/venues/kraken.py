@@ -57,16 +57,26 @@ class KrakenProtocol(JsonVenue):
         number = {"trade_id": self.number(symbol), "timestamp": iso(event.ts_ns)}
         return {"symbol": symbol, "side": event.side, **money, **number}
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """Pairs, under the REST list's old names."""
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Pairs and books, under the REST list's old names."""
         old = {"BTC": "XBT", "DOGE": "XDG"}
-        pairs = {}
+        pairs: dict[str, Any] = {}
+        books: dict[str, Any] = {}
         for item in self.instruments:
             first, _, second = item.symbol.partition("/")
             name = f"{old.get(first, first)}/{old.get(second, second)}"
+            books[name.replace("/", "")] = self._levels(item.symbol)
             kind = "tokenized_asset" if item.asset_class == "tradfi" else "currency"
             pairs[name.replace("/", "")] = {"wsname": name, "aclass_base": kind, "status": "online"}
-        return {"/0/public/AssetPairs": {"error": [], "result": pairs}}
+        asked = query.get("pair", "")
+        return {
+            "/0/public/AssetPairs": {"error": [], "result": pairs},
+            "/0/public/Depth": {"error": [], "result": {asked: books[asked]} if asked in books else {}},
+        }
+
+    def _levels(self, symbol: str) -> dict[str, Any]:
+        named = zip(("bids", "asks"), self.book(symbol), strict=True)
+        return {name: [[str(price), str(size), 0] for price, size in rows] for name, rows in named}
 
 
 def _ticker(symbol: str, row: Row) -> dict[str, Any]:

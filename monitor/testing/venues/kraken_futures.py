@@ -73,14 +73,17 @@ class KrakenFuturesProtocol(JsonVenue):
             "price": price_of(event),
         }
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """Instruments and tickers."""
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Instruments, tickers and order books."""
+        symbol = query.get("symbol", "")
+        bids, asks = self.book(symbol) if symbol in self.rows else ([], [])
         tickers = [
             {"symbol": symbol, "openInterest": self.coins(symbol), "markPrice": row.get("mark")}
             for symbol, row in self.rows.items()
         ]
         listings = [_listing(item) for item in self.instruments]
         return {
+            "/derivatives/api/v3/orderbook": {"result": "success", "orderBook": {"bids": bids, "asks": asks}},
             "/derivatives/api/v3/instruments": {"result": "success", "instruments": listings},
             "/derivatives/api/v3/tickers": {"result": "success", "tickers": tickers},
         }
