@@ -1,6 +1,6 @@
 """How long a scrape takes: ours against a plain prometheus_client registry, same series, same run.
 
-    python benchmarks/scrape.py [--series 10000] [--rounds 60]
+Usage: python benchmarks/scrape.py [--series 10000] [--rounds 60]
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class Frozen(FakeView):
     """Hands out the same tables again, so that only the scrape is measured."""
 
     def freeze(self) -> None:
+        """Take the market as it is now."""
         self._kept = super().market()
 
     def market(self):  # noqa: ANN201 - as in FakeView
+        """The market as it was taken."""
         return self._kept
 
 

@@ -8,6 +8,7 @@ missed, else a new snapshot. A slow client skips updates: it is sent what change
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -33,7 +34,7 @@ class Broadcaster:
         self._period_s = 1 / updates_per_s
         self._history_every = max(1, round(HISTORY_PERIOD_S * updates_per_s))
         self._max_clients = max_clients
-        self._boot = f"{view.process().started_ns:x}"
+        self._boot = secrets.token_hex(6)  # ids of another run mean nothing here
         self._number = 0
         self._refreshes = 0
         self._parts: dict[str, bytes] = {}
@@ -136,6 +137,7 @@ class Broadcaster:
         return response
 
     async def _serve(self, response: web.StreamResponse, since: int) -> None:
+        await response.write(b"retry: 1000\n\n")
         while not self._closing:
             frame = self._frame(since) if self._number > since else b": still here\n\n"
             since = self._number

@@ -6,6 +6,7 @@ import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { now: null, sparks: {}, window: "1h" };
+const RETRY_MS = 2000;
 let link = { tone: "idle", text: "connecting" };
 let offset = 0; // monitor's clock less ours, milliseconds
 let dirty = new Set();
@@ -28,7 +29,11 @@ function connect() {
   };
   source.addEventListener("snapshot", take);
   source.addEventListener("update", take);
-  source.addEventListener("error", () => setLink("bad", "connection lost, trying again"));
+  source.addEventListener("open", () => setLink("ok", "live"));
+  source.addEventListener("error", () => {
+    setLink("bad", "connection lost, trying again");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS); // refused: the browser gave up
+  });
 }
 
 function setLink(tone, text) {

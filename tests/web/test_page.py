@@ -1,0 +1,214 @@
+"""The live page in a real headless Chromium: it shows, it moves, it acts, it asks nobody else."""
+
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from monitor import format as text
+from monitor.testing.fake_view import SOL_LONGS, TOTAL
+from monitor.web.server import make_app
+from tests.web.conftest import SETTINGS, TOKEN, Served
+
+pytestmark = pytest.mark.needs("chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+AXE = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield launched
+        await launched.close()
+
+
+class Watched:
+    """A page together with what went wrong on it and whom it asked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        self.asked: set[str] = set()
+        page.on(
+            "console",
+            lambda message: self.problems.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda request: self.asked.add(request.url))
+
+
+async def open_page(browser: Browser, served: Served, **options: Any) -> Watched:
+    context = await browser.new_context(**options)
+    watched = Watched(await context.new_page())
+    await watched.page.goto(served.url)
+    await watched.page.wait_for_selector("#windows article")
+    return watched
+
+
+async def test_it_shows_everything_without_a_fault_or_an_outside_request(browser: Browser, served: Served) -> None:
+    watched = await open_page(browser, served)
+    page = watched.page
+    await expect(page.locator("#banners")).to_contain_text("Synthetic data")
+    await expect(page.locator("#windows article")).to_have_count(4)
+    await expect(page.locator("#alerts article")).to_have_count(5)
+    await expect(page.locator("#rules article")).to_have_count(5)
+    await expect(page.locator("#feeds article")).to_have_count(3)
+    await expect(page.locator("#market tbody tr")).to_have_count(6)
+    await expect(page.locator("#history li")).to_have_count(3)
+    await expect(page.locator("#feed-count")).to_have_text("3 of 3 feeds up")
+    await expect(page.locator("#alerts article").first).to_contain_text("firing")
+    await expect(page.locator("#alerts")).to_contain_text("held: okx silent 4m12s")
+    await expect(page.locator("#rules")).to_contain_text("n/a")
+    assert watched.problems == []
+    assert all(url.startswith(served.url) for url in watched.asked), watched.asked
+
+
+async def test_it_moves_and_keeps_the_focus(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    figure = page.locator("#windows article").nth(1).locator(".figure")
+    before = await figure.inner_text()
+    button = page.locator('#alerts [data-action="silence"]').first
+    await button.focus()
+    served.view.advance(200)
+    await expect(figure).not_to_have_text(before)
+    await expect(button).to_be_focused()
+
+
+async def test_a_feed_that_goes_down_and_a_failed_reload_are_seen(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    served.view.down.add("okx")
+    served.view.reload_error = "rules/a.yaml:3:9: unknown series"
+    await expect(page.locator("#feed-count")).to_have_text("2 of 3 feeds up")
+    await expect(page.locator("#feeds article").nth(2)).to_contain_text("no data for 4m12s")
+    await expect(page.locator("#banners")).to_contain_text("rules/a.yaml:3:9")
+
+
+async def test_words_from_outside_are_text_and_never_markup(browser: Browser, served: Served) -> None:
+    watched = await open_page(browser, served)
+    served.view.reload_error = '<img src="x" onerror="document.title=1"><script>document.title=2</script>'
+    await expect(watched.page.locator("#banners code")).to_have_text(served.view.reload_error)
+    assert await watched.page.locator("#banners img, #banners script").count() == 0
+    assert await watched.page.title() == "Market risk monitor"
+
+
+async def test_an_alert_is_acknowledged_and_silenced_with_the_token(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    await page.locator(f'[data-action="acknowledge"][data-id="{TOTAL}"]').click()
+    await page.get_by_label("Your name").fill("kim")
+    await page.get_by_label("Token").fill("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#act-problem")).to_contain_text("bearer token")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.locator("#act-submit").click()
+    await expect(page.locator("#act")).to_be_hidden()
+    await expect(page.locator(f'[data-key="{TOTAL}"]')).to_contain_text("acknowledged by kim")
+    assert [ack.by for ack in served.view.acknowledgements()] == ["kim"]
+    await page.locator(f'[data-action="silence"][data-id="{SOL_LONGS}"]').click()
+    await page.locator("#act-submit").click()
+    await expect(page.locator(f'[data-key="{SOL_LONGS}"]')).to_contain_text("silenced")
+    [silence] = served.view.silences()
+    assert {(matcher.name, matcher.value) for matcher in silence.matchers} == {
+        ("alertname", "LongsWipedOut"),
+        ("base", "SOL"),
+    }
+    await page.locator('[data-action="unsilence"]').click()
+    await expect(page.locator('[data-action="unsilence"]')).to_have_count(0)
+
+
+async def test_the_token_is_not_kept_beyond_the_tab(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    await page.locator("#token-button").click()
+    await page.get_by_label("Your name").fill("kim")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.locator("#act-submit").click()
+    await expect(page.locator("#token-button")).to_have_text("Signed in")
+    assert TOKEN not in await page.evaluate("JSON.stringify(localStorage) + document.cookie")
+
+
+async def test_a_rule_explains_itself_by_keyboard_alone(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    await page.locator('#rules [data-action="why"]', has_text="LongsWipedOut").focus()
+    await page.keyboard.press("Enter")
+    dialog = page.locator("#why")
+    await expect(dialog).to_be_visible()
+    await expect(dialog).to_contain_text("okx liquidations")
+    await expect(dialog).to_contain_text("46% of the threshold")
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+
+
+async def test_a_lost_connection_is_said_and_mended(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    port = int(served.url.rsplit(":", 1)[1])
+    await served.runner.cleanup()
+    await expect(page.locator("#link")).to_contain_text("connection lost")
+    again = web.AppRunner(make_app(served.view, SETTINGS), shutdown_timeout=1)
+    await again.setup()
+    await web.TCPSite(again, "127.0.0.1", port).start()
+    await expect(page.locator("#link")).to_contain_text("live", timeout=15_000)
+    await again.cleanup()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 820, 1440])
+async def test_nothing_is_wider_than_the_screen(browser: Browser, served: Served, scheme: str, width: int) -> None:
+    page = (await open_page(browser, served, viewport={"width": width, "height": 844}, color_scheme=scheme)).page
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_fault(browser: Browser, served: Served, scheme: str) -> None:
+    if not Path(AXE).exists():
+        if os.environ.get("CI"):
+            pytest.fail("axe-core is not installed, and CI must run this test: npm install --no-save axe-core")
+        pytest.skip("axe-core is not installed: npm install --no-save axe-core, or set AXE_CORE to axe.min.js")
+    page = (await open_page(browser, served, color_scheme=scheme)).page
+    source = Path(AXE).read_text(encoding="utf-8")
+    for opened in ("page", "why", "act"):
+        if opened == "why":
+            await page.locator('#rules [data-action="why"]').first.click()
+            await expect(page.locator("#why .why-row").first).to_be_visible()
+        if opened == "act":
+            await page.keyboard.press("Escape")
+            await page.locator('[data-action="silence"]').first.click()
+        await page.evaluate(source)
+        result = await page.evaluate("axe.run()")
+        assert [
+            (fault["id"], [node["html"][:120] for node in fault["nodes"][:3]]) for fault in result["violations"]
+        ] == [], opened
+
+
+NUMBERS = [
+    0,
+    1,
+    -3.2,
+    999.4,
+    999.6,
+    1_040_000_000,
+    2.0e9,
+    412_345,
+    0.0343,
+    1e-7,
+    1e15,
+    -35e6,
+    84_210.5,
+    0.14312,
+    999_600,
+]
+
+
+async def test_numbers_read_as_in_the_rest_of_the_program(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    script = """async (numbers) => { const f = await import("/static/format.js");
+        return numbers.map((n) => [f.num(n), f.pct(n / 1e6), f.price(n)]).concat([[f.num(null), f.pct(NaN), f.price(undefined)]]); }"""
+    shown = await page.evaluate(script, NUMBERS)
+    assert shown == [[text.num(n), text.pct(n / 1e6), text.price(n)] for n in NUMBERS] + [[text.MISSING] * 3], (
+        json.dumps(shown)
+    )

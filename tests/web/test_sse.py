@@ -1,0 +1,172 @@
+"""The event stream: whole first, then changes, the same bytes for all, and an end at once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from monitor.clock import NS_PER_S
+from monitor.testing.fake_view import FakeView
+from monitor.web.page import Sparks
+from monitor.web.server import BROADCASTER
+from tests.web.conftest import SETTINGS, Served
+
+
+@dataclass(frozen=True)
+class Event:
+    identity: str
+    kind: str
+    data: dict[str, Any]
+
+
+async def next_event(reply: aiohttp.ClientResponse) -> Event | None:
+    """The next event; None at the end of the stream."""
+    fields: dict[str, str] = {}
+    async with asyncio.timeout(10):
+        async for raw in reply.content:
+            line = raw.decode().rstrip("\n")
+            if not line and fields:
+                return Event(fields["id"], fields["event"], json.loads(fields["data"]))
+            name, _, value = line.partition(": ")
+            if name:
+                fields[name] = value
+    return None
+
+
+@asynccontextmanager
+async def stream(served: Served, last: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
+    headers = {"Last-Event-ID": last} if last else {}
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session,
+        session.get(f"{served.url}/events", headers=headers) as reply,
+    ):
+        assert reply.headers["Content-Type"] == "text/event-stream"
+        yield reply
+
+
+async def wait_until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_first_everything_then_what_changed(served: Served) -> None:
+    async with stream(served) as reply:
+        first = await next_event(reply)
+        assert first is not None
+        assert first.kind == "snapshot"
+        assert {
+            "process",
+            "feeds",
+            "assets",
+            "windows",
+            "rules",
+            "alerts",
+            "history",
+            "sparks",
+            "sinks",
+            "silences",
+            "latency",
+        } <= set(first.data)
+        served.view.reload_error = "broken"
+        second = await next_event(reply)
+        assert second is not None
+        assert (second.kind, set(second.data)) == ("update", {"now", "process"})
+        assert second.data["process"]["reload"]["error"] == "broken"
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed(served: Served) -> None:
+    async with stream(served) as reply:
+        first = await next_event(reply)
+    assert first is not None
+    served.view.reload_error = "while away"
+    async with stream(served, first.identity) as reply:
+        missed = await next_event(reply)
+    assert missed is not None
+    assert missed.kind == "update"
+    assert missed.data["process"]["reload"]["error"] == "while away"
+    assert "rules" not in missed.data
+
+
+async def test_an_id_of_another_run_gets_everything(served: Served) -> None:
+    for strange in ("0-5", "nonsense", "-1", "9" * 40):
+        async with stream(served, strange) as reply:
+            event = await next_event(reply)
+            assert event is not None
+            assert event.kind == "snapshot"
+
+
+async def test_clients_share_one_encoding(served: Served) -> None:
+    broadcaster = served.app[BROADCASTER]
+    async with stream(served) as one, stream(served) as two, stream(served) as three:
+        for reply in (one, two, three):
+            await next_event(reply)
+        before = broadcaster.encodings
+        served.view.reload_error = "x"
+        events = [await next_event(reply) for reply in (one, two, three)]
+        assert broadcaster.encodings - before <= 3
+        assert events[0] == events[1] == events[2]
+
+
+async def test_nothing_is_encoded_while_nobody_listens(served: Served) -> None:
+    await asyncio.sleep(3 / SETTINGS.updates_per_s)
+    assert served.app[BROADCASTER].encodings == 0
+
+
+async def test_too_many_clients_are_told_to_wait(served: Served) -> None:
+    async with (
+        stream(served),
+        stream(served),
+        stream(served),
+        stream(served),
+        served.session.get(f"{served.url}/events") as reply,
+    ):
+        assert reply.status == 503
+        assert reply.headers["Retry-After"] == "30"
+
+    def gone() -> bool:
+        served.view.advance(1)  # a client that went away is noticed at the next update
+        return served.app[BROADCASTER].clients == 0
+
+    await wait_until(gone)
+
+
+async def test_streams_end_at_once_when_the_program_stops(served: Served) -> None:
+    async with stream(served) as reply:
+        await next_event(reply)
+        async with asyncio.timeout(0.9):  # less than the second that the server would give an open request
+            await served.runner.cleanup()
+        assert await next_event(reply) is None
+
+
+async def test_a_bad_reading_is_said_and_does_not_stop_the_page(served: Served, monkeypatch: Any) -> None:
+    def broken(_view: FakeView) -> None:
+        raise RuntimeError("no table")
+
+    async with stream(served) as reply:
+        await next_event(reply)
+        monkeypatch.setattr(FakeView, "windows", broken)
+        await wait_until(lambda: served.app[BROADCASTER].failure)
+        async with served.session.get(f"{served.url}/healthz") as health:
+            assert (health.status, await health.text()) == (503, "live page: RuntimeError: no table\n")
+        monkeypatch.undo()
+        await wait_until(lambda: not served.app[BROADCASTER].failure)
+        served.view.reload_error = "x"
+        assert await next_event(reply) is not None
+
+
+def test_sparks_keep_a_slot_per_step_and_leave_gaps() -> None:
+    sparks = Sparks(step_s=10, points=5)
+    assert sparks.due(100 * NS_PER_S)
+    sparks.add(100 * NS_PER_S, {"a": 1.0})
+    assert not sparks.due(109 * NS_PER_S)
+    sparks.add(110 * NS_PER_S, {"a": 2.0, "b": 5.0})
+    sparks.add(140 * NS_PER_S, {"a": 3.0})
+    assert sparks.body() == {"a": [1.0, 2.0, None, None, 3.0], "b": [5.0, None, None, None]}
+    sparks.add(999 * NS_PER_S, {"a": 4.0})
+    assert sparks.body()["a"] == [None, None, None, None, 4.0]
