@@ -128,6 +128,11 @@ def reduce_by_key(function: np.ufunc, columns: Columns, empty: float = float("na
     return out
 
 
+def add_by_key(keys: Ints, weights: Floats, size: int) -> Floats:
+    """Sum of `weights` per key; floats even when there are none (``bincount`` alone gives integers then)."""
+    return np.bincount(keys, weights=weights, minlength=size).astype(np.float64, copy=False)
+
+
 def key_of_row(columns: Columns) -> Ints:
     """The key number of every row."""
     counts = columns.counts

@@ -64,11 +64,11 @@ class Compiler:
     """Builds nodes over one domain."""
 
     def __init__(self, store: Store, settings: EngineSettings, grid: Grid | None = None) -> None:
-        """Make a compiler; without a `grid` it is the one at the top, and makes one for what has to be sampled."""
+        """Make a compiler: at the top without a `grid`; with one, for the expressions that are sampled on it."""
         self.store, self.settings = store, settings
         self.domain = grid.domain if grid else Domain(store)
-        self.grid = grid or Grid(Domain(store))
-        self._sampling = self if grid else Compiler(store, settings, self.grid)
+        self.grids: dict[int, tuple[Grid, Compiler]] = {}
+        self._grid = grid
         self.nodes: dict[Expr, Node] = {}
         self._projections: dict[object, Projection] = {}
         self._members: dict[object, Members] = {}
@@ -220,16 +220,35 @@ class Compiler:
         return inner, "ratio" if isinstance(inner, Folded) else ""
 
     def _sampler(self, inner: Expr, step_ns: int, keep_ns: int, link: Link) -> Sampler:
-        key = (inner, step_ns, link)
-        for sampler in self.grid.samplers:
+        """One sampler per expression and step. Samplers of one step share their readers; nested ones join the outer's."""
+        if self._grid is not None:
+            grid, compiler = self._grid, self
+        else:
+            if step_ns not in self.grids:
+                grid = Grid(Domain(self.store), step_ns)
+                self.grids[step_ns] = (grid, Compiler(self.store, self.settings, grid))
+            grid, compiler = self.grids[step_ns]
+        key = (inner, step_ns, link, grid.step_ns)
+        for sampler in grid.samplers:
             if sampler.key == key:
                 sampler.keep_ns = max(sampler.keep_ns, keep_ns)
                 return sampler
-        node = self._sampling.node(inner)
+        node = compiler.node(inner)
         history = self.store.histories.setdefault(key, History())
         sampler = Sampler(key, node, step_ns, keep_ns, link, history)
-        self.grid.samplers.append(sampler)
+        grid.samplers.append(sampler)
         return sampler
+
+    def advance(self, now_ns: int) -> None:
+        """Take the samples that are due, then move every reader to `now_ns`."""
+        for grid, _ in self.grids.values():
+            grid.advance(now_ns)
+        self.domain.seek(now_ns)
+
+    def close(self) -> None:
+        """Stop reading the logs."""
+        for domain in (self.domain, *(grid.domain for grid, _ in self.grids.values())):
+            domain.close()
 
     def spec(self, series: str) -> SeriesSpec:
         """What is known about a series."""

@@ -57,8 +57,7 @@ class Engine:
     def replace_rules(self, rules: RuleSet) -> None:
         """Compile other rules over the same logs: what they share with the old ones keeps its history."""
         self.ruleset = rules
-        self._compiler.domain.close()
-        self._compiler.grid.domain.close()
+        self._compiler.close()
         self._compiler = Compiler(self.store, self.settings)
         self._recordings: list[CompiledRecording] = []
         for recording in rules.recordings:
@@ -154,8 +153,7 @@ class Engine:
             self.store.sources.started_ns = self.now_ns
         self._serial += 1
         self.store.roll(self.now_ns)
-        self._compiler.grid.advance(self.now_ns)
-        self._compiler.domain.seek(self.now_ns)
+        self._compiler.advance(self.now_ns)
         return Tick(self._serial, self.now_ns)
 
     def _record(self, tick: Tick) -> None:

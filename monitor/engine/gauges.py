@@ -7,7 +7,7 @@ import numpy as np
 from monitor.engine.catalog import Index
 from monitor.engine.log import Column, Log, Members
 from monitor.series import Fold
-from monitor.window import Floats, Ints
+from monitor.window import Floats, Ints, add_by_key
 
 NEVER_NS = -(1 << 62)
 NAN = float("nan")
@@ -85,7 +85,7 @@ def fold_groups(fold: Fold, values: Floats, group: Ints, size: int, weights: Flo
     if fold in (Fold.MIN, Fold.MAX):
         return _extreme_of_groups(values, group, size, fold)
     counts = np.bincount(group, minlength=size)
-    sums = np.bincount(group, weights=values, minlength=size)
+    sums = add_by_key(group, values, size)
     if fold is Fold.MEAN:
         with np.errstate(invalid="ignore"):
             return sums / counts
@@ -97,8 +97,8 @@ def weighted_mean(values: Floats, weights: Floats, group: Ints, size: int) -> Fl
     """Sum of value times weight over sum of weight, of the members that have both; NaN where weights add up to 0."""
     keep = (group >= 0) & ~np.isnan(values) & ~np.isnan(weights)
     group = group[keep]
-    total = np.bincount(group, weights=weights[keep], minlength=size)
-    product = np.bincount(group, weights=values[keep] * weights[keep], minlength=size)
+    total = add_by_key(group, weights[keep], size)
+    product = add_by_key(group, values[keep] * weights[keep], size)
     out = np.full(size, NAN)
     np.divide(product, total, out=out, where=total != 0)
     return out

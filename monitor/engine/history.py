@@ -6,8 +6,6 @@ of the members present at both, so that a feed that comes or goes is no move.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,52 +18,88 @@ from monitor.window import Floats, Ints
 Link = Literal["", "ratio", "difference"]
 
 
-@dataclass(slots=True)
 class History:
-    """Times, one row of values per time, and the running link of each row; label sets by `index`."""
+    """A time, a row of values and a row of running links per sample, as growing arrays; label sets by `index`."""
 
-    index: Index = field(default_factory=Index)
-    times: list[int] = field(default_factory=list)
-    rows: list[Floats] = field(default_factory=list)
-    links: list[Floats] = field(default_factory=list)
-    known: Floats = field(default_factory=lambda: np.empty(0))
-    snapshot: Any = None
-    version: int = 0
-    dropped: int = 0
+    def __init__(self) -> None:
+        self.index = Index()
+        self.known: Floats = np.empty(0)
+        self.snapshot: Any = None
+        self.version = 0
+        self._start = self._end = 0
+        self._times: Ints = np.empty(16, np.int64)
+        self._values: Floats = np.full((16, 0), NAN)
+        self._links: Floats = np.full((16, 0), NAN)
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    @property
+    def times(self) -> Ints:
+        """Instants of the samples; a view."""
+        return self._times[self._start : self._end]
+
+    @property
+    def values(self) -> Floats:
+        """Samples by time and row of `index`; a view."""
+        return self._values[self._start : self._end]
+
+    @property
+    def links(self) -> Floats:
+        """Running links by time and row; NaN before a row existed; a view."""
+        return self._links[self._start : self._end]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of samples."""
-        return sum(row.nbytes for row in self.rows) + sum(link.nbytes for link in self.links)
+        """Bytes allocated."""
+        return int(self._times.nbytes + self._values.nbytes + self._links.nbytes)
+
+    def append(self, at_ns: int, values: Floats, links: Floats) -> None:
+        """Add a sample; rows that are new to `index` come last."""
+        if self._end == len(self._times) or len(values) > self._values.shape[1]:
+            self._resize(len(values))
+        self._times[self._end] = at_ns
+        self._values[self._end, : len(values)] = values
+        self._links[self._end, : len(links)] = links
+        self._end += 1
+        self.version += 1
+
+    def repeat(self, at_ns: int) -> None:
+        """Add a sample equal to the last."""
+        self.append(at_ns, self._values[self._end - 1], self._links[self._end - 1])
 
     def forget(self, before_ns: int) -> None:
         """Drop samples before an instant."""
-        at = bisect_right(self.times, before_ns - 1)
-        if at > 64:
-            del self.times[:at], self.rows[:at], self.links[:at]
-            self.dropped += at
+        gone = int(self.times.searchsorted(before_ns))
+        if gone:
+            self._start += gone
             self.version += 1
 
     def between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """Positions of the samples with start < time <= end."""
-        return bisect_right(self.times, start_ns), bisect_right(self.times, end_ns)
+        low, high = self.times.searchsorted((start_ns, end_ns), side="right")
+        return int(low), int(high)
 
-    def matrix(self, low: int, high: int, columns: Ints) -> Floats:
-        """Samples low..high, for the given rows of `index` (-1: missing), in the units of sample high - 1."""
-        out = np.full((high - low, len(columns)), NAN)
-        for at in range(low, high):
-            row = np.append(padded(self.rows[at], len(self.index)), NAN)
-            out[at - low] = row[columns]
-        return out
+    def _resize(self, columns: int) -> None:
+        live, capacity = len(self), len(self._times)
+        rows = capacity if 2 * live < capacity else 2 * capacity
+        width = self._values.shape[1] if columns <= self._values.shape[1] else columns + columns // 2 + 4
+        times, values, links = np.empty(rows, np.int64), np.full((rows, width), NAN), np.full((rows, width), NAN)
+        times[:live] = self.times
+        values[:live, : self._values.shape[1]] = self.values
+        links[:live, : self._links.shape[1]] = self.links
+        self._times, self._values, self._links = times, values, links
+        self._start, self._end = 0, live
 
-    def link_matrix(self, low: int, high: int, columns: Ints, neutral: float) -> Floats:
-        """Running links of samples low..high; `neutral` before a row existed."""
-        out = np.full((high - low, len(columns)), neutral)
-        for at in range(low, high):
-            link = self.links[at]
-            links = np.append(np.concatenate((link, np.full(len(self.index) - len(link), neutral))), neutral)
-            out[at - low] = links[columns]
-        return out
+
+def columns_of(matrix: Floats, columns: Ints) -> Floats:
+    """Chosen columns of a matrix; NaN for -1 and for columns that it does not have."""
+    safe = np.where(columns < matrix.shape[1], columns, -1)
+    if not matrix.shape[1]:
+        return np.full((len(matrix), len(columns)), NAN)
+    out: Floats = matrix[:, safe]
+    out[:, safe < 0] = NAN
+    return out
 
 
 def splice(link: Link, known: Floats, full: Floats, then: Floats, now: Floats) -> Floats:
@@ -97,6 +131,7 @@ class Sampler:
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
         self.next_ns: int | None = None
         self._sizes = (-1, -1)
+        self._version = -1
         self._map: Ints = np.empty(0, np.int64)
 
     @property
@@ -107,19 +142,20 @@ class Sampler:
     def start(self, first_ns: int, now_ns: int) -> None:
         """Set the first grid instant: after the last sample kept, or where the data begins."""
         begin = max(first_ns, now_ns - self.keep_ns)
-        if self.history.times:
-            begin = max(begin, self.history.times[-1] + 1)
+        if len(self.history):
+            begin = max(begin, int(self.history.times[-1]) + 1)
         self.next_ns = -(-begin // self.step_ns) * self.step_ns
 
     def take(self, tick: Tick) -> None:
         """Store the node's values as of `tick`."""
-        self.node.pull(tick)
-        history, values = self.history, self._mapped()
-        if self.link:
-            self._splice(values)
-        history.times.append(tick.now_ns)
-        history.rows.append(values)
-        history.version += 1
+        history = self.history
+        version = self.node.pull(tick)
+        if version == self._version and len(history):
+            history.repeat(tick.now_ns)
+        else:
+            values = self._mapped()
+            history.append(tick.now_ns, values, self._splice(values) if self.link else np.empty(0))
+        self._version = version
         history.forget(tick.now_ns - self.keep_ns - 2 * self.step_ns)
         self.next_ns = tick.now_ns + self.step_ns
 
@@ -132,28 +168,29 @@ class Sampler:
         values[self._map] = self.node.values
         return values
 
-    def _splice(self, values: Floats) -> None:
+    def _splice(self, values: Floats) -> Floats:
         history, size = self.history, len(self.history.index)
-        last = history.links[-1] if history.links else np.empty(0)
-        link = np.concatenate((last, np.full(size - len(last), self.neutral)))
+        last = history.links[-1][:size] if len(history) else np.empty(0)
+        link = np.where(np.isnan(padded(last, size)), self.neutral, padded(last, size))
         known = padded(history.known, size)
         if history.snapshot is not None:
             then, now = (np.full(size, NAN) for _ in range(2))
             then[self._map], now[self._map] = self.node.against(history.snapshot)
             jump = splice(self.link, known, values, then, now)
             link = link * jump if self.link == "ratio" else link + jump
-        history.links.append(link)
         history.known = np.where(np.isnan(values), known, values)
         history.snapshot = self.node.snapshot(history.snapshot)
+        return link
 
 
 class Grid:
-    """All samplers, over readers of their own that stand at grid instants while the rest of the engine goes on."""
+    """The samplers of one step, over readers of their own that stand at grid instants while the rest of the engine goes on."""
 
     FOLLOW_NS = 60_000_000_000
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, step_ns: int) -> None:
         self.domain = domain
+        self.step_ns = step_ns
         self.samplers: list[Sampler] = []
         self._serial = 0
 

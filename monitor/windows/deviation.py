@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.series import Unit
-from monitor.window import Columns, Floats, Path, WindowFunction, key_of_row
+from monitor.window import Columns, Floats, Path, WindowFunction, add_by_key, key_of_row
 from monitor.windows.means import mean_naive, time_weighted, weights_naive
 
 ROUNDING = 1e-12
@@ -18,8 +18,8 @@ ROUNDING = 1e-12
 def _stddev(columns: Columns) -> Floats:
     columns, weights, mean = time_weighted(columns)
     keys, size = key_of_row(columns), len(columns.counts)
-    squares = np.bincount(keys, weights=weights * (columns.values - mean[keys]) ** 2, minlength=size)
-    total = np.bincount(keys, weights=weights, minlength=size)
+    squares = add_by_key(keys, weights * (columns.values - mean[keys]) ** 2, size)
+    total = add_by_key(keys, weights, size)
     out = np.full(size, np.nan)
     np.divide(squares, total, out=out, where=total > 0)
     return np.sqrt(out)

@@ -11,6 +11,7 @@ from monitor.window import (
     Floats,
     Path,
     WindowFunction,
+    add_by_key,
     holding_naive,
     holding_ns,
     key_of_row,
@@ -25,8 +26,8 @@ def time_weighted(columns: Columns) -> tuple[Columns, Floats, Floats]:
     columns = with_before(columns) if columns.source == "gauge" else columns
     weights = holding_ns(columns) if columns.source == "gauge" else np.ones(len(columns.ts))
     keys, size = key_of_row(columns), len(columns.counts)
-    total = np.bincount(keys, weights=weights, minlength=size)
-    product = np.bincount(keys, weights=weights * columns.values, minlength=size)
+    total = add_by_key(keys, weights, size)
+    product = add_by_key(keys, weights * columns.values, size)
     mean = np.full(size, np.nan)
     np.divide(product, total, out=mean, where=total > 0)
     return columns, weights, mean

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from monitor.clock import NS_PER_S
-from monitor.window import Columns, Floats, Path, WindowFunction, key_of_row
+from monitor.window import Columns, Floats, Path, WindowFunction, add_by_key, key_of_row
 
 HOUR_NS = 3600 * NS_PER_S
 
@@ -16,11 +16,11 @@ def _slope(columns: Columns) -> Floats:
     keys, size = key_of_row(columns), len(columns.counts)
     counts = np.maximum(columns.counts, 1)
     hours = (columns.ts - columns.end_ns) / HOUR_NS
-    hours = hours - (np.bincount(keys, weights=hours, minlength=size) / counts)[keys]
-    values = columns.values - (np.bincount(keys, weights=columns.values, minlength=size) / counts)[keys]
-    spread = np.bincount(keys, weights=hours * hours, minlength=size)
+    hours = hours - (add_by_key(keys, hours, size) / counts)[keys]
+    values = columns.values - (add_by_key(keys, columns.values, size) / counts)[keys]
+    spread = add_by_key(keys, hours * hours, size)
     out = np.full(size, np.nan)
-    return np.divide(np.bincount(keys, weights=hours * values, minlength=size), spread, out=out, where=spread > 0)
+    return np.divide(add_by_key(keys, hours * values, size), spread, out=out, where=spread > 0)
 
 
 def _slope_naive(path: Path) -> float:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from monitor.window import Columns, Floats, Path, WindowFunction, key_of_row
+from monitor.window import Columns, Floats, Path, WindowFunction, add_by_key, key_of_row
 
 
 def _ema(columns: Columns) -> Floats:
@@ -17,7 +17,7 @@ def _ema(columns: Columns) -> Floats:
     weights = alpha * (1.0 - alpha) ** age
     oldest = columns.offsets[:-1][columns.counts > 0]
     weights[oldest] /= alpha
-    out = np.bincount(keys, weights=weights * columns.values, minlength=size)
+    out = add_by_key(keys, weights * columns.values, size)
     return np.where(columns.counts > 0, out, np.nan)
 
 

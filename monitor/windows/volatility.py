@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.series import Unit
-from monitor.window import Columns, Floats, Path, WindowFunction, key_of_row
+from monitor.window import Columns, Floats, Path, WindowFunction, add_by_key, key_of_row
 
 HOUR_NS = 3600 * NS_PER_S
 YEAR_NS = 8760 * HOUR_NS
@@ -23,8 +23,8 @@ def _realized_vol(columns: Columns) -> Floats:
     returns = np.log(columns.values[1:][steps] / columns.values[:-1][steps])
     count = np.bincount(owner, minlength=size)
     enough = count >= MIN_RETURNS
-    mean = np.bincount(owner, weights=returns, minlength=size) / np.maximum(count, 1)
-    squares = np.bincount(owner, weights=(returns - mean[owner]) ** 2, minlength=size)
+    mean = add_by_key(owner, returns, size) / np.maximum(count, 1)
+    squares = add_by_key(owner, (returns - mean[owner]) ** 2, size)
     variance = np.where(enough, squares / np.maximum(count, 1), np.nan)
     return 100.0 * np.sqrt(variance * (YEAR_NS / columns.step_ns))
 

@@ -235,8 +235,8 @@ class GaugeNode(Node):
 
     def refresh(self, tick: Tick) -> bool:
         """Fold again when a value arrived or one went stale."""
-        self.coverage, moved = self.need.share(tick.now_ns)
         self.projection.update()
+        self.coverage, moved = self.need.share(tick.now_ns)
         weight_version = self.weights.update(tick.now_ns) if self.weights else 0
         inputs = (self.members.update(tick.now_ns), weight_version, self.projection.version)
         if inputs == self._inputs:
@@ -308,8 +308,8 @@ class WeightedNode(Node):
 
     def refresh(self, tick: Tick) -> bool:
         """Average again when a value or weight arrived or went stale."""
-        self.coverage, moved = self.need.share(tick.now_ns)
         self.projection.update()
+        self.coverage, moved = self.need.share(tick.now_ns)
         inputs = (self.members.update(tick.now_ns), self.weights.update(tick.now_ns), self.projection.version)
         if inputs == self._inputs:
             return moved

@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.engine.coverage import duration_text
 from monitor.engine.gauges import NAN
-from monitor.engine.history import Sampler, splice
+from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
 from monitor.engine.nodes.base import FAR_NS, Node, Tick, padded
 from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need
@@ -57,8 +57,8 @@ class RowsNode(Node):
     def refresh(self, tick: Tick) -> bool:
         """Compute again when rows came or went, or as time passes for functions that weigh by it."""
         self.pull_children(tick)
-        self.coverage, moved = self.need.share(tick.now_ns)
         self.projection.update()
+        self.coverage, moved = self.need.share(tick.now_ns)
         end_ns = tick.now_ns - self.delay_ns
         spans = self._spans(end_ns)
         timed = tick.now_ns if self.source == "gauge" and self.function.name in TIMED else 0
@@ -193,21 +193,22 @@ class SamplesNode(Node):
         if key != self._matrix_key:
             self._matrix_key = key
             columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
-            self._matrix = history.matrix(max(low - 1, 0), high, columns)
+            self._matrix = columns_of(history.values[max(low - 1, 0) : high], columns)
             if self.sampler.link and high > max(low - 1, 0):
                 self._matrix = self._linked(self._matrix, low, high, columns)
         return self._matrix
 
     def _linked(self, matrix: Floats, low: int, high: int, columns: Ints) -> Floats:
         sampler = self.sampler
-        links = sampler.history.link_matrix(max(low - 1, 0), high, columns, sampler.neutral)
+        links = columns_of(sampler.history.links[max(low - 1, 0) : high], columns)
+        links[np.isnan(links)] = sampler.neutral
         return matrix * (links[-1] / links) if sampler.link == "ratio" else matrix + (links[-1] - links)
 
     def _columns(self, low: int, high: int, end_ns: int) -> Columns:
         history, size = self.sampler.history, len(self.index)
         matrix = self.matrix(low, high)
         has_before = low > 0
-        rows, times = matrix[1:] if has_before else matrix, np.array(history.times[low:high], np.int64)
+        rows, times = matrix[1:] if has_before else matrix, history.times[low:high]
         start_ns = end_ns - self.window_ns
         before = np.full(size, NAN)
         if has_before and start_ns - history.times[low - 1] < self.sampler.step_ns:
