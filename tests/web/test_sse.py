@@ -29,7 +29,7 @@ async def next_event(reply: aiohttp.ClientResponse) -> Event | None:
     async with asyncio.timeout(10):
         async for raw in reply.content:
             line = raw.decode().rstrip("\n")
-            if not line and fields:
+            if not line and "data" in fields:
                 return Event(fields["id"], fields["event"], json.loads(fields["data"]))
             name, _, value = line.partition(": ")
             if name:
