@@ -12,9 +12,16 @@ from monitor.errors import SinkError
 from monitor.sink import Sink, SinkKind, SinkOptions
 
 KINDS: Mapping[str, str] = {
+    "alertmanager": "monitor.sinks.alertmanager",
+    "apprise": "monitor.sinks.apprise",
     "console": "monitor.sinks.console",
+    "discord": "monitor.sinks.discord",
+    "email": "monitor.sinks.email",
     "file": "monitor.sinks.file",
     "mqtt": "monitor.sinks.mqtt",
+    "pagerduty": "monitor.sinks.pagerduty",
+    "slack": "monitor.sinks.slack",
+    "telegram": "monitor.sinks.telegram",
     "webhook": "monitor.sinks.webhook",
 }
 """Kind to module; modules are imported when they are first used."""

@@ -98,6 +98,7 @@ class MqttSink(SinkBase):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.connects = 0
+        self.trouble = ""
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
 
@@ -133,7 +134,8 @@ class MqttSink(SinkBase):
             before = self.connects
             try:
                 await self._serve(context)
-            except aiomqtt.MqttError:
+            except aiomqtt.MqttError as error:
+                self.trouble = _name(error)
                 wait_s = _RECONNECT_FIRST_S if self.connects > before else min(wait_s * 2, _RECONNECT_MAX_S)
             finally:
                 self._client = None
@@ -146,6 +148,7 @@ class MqttSink(SinkBase):
             if self.options.command_token is not None:
                 await client.subscribe(f"{self.options.prefix}/commands", qos=1)
             self.connects += 1
+            self.trouble = ""
             self._client = client
             self._connected.set()
             try:
@@ -203,6 +206,13 @@ class MqttSink(SinkBase):
             wish.action, wish.actor, wish.fingerprint, tuple(wish.matchers), wish.duration_s, wish.comment
         )
         return True, await context.handle(command)
+
+
+def _name(error: aiomqtt.MqttError) -> str:
+    """What went wrong, in a word: the broker's reason code, or the type of what lies beneath."""
+    if isinstance(error, aiomqtt.MqttCodeError):
+        return f"refused with code {error.rc}"
+    return type(error.__cause__ or error).__name__
 
 
 KIND = SinkKind(Options, MqttSink)
