@@ -90,7 +90,7 @@ def test_every_function_is_in_the_examples() -> None:
         ("1 + change(price[1h]) by (base)", Unit.RATIO, ("base",)),
         ("open_interest / on (base) group_left (price by (base))", Unit.NUMBER, ("base", "quote", "symbol", "venue")),
         ("topk(2, open_interest) by (base)", Unit.USD, ("base", "quote", "symbol", "venue")),
-        ("price by (base) - price{venue=\"okx\"} by (base)", Unit.PRICE, ("base",)),
+        ('price by (base) - price{venue="okx"} by (base)', Unit.PRICE, ("base",)),
         ("sum(liquidations[1h]) by (base) > sum(liquidations[1h])", Unit.USD, ("base",)),
     ],
 )  # fmt: skip

@@ -41,7 +41,6 @@ WORDS = [
 ]  # fmt: skip
 
 
-
 def assert_located(text: str) -> None:
     try:
         parse_expression(text, expect="condition")
@@ -85,7 +84,7 @@ def test_a_damaged_expression_gives_a_tree_or_located_mistakes(text: str, data: 
         "1h" * (MAX_TEXT // 2),
         '"' + "\\" * (MAX_TEXT - 1),
         "{" * MAX_TEXT,
-        "a{b=~\"" + "(a+)+" * 150 + '"} > 1',
+        'a{b=~"' + "(a+)+" * 150 + '"} > 1',
         "sum(" * (MAX_TEXT // 4),
         "a then " * (MAX_TEXT // 7),
         "x" * (MAX_TEXT + 1),
