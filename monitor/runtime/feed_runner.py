@@ -233,7 +233,7 @@ class FeedRunner:
         self._chosen = chosen
         self.stats.instruments = len(chosen)
         wanted = {connection.name: connection for connection in feed.connections(chosen)}
-        self.stats.connections = len(wanted)
+        self.stats.connections = len(wanted) * (2 if self.settings.hot_standby else 1)
         for name in self._supervisors.keys() - wanted.keys():
             self._end(name)
         for connection in wanted.values():

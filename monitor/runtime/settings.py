@@ -23,6 +23,8 @@ class FeedSettings:
         pong_within_s: A connection that still received nothing so long after that ping is half-open.
         dead_after_s: Per channel, silence that counts as a dead subscription while companion channels deliver.
         companion_s: A companion channel counts as delivering when its last data is no older.
+        hot_standby: Keep a second connection beside each, which takes over when the first is lost: no gap, at twice the
+            connections. Liquidations are taken from both without repeats, trades from one at a time.
         renewal_lead_s: A connection is renewed this long before its lifetime ends, at most a tenth of the lifetime.
         renewal_patience_s: A successor that is not delivering by then is given up; the old connection stays.
         metadata_every_s: Period of the instruments' refresh.
@@ -44,6 +46,7 @@ class FeedSettings:
     pong_within_s: float = 20.0
     dead_after_s: Mapping[Channel, float] = field(default_factory=dict)
     companion_s: float = 10.0
+    hot_standby: bool = False
     renewal_lead_s: float = 600.0
     renewal_patience_s: float = 30.0
     metadata_every_s: float = 3600.0

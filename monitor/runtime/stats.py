@@ -96,7 +96,7 @@ class FeedStats:
         decode_errors: Frames and rows that could not be read, by reason.
         reconnects: Lost, failed and replaced connections by reason: ``drop``, ``idle``, ``half_open``, ``refused``,
             ``handshake``, ``unreachable``, ``protocol_error``, ``too_large``, ``renewal``, ``closing_notice``,
-            ``dead_subscription``, ``topics``, ``not_ready``.
+            ``dead_subscription``, ``topics``, ``failover``, ``not_ready``.
         dropped: Events left out because they could not be used, by reason: ``unknown_instrument``, ``duplicate``.
         skipped: Rows that the feed left out on purpose, by reason.
         late: Events outside the accepted time window; whoever checks event time counts here.

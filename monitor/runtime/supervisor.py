@@ -21,6 +21,7 @@ class Supervisor:
     A lost link is replaced after a back-off with full jitter that only stable data resets, within the venue's
     connection budget. A link that must end soon (the venue's lifetime, an announced close, a subscription that went
     silent, other topics) is replaced by overlap: the successor is opened beside it and takes over once it delivers.
+    With ``hot_standby`` a spare is always kept beside the link, so that even a sudden loss makes no gap.
 
     Args:
         desk: Shared with the other connections of the feed.
@@ -49,6 +50,7 @@ class Supervisor:
         self._backoff = Backoff(settings.backoff_base_s, settings.backoff_cap_s, desk.rng)
         self._wake = asyncio.Event()
         self._successor: Link | None = None
+        self._spare: Link | None = None
         self._renewal = ""
         self._successor_due_ns = 0
         self._least_wait_s = 0.0
@@ -65,13 +67,13 @@ class Supervisor:
                     if self.link is not None:
                         await self._serve(tasks)
         finally:
-            for link in (self.link, self._successor):
+            for link in (self.link, self._successor, self._spare):
                 if link is not None:
                     link.close()
 
     def tick(self, mono_ns: int) -> None:
         """Called about once a second: health of the links, and whether a renewal is due."""
-        for link in (self.link, self._successor):
+        for link in (self.link, self._successor, self._spare):
             if link is not None:
                 link.tick(mono_ns)
         if self._successor is not None and mono_ns > self._successor_due_ns and not self._successor.settled.done():
@@ -146,17 +148,18 @@ class Supervisor:
 
     async def _serve(self, tasks: asyncio.TaskGroup) -> None:
         """Return when the link is lost and no successor stands in."""
+        self._wake.set()
         while True:
             await self._wake.wait()
             self._wake.clear()
             assert self.link is not None
             if self.link.loss is not None:
                 return
-            if self._renewal:
+            if self._renewal or (self._desk.settings.hot_standby and self._spare is None):
                 await self._replace(tasks)
 
     async def _replace(self, tasks: asyncio.TaskGroup) -> None:
-        """Open a successor beside the link and let it take over once it delivers."""
+        """Open a successor beside the link and let it take over once it delivers, or keep it as the spare."""
         reason, self._renewal = self._renewal, ""
         settings, clock = self._desk.settings, self._desk.clock
         successor = await self._open(tasks, standby=True)
@@ -168,17 +171,23 @@ class Supervisor:
         if self.link is not None and self.link.loss is not None:
             successor.standby = False
             self._announce(successor)
-        if await successor.settled and successor.loss is None:
-            self._take_over(successor, reason)
-        else:
-            self._failed("not_ready", f"successor for {reason}")
-            self._renew(reason)
+        delivers = await successor.settled and successor.loss is None
         self._successor = None
         self._wake.set()
+        if not delivers:
+            self._failed("not_ready", f"successor for {reason or 'hot standby'}")
+            self._renew(reason)
+        elif reason or self.link is None or self.link.loss is not None:
+            self._take_over(successor, reason or "failover")
+        else:
+            self._spare = successor
 
     def _take_over(self, successor: Link, reason: str) -> None:
         old, self.link = self.link, successor
         successor.standby = False
+        if self._spare is not None:  # it has the old topics, or the old silence; `_serve` opens a new one
+            self._spare.close()
+            self._spare = None
         self._desk.stats.reconnects[reason] += 1
         self._desk.log.info("feed.renewed", connection=self.connection.name, reason=reason)
         if old is not None:
@@ -191,7 +200,9 @@ class Supervisor:
         self._wake.set()
 
     def _on_change(self, link: Link) -> None:
-        """A link came to life on a channel, will be closed, or is lost. A standby's fate is `_replace`'s business."""
+        """A link came to life on a channel, will be closed, or is lost. A successor's fate is `_replace`'s business."""
+        if link is self._spare and link.loss is not None:
+            self._on_spare_lost(link.loss.reason)
         if link.standby:
             return
         if link.loss is not None:
@@ -210,12 +221,30 @@ class Supervisor:
         desk.stats.reconnects[reason] += 1
         desk.log.warning("feed.lost", connection=link.connection.name, reason=reason, words=link.loss.words)
         self._backoff.failed()
+        if link is self.link and self._promote():
+            return
         for channel in link.channels:
             desk.liveness.down(link.connection.name, channel, link.last_seen_ns(), reason)
         if self._successor is not None:
             self._successor.standby = False
             self._announce(self._successor)
         self._wake.set()
+
+    def _on_spare_lost(self, reason: str) -> None:
+        self._spare = None
+        self._desk.stats.reconnects[reason] += 1
+        self._backoff.failed()
+        self._wake.set()
+
+    def _promote(self) -> bool:
+        """Let the spare take over in the same moment, without a gap; False when there is none."""
+        spare, self._spare = self._spare, None
+        if spare is None or spare.loss is not None:
+            return False
+        self._set_state(spare.connection, "open")
+        self._take_over(spare, "failover")
+        self._wake.set()
+        return True
 
     def _announce(self, link: Link) -> None:
         for channel in link.up:

@@ -13,6 +13,7 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, Price, Trade
 from monitor.feed import Connection, Limits
 from monitor.instruments import Instrument
+from monitor.runtime.link import Link
 from monitor.testing.faults import Faults
 from monitor.testing.venue_server import VenueServer
 from tests.integration.harness import CHANNELS, QUICK, Rig, liquidation, now_ns, price, quoting, running, trade
@@ -405,3 +406,42 @@ async def test_cancelled_feed_says_that_it_stopped() -> None:
     assert not rig.stats.up
     rig.pump.drain()
     assert rig.states(Channel.PRICE)[-1] == (False, "stopped")
+
+
+async def test_hot_standby_bridges_a_sudden_loss_without_a_gap_or_a_repeat() -> None:
+    async with running(replace(QUICK, hot_standby=True)) as rig:
+        await rig.subscribed(2)
+        await rig.quote()
+        await rig.until(lambda: rig.stats.up and all(link is not None for link in _spares(rig)))
+        first, spare = rig.server.clients
+        await rig.server.publish(liquidation("both"), trade(), price(1.0))
+        await rig.sees(1.0)
+        trades = len(rig.of(Trade))
+        first.drop()
+        await rig.until(lambda: rig.stats.reconnects["failover"] == 1)
+        await rig.server.publish(liquidation("after"), trade(), price(2.0))
+        await rig.sees(2.0)
+        assert [event.key for event in rig.of(Liquidation)] == ["both", "after"]
+        assert len(rig.of(Trade)) == trades + 1
+        for channel in CHANNELS:
+            assert rig.gaps(channel) == []
+            assert rig.states(channel) == [(False, "starting"), (True, "")]
+        await rig.subscribed(3)
+        assert spare in rig.server.clients
+
+
+async def test_lost_spare_is_replaced_and_takes_nothing_down() -> None:
+    async with running(replace(QUICK, hot_standby=True)) as rig:
+        await rig.subscribed(2)
+        await rig.quote()
+        await rig.until(lambda: all(link is not None for link in _spares(rig)))
+        rig.server.clients[1].drop()
+        await rig.subscribed(3)
+        await rig.quote(2.0)
+        await rig.until(lambda: all(link is not None for link in _spares(rig)))
+        assert rig.stats.reconnects == {"drop": 1}
+        assert rig.gaps(Channel.PRICE) == []
+
+
+def _spares(rig: Rig) -> list[Link | None]:
+    return [supervisor._spare for supervisor, _ in rig.runner._supervisors.values()]
