@@ -5,7 +5,6 @@ A venue's feed derives from `VenueFeed`, its session from `VenueSession`. Pure; 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -52,6 +51,8 @@ Number = float | str | None
 
 _LATEST_MS = 4_102_444_800_000  # the year 2100: later times are garbage and would not fit signed nanoseconds
 _LARGEST_POWER = 15  # one quantity or price; keeps every product within signed 64-bit micro-dollars or detectably out
+_LARGEST_GAUGE = 1e15
+_LARGEST_RATE = 10.0  # 1,000 % an interval
 _LARGEST_MICROS = 2**62
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -86,7 +87,7 @@ def gauge(value: Number) -> float | None:
     """A finite float; None for null and for the empty string, which venues write for "does not apply".
 
     Raises:
-        DecodeError: The text is no number, or not finite.
+        DecodeError: The text is no number, or one that no market can have.
     """
     if value is None or value == "":
         return None
@@ -94,7 +95,7 @@ def gauge(value: Number) -> float | None:
         number = float(value)
     except ValueError:
         raise DecodeError("wrong_type", f"{value!r:.40} is no number") from None
-    if not math.isfinite(number):
+    if not -_LARGEST_GAUGE < number < _LARGEST_GAUGE:  # false for what is not a number, too
         raise DecodeError("out_of_range", f"{value!r:.40}")
     return number
 
@@ -396,6 +397,8 @@ class VenueSession(TopicSession):
         hours = interval_h or instrument.funding_interval_h
         if value is None or hours is None or instrument.status == "closed" or not self.carries[Channel.FUNDING]:
             return []
+        if abs(value) > _LARGEST_RATE:
+            raise DecodeError("out_of_range", f"funding rate {value!r}")
         return [Funding(instrument, value, hours, ts_ns, recv_ns, next_ns)]
 
     def open_interest(self, instrument: Instrument, usd: float | None, ts_ns: int, recv_ns: int) -> list[MarketEvent]:

@@ -65,6 +65,10 @@ class _Market(msgspec.Struct):
     nextFundingRate: Number = None
 
 
+class _Listing(msgspec.Struct):
+    markets: dict[str, msgspec.Raw]
+
+
 class _Markets(msgspec.Struct):
     markets: dict[str, msgspec.Raw] = {}
     trading: dict[str, msgspec.Raw] = {}
@@ -85,6 +89,7 @@ _BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _CONTENTS = msgspec.json.Decoder(_Trades)
 _MARKETS = msgspec.json.Decoder(_Markets)
+_LISTING = msgspec.json.Decoder(_Listing)
 _MARKET = msgspec.json.Decoder(_Market)
 _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 _TRADES = Rows(_Trade)
@@ -129,7 +134,7 @@ class DydxFeed(BookFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
         """Perpetual markets, isolated ones included."""
-        return listed(read(_MARKETS, body).markets.items(), lambda item: _instrument(*item)), []
+        return listed(read(_LISTING, body).markets.items(), lambda item: _instrument(*item)), []
 
     def ranking(self) -> list[Request]:
         """The market list holds open interest too."""
@@ -137,7 +142,7 @@ class DydxFeed(BookFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
         """Open interest in USD by symbol."""
-        rows = {symbol: read(_MARKET, raw) for symbol, raw in read(_MARKETS, body).markets.items()}
+        rows = {symbol: read(_MARKET, raw) for symbol, raw in read(_LISTING, body).markets.items()}
         return {symbol: _usd(row) or 0.0 for symbol, row in rows.items()}
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:

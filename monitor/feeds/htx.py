@@ -47,6 +47,7 @@ LARGEST_FRAME = 16 * 1024 * 1024
 """A frame that inflates beyond this is refused before it fills the memory."""
 _TOPICS_PER_CONNECTION = 300
 _BOTH_SIDES = 2
+_GZIP = b"\x1f\x8b"
 
 
 class _Tick(msgspec.Struct, gc=False):
@@ -266,13 +267,14 @@ class HtxFeed(BookFeed):
 
 
 class HtxSession(VenueSession):
-    """What both dialects share: gzip, one topic a frame."""
+    """What both dialects share: gzip (text that is not packed is read as it is), one topic a frame."""
 
     rules = SessionRules(chunk=1, pace_s=0.05, ack_s=15.0)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """Inflate, then decode."""
-        return self.message(inflate(frame) if isinstance(frame, bytes) else frame.encode(errors="replace"), recv_ns)
+        data = frame.encode(errors="replace") if isinstance(frame, str) else frame
+        return self.message(inflate(data) if data.startswith(_GZIP) else data, recv_ns)
 
     def message(self, text: bytes, recv_ns: int) -> list[MarketEvent]:
         """Decode one inflated message."""

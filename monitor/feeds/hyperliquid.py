@@ -9,7 +9,6 @@ covered. The first ``trades`` message after a subscription holds recent trades::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, cast
@@ -38,6 +37,7 @@ DOCS = "https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/webso
 WS = "wss://api.hyperliquid.xyz/ws"
 REST = "https://api.hyperliquid.xyz/info"
 _TOPICS_PER_CONNECTION = 500
+_LARGEST_USD = 1e12
 _HOUR_NS = 3600 * NS_PER_S
 _BOOK_FIGURES = 3
 """Prices of the book are rounded to three figures, so that its 20 levels a side reach beyond 1 % of mid."""
@@ -301,8 +301,8 @@ class HyperliquidSession(VenueSession):
         bids, asks = row.levels
         bid_usd = sum(level.px * level.sz for level in bids if level.px >= mid * 0.99)
         ask_usd = sum(level.px * level.sz for level in asks if level.px <= mid * 1.01)
-        if not (math.isfinite(bid_usd) and math.isfinite(ask_usd)):
-            raise DecodeError("out_of_range", f"{row.coin}: depth is not finite")
+        if not 0 <= bid_usd < _LARGEST_USD or not 0 <= ask_usd < _LARGEST_USD:
+            raise DecodeError("out_of_range", f"{row.coin}: depth of {bid_usd} and {ask_usd} USD")
         return [Depth(instrument, bid_usd, ask_usd, (ask - bid) / mid, ms_ns(row.time), recv_ns)]
 
 

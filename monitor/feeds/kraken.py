@@ -114,8 +114,8 @@ class KrakenFeed(BookFeed):
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
         """Pairs that have a name on the socket."""
         answer = read(_ANSWER, body)
-        if answer.error:
-            raise DecodeError("unexpected", "; ".join(answer.error))
+        if answer.error or not answer.result:
+            raise DecodeError("unexpected", "; ".join(answer.error) or "no pairs")
         return listed(answer.result.values(), _instrument), []
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
