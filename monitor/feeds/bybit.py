@@ -34,7 +34,7 @@ from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInter
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Poll, Reply, ReportingLaw, Request, Session, Topic
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, read
+from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, read
 
 DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
 WS = "wss://stream.bybit.com/v5/public/"
@@ -170,20 +170,21 @@ class _State:
             DecodeError: A field is no number; nothing was taken over from it or from later fields.
         """
         for name, text in (("last", row.lastPrice), ("mark", row.markPrice), ("index", row.indexPrice),
-                           ("bid", row.bid1Price), ("ask", row.ask1Price), ("funding", row.fundingRate),
-                           ("interval_h", row.fundingIntervalHour)):  # fmt: skip
+                           ("bid", row.bid1Price), ("ask", row.ask1Price), ("interval_h", row.fundingIntervalHour)):  # fmt: skip
             if text is not None:
-                setattr(self, name, gauge(text))
+                setattr(self, name, _not_negative(text) or None)
+        if row.fundingRate is not None:
+            self.funding = gauge(row.fundingRate)
         if row.nextFundingTime is not None:
-            self.next_ns = int(gauge(row.nextFundingTime) or 0) * NS_PER_MS
+            self.next_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
         self._take_interest(row)
 
     def _take_interest(self, row: _Ticker) -> None:
         """One side where the venue says it, else half of both."""
         if row.singleOpenInterest:
-            self.interest = gauge(row.singleOpenInterest)
+            self.interest = _not_negative(row.singleOpenInterest)
         elif row.openInterest:
-            both = gauge(row.openInterest)
+            both = _not_negative(row.openInterest)
             self.interest = None if both is None else both / 2
 
     @property
@@ -192,6 +193,13 @@ class _State:
         if self.bid and self.ask and 0 < self.bid <= self.ask:
             return (self.bid + self.ask) / 2
         return None
+
+
+def _not_negative(text: str) -> float | None:
+    value = gauge(text)
+    if value is not None and value < 0:
+        raise DecodeError("out_of_range", f"{text:.40} is negative")
+    return value
 
 
 # --- the session --------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from monitor.clock import NS_PER_MS
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
 from monitor.errors import DecodeError
@@ -56,6 +56,8 @@ REST = "https://www.okx.com/api/v5/"
 TOPICS_PER_CONNECTION = 400
 MANY = 50
 """Above so many instruments, funding and open interest are polled."""
+NS_PER_HOUR = 3600 * NS_PER_S
+LONGEST_INTERVAL_H = 24.0
 _BY_TYPE = frozenset({"liquidation-orders"})
 _STATUS: dict[str, Status] = {"live": "trading", "preopen": "prelaunch", "suspend": "halted"}
 _TRADFI = frozenset({"3", "4", "5", "6"})
@@ -399,7 +401,8 @@ def _funding(instrument: Instrument, row: _Funding, recv_ns: int) -> list[Market
         return []
     next_ns = ms_ns(row.fundingTime) if row.fundingTime else 0
     after_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
-    hours = (after_ns - next_ns) / 3.6e12 if 0 < next_ns < after_ns else instrument.funding_interval_h or 8.0
+    step_h = (after_ns - next_ns) / NS_PER_HOUR if next_ns and after_ns else 0.0
+    hours = step_h if 0 < step_h <= LONGEST_INTERVAL_H else instrument.funding_interval_h or 8.0
     return [Funding(instrument, rate, hours, ms_ns(row.ts) if row.ts else recv_ns, recv_ns, next_ns)]
 
 
