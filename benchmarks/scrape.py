@@ -67,7 +67,9 @@ def main() -> None:
     report("every gauge changed", taken)
 
     registry = CollectorRegistry()
-    gauge = Gauge("naive", "The same number of series as children.", ["venue", "symbol", "base", "kind"], registry=registry)
+    gauge = Gauge(
+        "naive", "The same number of series as children.", ["venue", "symbol", "base", "kind"], registry=registry
+    )
     children = [gauge.labels("binance_usdm", f"X{n}USDT", f"X{n}", "mark") for n in range(len(lines))]
     for number, child in enumerate(children):
         child.set(number * 1.37)

@@ -49,6 +49,8 @@ class Broadcaster:
 
     async def run(self) -> None:
         """Update until cancelled; the short histories are kept even while nobody listens."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             try:
                 await self._update()
@@ -56,7 +58,8 @@ class Broadcaster:
             except Exception as error:  # noqa: BLE001 - one bad reading must not stop the page for good; /healthz says so
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("web.update_failed")
-            await asyncio.sleep(self._period_s)
+            due = max(due + self._period_s, loop.time())
+            await asyncio.sleep(due - loop.time())
 
     async def _update(self) -> None:
         now_ns = self._view.process().now_ns
