@@ -1,0 +1,75 @@
+"""The document of the API against the API: the same routes, and answers of the shape that it promises."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from monitor.testing.fake_view import TOTAL, FakeView
+from monitor.web.api import Api
+from tests.web.conftest import Served
+
+DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8"))
+QUERIES = {"/api/v1/why": "?rule=liquidations/LongsWipedOut"}
+READS = [path for path, methods in DOCUMENT["paths"].items() if "get" in methods]
+
+
+def closed(schema: Any) -> Any:
+    """The schema with every described object closed, so that an undocumented field is a fault."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(value) for name, value in schema.items()}
+    if "properties" in inner and "required" in inner:
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
+def check(answer: Any, path: str, method: str, status: int) -> None:
+    described = DOCUMENT["paths"][path][method]["responses"][str(status)]["content"]["application/json"]["schema"]
+    schema = closed({**described, "components": DOCUMENT["components"]})
+    jsonschema.Draft202012Validator(schema).validate(answer)
+
+
+def test_the_document_has_exactly_the_routes_that_there_are() -> None:
+    served = {(route.path, route.method.lower()) for route in Api(FakeView()).routes()}
+    described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert served == described
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_answers_have_the_shape_that_is_promised(served: Served, path: str) -> None:
+    await served.send("POST", "/api/v1/acks", {"fingerprint": TOTAL, "by": "kim"})
+    await served.send(
+        "POST", "/api/v1/silences", {"matchers": [{"name": "a", "value": "b"}], "createdBy": "k", "duration": "1h"}
+    )
+    async with served.session.get(served.url + path + QUERIES.get(path, "")) as reply:
+        check(await reply.json(), path, "get", reply.status)
+
+
+async def test_changes_and_refusals_have_the_shape_that_is_promised(served: Served) -> None:
+    for path, method, concrete in (
+        ("/api/v1/acks", "post", "/api/v1/acks"),
+        ("/api/v1/silences", "post", "/api/v1/silences"),
+        ("/api/v1/silences/{id}", "delete", "/api/v1/silences/nobody"),
+        ("/api/v1/acks/{fingerprint}", "delete", "/api/v1/acks/nobody"),
+    ):
+        status, body = await served.send(method.upper(), concrete, {"x": 1})
+        check(body, path, method, status)
+        status, body = await served.send(method.upper(), concrete, {"x": 1}, token="wrong")
+        assert status == 401
+        check(body, path, method, status)
+    status, body = await served.send("POST", "/api/v1/acks", {"fingerprint": TOTAL, "by": "kim"})
+    check(body, "/api/v1/acks", "post", status)
+
+
+def test_references_resolve() -> None:
+    text = json.dumps(DOCUMENT)
+    for name in DOCUMENT["components"]["schemas"]:
+        assert f"#/components/schemas/{name}" in text, f"{name} is used nowhere"
+    assert text.count('"$ref"') == sum(
+        text.count(f'"#/components/schemas/{name}"') for name in DOCUMENT["components"]["schemas"]
+    )
