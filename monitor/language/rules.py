@@ -257,12 +257,14 @@ class _Scope:
             )
         except ExpressionError as error:
             document = self.entry.document
+            # A name that is defined, if wrongly, was reported where it is defined.
+            defined = {f"unknown series {name!r}" for name in (*self.loader.names, *self.entry.rule.let)}
             for one in error.problems:
                 if self.blame is not None:
                     problem = document.problem(self.blame, f"with these parameters: {one.message}", hint=one.hint)
                 else:
                     problem = document.problem(path, one.message, hint=one.hint, offset=one.offset, width=one.width)
-                if not self.broken or "unknown series" not in one.message:
+                if one.message not in defined:
                     self.loader.problems.append(problem)
             self.broken = True
             return None

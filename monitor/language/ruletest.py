@@ -87,7 +87,9 @@ class FeedDown(Model):
     """A span in which a venue's feed was down."""
 
     venue: str
-    channels: list[Channel] = Field(default_factory=list, description="Default: all that the rules read.")
+    channels: list[Annotated[Channel, Field(strict=False)]] = Field(
+        default_factory=list, description="Default: all that the rules read."
+    )
     from_: Duration = Field(alias="from")
     to: Duration | None = Field(None, description="Default: it stays down.")
 

@@ -27,7 +27,7 @@ NAMES: dict[str, str] = {
     "severity": "the severity label",
     "reason": "why the alert is in this state, in words",
     "peak": "the value farthest beyond the threshold so far",
-    "duration": "how long it has been firing",
+    "duration": "how long it has been firing, in seconds",
 }
 """What a template can name."""
 
@@ -40,7 +40,8 @@ FILTERS: dict[str, Callable[[float | None], str]] = {
     "duration": fmt.duration,
     "time": fmt.utc_time,
 }
-"""Filters by name; see `monitor.format`. ``duration`` and ``time`` take nanoseconds."""
+"""Filters by name; see `monitor.format`. ``duration`` and ``time`` take nanoseconds, which is what a reading of
+``held`` is; only the name ``duration`` is in seconds, and its filter knows."""
 
 OTHER_FILTERS = {
     "humanize": "num",
@@ -68,6 +69,9 @@ class Placeholder:
         value = values.get(self.name)
         if self.name == "labels":
             value = (value or {}).get(self.label, "")
+        if self.name == "duration" and self.filters in ((), ("duration",)):
+            seconds = _as_number(value)
+            return fmt.duration(None if seconds is None else seconds * 1e9)
         if self.filters:
             return FILTERS[self.filters[0]](_as_number(value))
         if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
