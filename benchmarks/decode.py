@@ -1,0 +1,99 @@
+"""Decode speed per venue: frames a second through a feed's session, beside `json.loads` of the same frames, in one run.
+
+    python benchmarks/decode.py [--seconds 0.3] [--venue bybit]
+
+Each line takes one typical small frame of a venue's golden session (as bytes, the way frames arrive) and decodes it
+over and over on one core: typed decoding, instrument look-up, side and US dollars included. `json.loads` only parses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from monitor.errors import DecodeError
+from monitor.events import MarketEvent
+from monitor.feeds import FEEDS
+from tests.feeds.support import NOW_NS
+from tests.feeds.test_golden_frames import CASES, session
+
+SMALL = 700
+WANTED = ("Trade", "Price", "Funding", "Liquidation", "OpenInterest")
+REPEATS = 5
+
+
+def typical(path: Path) -> dict[str, bytes]:
+    """The smallest frame of a session for each kind of event that comes first in it."""
+    found: dict[str, bytes] = {}
+    opened = session(path)
+    for line in path.read_bytes().splitlines():
+        frame = gzip.compress(line) if path.parent.name == "htx" else line
+        try:
+            events: list[MarketEvent] = opened.session.on_frame(frame, NOW_NS)
+        except DecodeError:
+            continue
+        kind = type(events[0]).__name__ if events else ""
+        if kind in WANTED and len(line) < SMALL and (kind not in found or len(line) < len(found[kind])):
+            found[kind] = frame
+    return found
+
+
+def per_second(call: Callable[[], object], seconds: float) -> float:
+    """The best of several runs."""
+    best = 0.0
+    for _ in range(REPEATS):
+        count, started = 0, time.perf_counter()
+        while (spent := time.perf_counter() - started) < seconds / REPEATS:
+            for _ in range(500):
+                call()
+            count += 500
+        best = max(best, count / spent)
+    return best
+
+
+def measure(path: Path, seconds: float) -> None:
+    """Print a line per kind of frame."""
+    for kind, frame in typical(path).items():
+        opened = session(path)
+        decode, notices = opened.session.on_frame, opened.session.notices
+        events = len(decode(frame, NOW_NS))
+
+        def ours(decode: Callable[..., object] = decode, frame: bytes = frame) -> object:
+            return decode(frame, NOW_NS)
+
+        def plain(frame: bytes = frame, packed: bool = path.parent.name == "htx") -> object:  # noqa: FBT001  # bound early
+            return json.loads(gzip.decompress(frame) if packed else frame)
+
+        speed, reference = per_second(ours, seconds), per_second(plain, seconds)
+        notices.clear()
+        name = f"{path.parent.name}/{path.stem.removeprefix('on-')}"
+        print(
+            f"{name:26} {kind:13} {len(frame):5}  {events:6}  {speed / 1e6:11.2f}  {reference / 1e6:13.2f}  {speed / reference:6.1f}"
+        )
+
+
+def main() -> None:
+    """Run, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=0.3, help="per line and decoder (default: %(default)s)")
+    parser.add_argument("--venue", choices=FEEDS, default=None)
+    options = parser.parse_args()
+    print(
+        f"Python {platform.python_version()}, {platform.machine()}, one core; golden frames (synthetic); million frames/s"
+    )
+    print(f"{'session':26} {'frame':13} bytes  events  this program  json.loads (M)  ratio")
+    for path in CASES:
+        if options.venue in {None, path.parent.name}:
+            measure(path, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
