@@ -48,6 +48,7 @@ class LifecycleSettings:
         flap_fires: Firings within ``flap_window_ns`` that make an alert flapping; 0 switches the brake off.
         flap_window_ns: See ``flap_fires``.
         flap_calm_ns: How long the condition of a flapping alert must stay false before it resolves.
+        gap_ns: A restart shorter than this is no gap in a pending alert's ``for``.
         max_alerts: Active alerts of one rule; more are counted in `Lifecycle.overflowed` and not opened.
     """
 
@@ -55,6 +56,7 @@ class LifecycleSettings:
     flap_fires: int = 5
     flap_window_ns: int = 3600 * _NS
     flap_calm_ns: int = 600 * _NS
+    gap_ns: int = 5 * _NS
     max_alerts: int = 10_000
 
 
@@ -146,12 +148,18 @@ class Lifecycle:
                 gone |= machine.take_gone()
         return saved, sorted(gone - {row.view.fingerprint for row in saved})
 
-    def load(self, saved: Iterable[SavedAlert]) -> None:
+    def load(self, saved: Iterable[SavedAlert], seen_ns: int = 0) -> None:
         """Take over a dumped state; each alert waits for its label set to be evaluated again.
 
         Until then a firing alert is held. An alert whose rule is gone resolves on the next step.
+
+        Args:
+            saved: From `dump` or `changes`.
+            seen_ns: Event time of the last evaluation before the stop, if it is known to be later than that of the
+                alert's last change; what lies between it and the next evaluation was seen by nobody.
         """
-        for row in saved:
+        for entry in saved:
+            row = replace(entry, seen_ns=max(entry.seen_ns, seen_ns))
             machine = self._machines.get(row.view.rule)
             if machine is None:
                 self._orphans.append(row)
@@ -263,8 +271,9 @@ class RuleMachine:
             saved.unknown_since_ns,
         )
         self._start_peak(row, saved.view.peak, rising=saved.rising)
-        if saved.seen_ns and not instance.unknown_since_ns:
-            instance.unseen_ns += max(0, at_ns - saved.seen_ns)
+        gap_ns = at_ns - saved.seen_ns
+        if saved.seen_ns and not instance.unknown_since_ns and gap_ns > self._settings.gap_ns:
+            instance.unseen_ns += gap_ns
         self._active[row] = instance
         self._fires.setdefault(saved.view.series, saved.fires_ns)
         self._codes[row] = -1  # no code: the row is visited whatever it says

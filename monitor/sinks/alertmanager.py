@@ -66,11 +66,11 @@ class AlertmanagerSink(HttpSink):
 
     async def deliver(self, notification: Notification) -> Outcome:
         """Send the alerts of a notification."""
-        bodies = [body for alert in notification.alerts for body in self._bodies(alert)]
-        outcome = await self._send(bodies)
+        bodies = [self._bodies(alert) for alert in notification.alerts]
+        outcome = await self._send([body for some in bodies for body in some])
         if outcome.result is Result.OK:
-            for alert in notification.alerts:
-                self._note(alert)
+            for alert, some in zip(notification.alerts, bodies, strict=True):
+                self._note(alert, some[-1])
         return outcome
 
     def _bodies(self, alert: AlertView) -> list[dict[str, Any]]:
@@ -94,13 +94,10 @@ class AlertmanagerSink(HttpSink):
             body["generatorURL"] = self.options.external_url
         return body
 
-    def _note(self, alert: AlertView) -> None:
+    def _note(self, alert: AlertView, body: dict[str, Any]) -> None:
         if is_over(alert):
             self._sent.pop(alert.fingerprint, None)
-            self._over[alert.fingerprint] = (
-                time.monotonic() + self.options.resolved_for_s,
-                self._body(alert, alert.labels, over=True),
-            )
+            self._over[alert.fingerprint] = (time.monotonic() + self.options.resolved_for_s, body)
         else:
             self._sent[alert.fingerprint] = alert.labels
             self._over.pop(alert.fingerprint, None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr
@@ -47,6 +48,12 @@ class AppriseSink(SinkBase):
 def _load(urls: tuple[SecretStr, ...]) -> Any:
     if importlib.util.find_spec("apprise") is None:
         raise SinkError("the apprise sink needs the package apprise: pip install 'market-risk-monitor[notify]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the standard library's modules that it imports
+        return _notifier(urls)
+
+
+def _notifier(urls: tuple[SecretStr, ...]) -> Any:
     import apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its warnings contain addresses

@@ -1,0 +1,318 @@
+"""What each sink says, against a local receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import io
+import json
+import smtplib
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.alert import AlertState
+from monitor.sink import Command, Result, SinkContext
+from monitor.sinks import build_sink
+from monitor.sinks.alertmanager import AlertmanagerSink
+from monitor.sinks.console import ConsoleSink
+from monitor.sinks.console import Options as ConsoleOptions
+from monitor.sinks.email import mail
+from monitor.sinks.telegram import TelegramSink
+from tests.sinks.build import alert, note
+from tests.sinks.server import receiver
+
+
+async def console(*alerts: Any, colour: bool | None = None, **fields: Any) -> str:
+    out = io.StringIO()
+    await ConsoleSink(ConsoleOptions(colour=colour), out).deliver(note(*alerts, **fields))
+    return out.getvalue()
+
+
+async def test_console_says_value_threshold_coverage_and_contributors() -> None:
+    text = await console(alert(base="BTC"))
+    assert text.splitlines()[0] == "FIRING    [critical] High {base=BTC}  >= 1.04B against 1B"
+    assert "coverage 93%" in text
+    assert "58%  bybit long  600M" in text
+    assert "\x1b" not in text
+
+
+async def test_console_colours_only_when_asked_or_on_a_terminal() -> None:
+    assert "\x1b[1;31m" in await console(colour=True)
+
+
+async def test_console_names_the_other_states() -> None:
+    assert (await console(alert(state=AlertState.RESOLVED))).startswith("RESOLVED")
+    assert (await console(alert(state=AlertState.HELD), status="held")).startswith("HELD")
+    digest = await console(alert("A"), alert("B"), status="digest")
+    assert digest.startswith("DIGEST")
+    assert "A" in digest
+
+
+async def test_console_on_a_closed_stream_is_final() -> None:
+    out = io.StringIO()
+    out.close()
+    assert (await ConsoleSink(ConsoleOptions(colour=False), out).deliver(note())).result is Result.DROP
+
+
+async def test_file_appends_json_lines_and_survives_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "alerts.jsonl"
+    sink = build_sink("file", {"path": str(path)})
+    await sink.deliver(note(key="one"))
+    path.rename(tmp_path / "old.jsonl")
+    await sink.deliver(note(key="two"))
+    assert json.loads((tmp_path / "old.jsonl").read_text())["key"] == "one"
+    line = json.loads(path.read_text())
+    assert line["alerts"][0]["coverage"] == 0.93
+    assert line["alerts"][0]["explanation"]["contributors"][0]["share"] == 0.58
+
+
+async def test_file_that_cannot_be_written_is_a_retry(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = await build_sink("file", {"path": str(tmp_path / "file" / "x")}).deliver(note())
+    assert outcome.result is Result.RETRY
+
+
+async def test_webhook_is_alertmanagers_version_4_signed_and_keyed() -> None:
+    async with receiver() as to:
+        sink = build_sink("webhook", {"url": f"{to.url}/hook", "secret": "s3", "external_url": "http://monitor:9108"})
+        await sink.deliver(note(alert(base="BTC"), alert(base="ETH", state=AlertState.RESOLVED), key="the-key"))
+        await sink.close()
+    ((path, headers, raw),) = to.requests
+    assert path == "/hook"
+    assert headers["Idempotency-Key"] == "the-key"
+    assert headers["X-Signature-256"] == "sha256=" + hmac.new(b"s3", raw, hashlib.sha256).hexdigest()
+    (body,) = to.bodies()
+    assert set(body) == {
+        *("version", "groupKey", "truncatedAlerts", "status", "receiver", "groupLabels"),
+        *("commonLabels", "commonAnnotations", "externalURL", "alerts"),
+    }
+    assert (body["version"], body["status"], body["truncatedAlerts"]) == ("4", "firing", 0)
+    assert body["commonLabels"] == {"alertname": "High", "severity": "critical"}
+    assert body["commonAnnotations"] == {"summary": "High is up"}
+    first, second = body["alerts"]
+    assert set(first) == {"status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"}
+    assert (first["status"], first["startsAt"]) == ("firing", "2025-11-21T00:00:00.000000Z")
+    assert first["endsAt"] == "0001-01-01T00:00:00Z"
+    assert (second["status"], second["endsAt"]) == ("resolved", "2025-11-21T00:01:00.000000Z")
+
+
+async def test_webhook_calls_a_held_alert_firing_and_truncates_with_a_count() -> None:
+    async with receiver() as to:
+        sink = build_sink("webhook", {"url": to.url, "max_alerts": 1})
+        await sink.deliver(note(alert(state=AlertState.HELD), alert("B"), status="firing"))
+        await sink.close()
+    (body,) = to.bodies()
+    assert (body["alerts"][0]["status"], body["truncatedAlerts"], len(body["alerts"])) == ("firing", 1, 1)
+
+
+async def test_alertmanager_sends_again_with_an_end_ahead_and_repeats_the_resolved() -> None:
+    async with receiver() as to:
+        sink = build_sink("alertmanager", {"urls": [to.url], "resend_s": 60})
+        assert isinstance(sink, AlertmanagerSink)
+        await sink.deliver(note(alert("A")))
+        await sink.deliver(note(alert("B", state=AlertState.RESOLVED), key="k2"))
+        await sink.resend([alert("A")])
+        await sink.close()
+    first, over, again = to.bodies()
+    assert first[0]["endsAt"] > first[0]["startsAt"]
+    assert [body["labels"]["alertname"] for body in again] == ["A", "B"]
+    assert again[1]["endsAt"] == over[0]["endsAt"]
+    assert again[0]["endsAt"] > over[0]["endsAt"]
+
+
+async def test_alertmanager_resolves_the_former_severity_of_a_ladder() -> None:
+    from dataclasses import replace
+
+    mild = alert(severity="warning")
+    worse = replace(mild, labels=alert(severity="critical").labels, severity="critical")
+    async with receiver() as to:
+        sink = build_sink("alertmanager", {"urls": [to.url]})
+        await sink.deliver(note(mild))
+        await sink.deliver(note(worse))
+        await sink.close()
+    _, second = to.bodies()
+    assert [body["labels"]["severity"] for body in second] == ["warning", "critical"]
+    assert second[0]["endsAt"] < second[1]["endsAt"]
+
+
+async def test_alertmanager_understands_a_400_that_stored_the_valid_ones() -> None:
+    def judge(path: str, body: bytes) -> tuple[int, dict[str, str], Any]:
+        return (400 if b"Bad" in body else 200), {}, {"error": "invalid label set"}
+
+    async with receiver() as to:
+        to.judge = judge
+        sink = build_sink("alertmanager", {"urls": [to.url]})
+        assert isinstance(sink, AlertmanagerSink)
+        outcome = await sink.deliver(note(alert("A"), alert("Bad"), alert("C")))
+        await sink.close()
+    assert (outcome.result, sink.refused) == (Result.OK, 1)
+    assert outcome.reason == "2 of 3 accepted, the others refused"
+    assert len(to.requests) == 4
+
+
+async def test_alertmanager_batches_and_is_content_with_one_peer() -> None:
+    async with receiver() as to:
+        sink = build_sink("alertmanager", {"urls": [to.url, "http://127.0.0.1:1"], "batch": 2})
+        outcome = await sink.deliver(note(*[alert(f"A{n}") for n in range(5)]))
+        await sink.close()
+    assert outcome.reason == "1 of 2 peers accepted"
+    assert [len(body) for body in to.bodies()] == [2, 2, 1]
+
+
+async def test_telegram_fits_the_limit_and_bears_a_button() -> None:
+    async with receiver() as to:
+        sink = build_sink("telegram", {"bot_token": "T:1", "chat_id": 5, "api_url": to.url})
+        await sink.deliver(note(alert(), key="k"))
+        await sink.deliver(note(*[alert(f"A{n}", long="x" * 300) for n in range(100)], status="digest"))
+        await sink.close()
+    assert to.requests[0][0] == "/botT:1/sendMessage"
+    first, second = to.bodies()
+    (((button,),),) = [first["reply_markup"]["inline_keyboard"]]
+    assert button["callback_data"] == f"ack:{alert().fingerprint}"
+    assert len(button["callback_data"].encode()) <= 64
+    assert len(second["text"]) <= 4096
+    assert "reply_markup" not in second
+
+
+async def test_telegram_reads_how_long_to_wait_from_the_body() -> None:
+    async with receiver() as to:
+        to.answer(429, body={"ok": False, "parameters": {"retry_after": 31}})
+        sink = build_sink("telegram", {"bot_token": "T:1", "chat_id": 5, "api_url": to.url})
+        outcome = await sink.deliver(note())
+        await sink.close()
+    assert (outcome.result, outcome.retry_after_s) == (Result.RETRY, 31.0)
+
+
+async def test_telegram_takes_presses_from_its_own_chat_only() -> None:
+    def press(update: int, chat: int) -> dict[str, Any]:
+        return {
+            "update_id": update,
+            "callback_query": {
+                "id": str(update),
+                "data": "ack:abc",
+                "from": {"username": "ann"},
+                "message": {"chat": {"id": chat}},
+            },
+        }
+
+    taken: list[Command] = []
+
+    async def handle(command: Command) -> str:
+        taken.append(command)
+        return "acknowledged"
+
+    async with receiver() as to:
+        to.answer(200, body={"ok": True, "result": [press(7, 666), press(8, 5)]})
+        sink = build_sink("telegram", {"bot_token": "T:1", "chat_id": 5, "api_url": to.url, "poll_s": 0})
+        assert isinstance(sink, TelegramSink)
+        await sink.poll_once(SinkContext(handle, tuple))
+        await sink.poll_once(SinkContext(handle, tuple))
+        await sink.close()
+    assert [(c.action, c.actor, c.fingerprint) for c in taken] == [("ack", "telegram:ann", "abc")]
+    assert [path.rsplit("/", 1)[1] for path, _, _ in to.requests] == ["getUpdates", "answerCallbackQuery", "getUpdates"]
+    assert to.bodies()[2]["offset"] == 9
+
+
+async def test_slack_escapes_and_discord_mentions_nobody() -> None:
+    async with receiver() as to:
+        slack = build_sink("slack", {"url": to.url})
+        discord = build_sink("discord", {"url": to.url})
+        await slack.deliver(note(alert(base="<!channel>")))
+        await discord.deliver(note(*[alert(f"A{n}") for n in range(200)]))
+        to.answer(429, body={"retry_after": 1.5})
+        limited = await discord.deliver(note())
+        await slack.close()
+        await discord.close()
+    said, posted, _ = to.bodies()
+    assert "&lt;!channel&gt;" in said["text"]
+    assert len(posted["content"]) <= 2000
+    assert posted["allowed_mentions"] == {"parse": []}
+    assert limited.retry_after_s == 1.5
+
+
+async def test_pagerduty_triggers_and_resolves_by_fingerprint() -> None:
+    async with receiver() as to:
+        sink = build_sink("pagerduty", {"routing_key": "R", "api_url": to.url})
+        await sink.deliver(note(alert()))
+        await sink.deliver(note(alert(state=AlertState.RESOLVED)))
+        await sink.close()
+    up, over = to.bodies()
+    assert (up["event_action"], up["payload"]["severity"]) == ("trigger", "critical")
+    assert (over["event_action"], over["dedup_key"]) == ("resolve", up["dedup_key"])
+
+
+def test_mail_has_one_subject_line_and_an_id_of_its_key() -> None:
+    message = mail(note(alert(base="BTC\r\nBcc: evil@example.org"), key="k9"), "a@b.c", ("d@e.f",))
+    assert message["Bcc"] is None
+    assert message["Message-ID"] == "<k9@market-risk-monitor>"
+    assert "\n" not in message["Subject"]
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (smtplib.SMTPAuthenticationError(535, b"hunter2"), Result.DROP),
+        (smtplib.SMTPDataError(451, b"try later hunter2"), Result.RETRY),
+        (smtplib.SMTPServerDisconnected("hunter2"), Result.RETRY),
+        (smtplib.SMTPRecipientsRefused({"d@e.f": (550, b"no")}), Result.DROP),
+        (smtplib.SMTPRecipientsRefused({"d@e.f": (450, b"later")}), Result.RETRY),
+    ],
+)
+async def test_mail_answers(error: Exception, result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink: Any = build_sink("email", {"host": "localhost", "sender": "a@b.c", "to": ["d@e.f"]})
+
+    def send(message: EmailMessage) -> None:
+        raise error
+
+    monkeypatch.setattr(sink, "_send", send)
+    outcome = await sink.deliver(note())
+    assert outcome.result is result
+    assert "hunter2" not in outcome.reason
+
+
+async def test_mail_over_a_real_socket() -> None:
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 test\r\n")
+        while line := await reader.readline():
+            word = line.split()[0].upper()
+            if word == b"DATA":
+                writer.write(b"354 go\r\n")
+                got.append(await reader.readuntil(b"\r\n.\r\n"))
+                writer.write(b"250 ok\r\n")
+            elif word == b"QUIT":
+                writer.write(b"221 bye\r\n")
+                break
+            else:
+                writer.write(b"250 ok\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        raw = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "a@b.c", "to": ["d@e.f"]}
+        outcome = await build_sink("email", raw).deliver(note())
+    assert outcome.result is Result.OK
+    assert b"Subject: FIRING High" in got[0]
+
+
+async def test_apprise_refuses_what_it_does_not_know() -> None:
+    from monitor.errors import SinkError
+
+    with pytest.raises(SinkError, match=r"urls\.0") as caught:
+        build_sink("apprise", {"urls": ["nonsense-hunter2"]})
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_apprise_delivers() -> None:
+    async with receiver() as to:
+        address = to.url.replace("http://", "json://")
+        outcome = await build_sink("apprise", {"urls": [address]}).deliver(note())
+    assert outcome.result is Result.OK
+    assert to.bodies()[0]["title"].startswith("FIRING High")
