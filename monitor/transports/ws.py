@@ -18,8 +18,8 @@ from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
+from websockets.frames import BINARY, CONT, TEXT
 from websockets.frames import Frame as WireFrame
-from websockets.frames import Opcode
 from websockets.protocol import CLOSED, CONNECTING, OPEN
 from websockets.uri import parse_uri
 
@@ -31,6 +31,7 @@ from monitor.feed import Frame
 MAX_UNSENT_BYTES = 1024 * 1024
 CLOSE_WITHIN_S = 2.0
 _WORDS_LIMIT = 300
+_DATA = (TEXT, BINARY, CONT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,18 +264,21 @@ class WebSocket(asyncio.Protocol):
         frames: list[Frame] = []
         for event in events:
             opcode = event.opcode
-            if opcode is Opcode.TEXT and event.fin:
-                frames.append(_text(event.data))
-            elif opcode is Opcode.BINARY and event.fin:
+            if opcode is TEXT and event.fin:
+                try:
+                    frames.append(str(event.data, "utf-8"))
+                except UnicodeDecodeError:
+                    frames.append(bytes(event.data))
+            elif opcode is BINARY and event.fin:
                 frames.append(bytes(event.data))
-            elif opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
+            elif opcode in _DATA:
                 self._join(event, frames)
         return frames
 
     def _join(self, event: WireFrame, frames: list[Frame]) -> None:
         """Collect the fragments of one message; the wire object has checked their order and total size."""
-        if event.opcode is not Opcode.CONT:
-            self._parts_are_text = event.opcode is Opcode.TEXT
+        if event.opcode is not CONT:
+            self._parts_are_text = event.opcode is TEXT
         self._parts.append(bytes(event.data))
         if event.fin:
             message = b"".join(self._parts)
