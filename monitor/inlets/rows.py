@@ -1,4 +1,4 @@
-"""The one format of what users push in: rows of name, value, time, unit, source and revision. Pure.
+r"""The one format of what users push in: rows of name, value, time, unit, source and revision. Pure.
 
 As JSON lines, a JSON array, CSV with a header, or Parquet. A bad row is refused by itself, with its number and a reason;
 the good ones are kept. ``docs/inlet.md`` is the users' page.
@@ -6,7 +6,7 @@ the good ones are kept. ``docs/inlet.md`` is the users' page.
 A ``name`` that is a gauge of `monitor.series` with its labels in braces goes to that series; any other name becomes
 ``external{name="..."}``::
 
-    {"name": "etf_flow{asset=\\"BTC\\"}", "value": -903000000, "ts": "2025-11-20T21:00:00Z", "unit": "USD", "source": "desk"}
+    {"name": "etf_flow{asset=\"BTC\"}", "value": -903000000, "ts": "2025-11-20T21:00:00Z", "unit": "USD", "source": "desk"}
     {"name": "spx", "value": 6538.76, "ts": 1763672400, "unit": "price", "source": "desk"}
 """
 
@@ -66,8 +66,9 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A good row: the sample, and which revision of its value it is."""
+    """A good row: its number as in `Refusal`, the sample, and which revision of its value it is."""
 
+    number: int
     sample: Sample
     revision: int
 
@@ -127,7 +128,7 @@ def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet"
     rows, refused = [], []
     for number, item in enumerate(raw, start=1):
         try:
-            rows.append(_row(item, recv_ns, default_source))
+            rows.append(Row(number, *_row(item, recv_ns, default_source)))
         except RowRefused as error:
             refused.append(Refusal(number, error.reason, error.detail))
     return Reading(tuple(rows), tuple(refused))
@@ -135,31 +136,37 @@ def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet"
 
 @dataclass(slots=True)
 class Revisions:
-    """Keeps the newest revision of every value: an older or equal one that comes later is refused.
+    """Keeps the newest revision of every value, so that a file may be read again and a correction may follow.
 
+    The same value again is passed over in silence (counted in ``repeats``); another value needs a higher revision.
     Bounded: of each label set the newest `keep` times are remembered.
     """
 
     keep: int = 1000
-    _known: dict[tuple[str, Labels], dict[int, int]] = field(default_factory=dict)
+    repeats: int = 0
+    _known: dict[tuple[str, Labels], dict[int, tuple[int, float]]] = field(default_factory=dict)
 
     def accept(self, reading: Reading) -> tuple[list[Sample], list[Refusal]]:
-        """Samples to take, and refusals with those of the reading first."""
+        """Samples to take in time order, and refusals with those of the reading first."""
         taken, refused = [], list(reading.refused)
-        for row in reading.rows:
+        for row in sorted(reading.rows, key=lambda row: (row.sample.ts_ns, row.revision)):
             times = self._known.setdefault((row.sample.series, row.sample.labels), {})
             known = times.get(row.sample.ts_ns)
-            if known is not None and row.revision <= known:
-                refused.append(Refusal(0, "old_revision", f"revision {row.revision} after {known}"))
+            if known == (row.revision, row.sample.value):
+                self.repeats += 1
                 continue
-            times[row.sample.ts_ns] = row.revision
+            if known is not None and row.revision <= known[0]:
+                detail = f"another value is known as revision {known[0]}; send a higher revision to correct it"
+                refused.append(Refusal(row.number, "old_revision", detail))
+                continue
+            times[row.sample.ts_ns] = row.revision, row.sample.value
             if len(times) > self.keep:
                 del times[min(times)]
             taken.append(row.sample)
         return taken, refused
 
 
-def _row(item: object, recv_ns: int, default_source: str) -> Row:
+def _row(item: object, recv_ns: int, default_source: str) -> tuple[Sample, int]:
     if isinstance(item, RowRefused):
         raise item
     if not isinstance(item, Mapping):
@@ -176,7 +183,7 @@ def _row(item: object, recv_ns: int, default_source: str) -> Row:
     ts_ns = _time_ns(_required(item, "ts"), recv_ns)
     revision = _revision(item.get("revision"))
     backfill = recv_ns - ts_ns > FRESH_NS
-    return Row(Sample(series, labels, value, min(ts_ns, recv_ns), recv_ns, source, backfill), revision)
+    return Sample(series, labels, value, min(ts_ns, recv_ns), recv_ns, source, backfill), revision
 
 
 def _required(item: Mapping[Any, Any], name: str) -> object:
@@ -221,9 +228,9 @@ def _labels(written: str) -> dict[str, str]:
 def _check_unit(unit: object, spec: SeriesSpec) -> None:
     if unit is None or unit == "":
         return
-    if unit not in UNITS:
+    if not isinstance(unit, str) or unit not in UNITS:
         raise RowRefused("bad_unit", f"{str(unit)[:30]!r} is none of {', '.join(sorted(UNITS))}")
-    if Unit.ANY not in {spec.unit, Unit(str(unit))} and unit != spec.unit.value:
+    if Unit.ANY not in {spec.unit, Unit(unit)} and unit != spec.unit.value:
         raise RowRefused("bad_unit", f"{spec.name} is in {spec.unit.value}, not {unit}")
 
 
@@ -321,7 +328,7 @@ def _csv_rows(payload: bytes) -> Iterator[object]:
 
 
 def _parquet_rows(payload: bytes) -> Iterator[object]:
-    import polars as pl  # noqa: PLC0415  # heavy, and only needed for this format
+    import polars as pl  # heavy, and only needed for this format
 
     try:
         yield from pl.read_parquet(io.BytesIO(payload)).iter_rows(named=True)

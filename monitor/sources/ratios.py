@@ -43,7 +43,7 @@ class BybitRow(msgspec.Struct):
 class BybitResult(msgspec.Struct):
     """Rows, newest first."""
 
-    list: list[BybitRow]
+    rows: list[BybitRow] = msgspec.field(name="list")
 
 
 class BybitReply(msgspec.Struct):
@@ -106,7 +106,7 @@ class RatiosSource(BaseSource):
         if reply.retCode != 0:
             raise DecodeError("unexpected", f"retCode {reply.retCode}")
         events = []
-        for row in reply.result.list[:1]:
+        for row in reply.result.rows[:1]:
             short = _number(row.sellRatio)
             if short <= 0:
                 raise DecodeError("unexpected", "sellRatio is not positive")

@@ -35,7 +35,7 @@ class Day(msgspec.Struct):
 class Days(msgspec.Struct):
     """The other documented shape of ``data``."""
 
-    list: list[Day]
+    rows: list[Day] = msgspec.field(name="list")
 
 
 class Reply(msgspec.Struct):
@@ -80,7 +80,7 @@ class SoSoValueSource(BaseSource):
         reply = decode_json(body, Reply)
         if reply.code != 0 or reply.data is None:
             raise DecodeError("unexpected", f"code {reply.code}: {(reply.msg or 'no data')[:100]}")
-        days = reply.data.list if isinstance(reply.data, Days) else reply.data
+        days = reply.data.rows if isinstance(reply.data, Days) else reply.data
         labels = (("asset", request.name.partition(":")[2]), ("fund", "total"))
         return [
             self.sample("etf_flow", labels, day.totalNetInflow, _session_end_ns(day.date), recv_ns)

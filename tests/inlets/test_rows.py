@@ -1,0 +1,159 @@
+"""The inlet's rows: every documented form is read, each bad row is refused by itself with a reason."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.events import Sample
+from monitor.inlets.door import Door
+from monitor.inlets.rows import SCHEMA, Revisions, read_payload
+
+S = 10**9
+NOW = 1_763_700_000 * S
+GOOD = {"name": "spx", "value": 6538.76, "ts": 1_763_672_400, "unit": "price", "source": "desk"}
+
+
+def one(**changes: Any) -> tuple[Sample | None, str]:
+    reading = read_payload(json.dumps({**GOOD, **changes}).encode(), "json", NOW)
+    if reading.refused:
+        return None, reading.refused[0].reason
+    return reading.rows[0].sample, ""
+
+
+def test_a_name_of_ones_own_is_an_external_series_with_its_source() -> None:
+    sample, _ = one()
+    assert sample == Sample(
+        "external", (("name", "spx"), ("source", "desk")), 6538.76, 1_763_672_400 * S, NOW, "desk", backfill=True
+    )
+
+
+def test_a_series_with_labels_goes_to_that_series() -> None:
+    sample, reason = one(name='etf_flow{asset="BTC", fund="IBIT"}', value="-523e6", unit="USD")
+    assert reason == ""
+    assert sample is not None
+    assert (sample.series, sample.labels, sample.value) == ("etf_flow", (("asset", "BTC"), ("fund", "IBIT")), -523e6)
+    total, _ = one(name='etf_flow{asset="BTC"}', unit="USD")
+    assert total is not None
+    assert dict(total.labels) == {"asset": "BTC", "fund": "total"}
+
+
+@pytest.mark.parametrize(
+    "ts",
+    [1_763_672_400, 1_763_672_400_000, 1_763_672_400_000_000, 1_763_672_400 * S, "1763672400", "2025-11-20T21:00:00Z",
+     "2025-11-20T22:00:00+01:00"],
+)  # fmt: skip
+def test_times_in_every_documented_form(ts: Any) -> None:
+    sample, _ = one(ts=ts)
+    assert sample is not None
+    assert sample.ts_ns == 1_763_672_400 * S
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"value": None}, "missing_field"),
+        ({"value": "abc"}, "bad_value"),
+        ({"value": "nan"}, "bad_value"),
+        ({"value": True}, "bad_value"),
+        ({"ts": "2025-11-20T21:00:00"}, "bad_time"),
+        ({"ts": 1_763_800_000}, "bad_time"),
+        ({"ts": 12}, "bad_time"),
+        ({"ts": 1e300}, "bad_time"),
+        ({"name": "two words"}, "bad_name"),
+        ({"name": 'spx{a="b"}'}, "unknown_series"),
+        ({"name": 'price{base="BTC"}'}, "not_yours"),
+        ({"name": "liquidations"}, "not_yours"),
+        ({"name": 'etf_flow{fnd="x"}', "unit": "USD"}, "bad_labels"),
+        ({"name": "etf_flow{asset=BTC}", "unit": "USD"}, "bad_labels"),
+        ({"name": 'etf_flow{asset="BTC"}', "unit": "ratio"}, "bad_unit"),
+        ({"unit": "euros"}, "bad_unit"),
+        ({"revision": -1}, "bad_revision"),
+        ({"source": "x" * 101}, "bad_source"),
+        ({"valeu": 1}, "unknown_field"),
+    ],
+)
+def test_a_bad_row_says_why(changes: dict[str, Any], reason: str) -> None:
+    assert one(**changes) == (None, reason)
+
+
+def test_good_rows_are_kept_beside_bad_ones_in_every_format() -> None:
+    bad = {**GOOD, "name": "two words"}
+    lines = "\n".join(json.dumps(row) for row in (GOOD, bad, GOOD)) + "\nnot json\n"
+    header = "name,value,ts,unit,source"
+    table = f"{header}\nspx,6538.76,1763672400,price,desk\ntwo words,1,1763672400,,\ngold,4077.5,1763672400,,"
+    parquet = io.BytesIO()
+    when = datetime(2025, 11, 20, 21, tzinfo=UTC)
+    pl.DataFrame({"name": ["spx", "two words"], "value": [6538.76, 1.0], "ts": [when, when]}).write_parquet(parquet)
+    for payload, kind, good, refused in (
+        (lines.encode(), "json", 2, [2, 4]),
+        (json.dumps([GOOD, bad]).encode(), "json", 1, [2]),
+        (table.encode(), "csv", 2, [2]),
+        (parquet.getvalue(), "parquet", 1, [2]),
+    ):
+        reading = read_payload(payload, kind, NOW)
+        assert len(reading.rows) == good
+        assert [refusal.number for refusal in reading.refused] == refused
+        assert reading.rows[0].sample.ts_ns == 1_763_672_400 * S
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"), [(b"PAR1 no", "parquet"), (b"\xff\xfe", "csv"), (b"a,b\n1,2\n", "csv"), (b"[1,", "json"), (b"x" * 9_000_000, "json")]
+)  # fmt: skip
+def test_an_unreadable_payload_is_one_refusal(payload: bytes, kind: str) -> None:
+    reading = read_payload(payload, kind, NOW)
+    assert reading.rows == ()
+    assert [refusal.number for refusal in reading.refused] == [0]
+
+
+@given(payload=st.binary(max_size=200), kind=st.sampled_from(["json", "csv", "parquet"]))
+def test_no_bytes_raise(payload: bytes, kind: str) -> None:
+    read_payload(payload, kind, NOW)
+
+
+@given(st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=5), lambda x: st.lists(x, max_size=3)))
+def test_no_value_or_time_raises(value: Any) -> None:
+    for field in ("value", "ts", "name", "revision", "unit", "source"):
+        read_payload(json.dumps([{**GOOD, field: value}]).encode(), "json", NOW)
+
+
+def test_a_higher_revision_replaces_and_the_same_row_again_is_silent() -> None:
+    revisions = Revisions()
+
+    def push(value: float, revision: int) -> tuple[list[float], list[str]]:
+        row = {**GOOD, "value": value, "revision": revision}
+        taken, refused = revisions.accept(read_payload(json.dumps(row).encode(), "json", NOW))
+        return [sample.value for sample in taken], [refusal.reason for refusal in refused]
+
+    assert push(1.0, 0) == ([1.0], [])
+    assert push(1.0, 0) == ([], [])
+    assert revisions.repeats == 1
+    assert push(2.0, 0) == ([], ["old_revision"])
+    assert push(2.0, 1) == ([2.0], [])
+    assert push(1.0, 0) == ([], ["old_revision"])
+
+
+def test_the_door_counts_by_way_and_reason() -> None:
+    passed: list[Sample] = []
+    door = Door(passed.extend)
+    taken, refused = door.take("http", json.dumps([GOOD, {**GOOD, "value": "x"}]).encode(), "json", NOW)
+    assert (taken, [r.reason for r in refused]) == (1, ["bad_value"])
+    assert len(passed) == 1
+    assert door.taken == {"http": 1}
+    assert door.refused == {("http", "bad_value"): 1}
+    assert door.last_ns == NOW
+
+
+def test_the_schema_describes_the_rows() -> None:
+    jsonschema.validate(GOOD, SCHEMA)
+    for bad in ({**GOOD, "valeu": 1}, {"name": "x", "value": 1}, {**GOOD, "unit": "euros"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, SCHEMA)
