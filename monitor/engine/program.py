@@ -98,6 +98,7 @@ class CompiledRule:
         self.roots = [node for case in (self.base, *self.cases) for node in case.nodes()]
         self.latest: Evaluation | None = None
         self._versions: list[int] = []
+        self._labels: tuple[Labels, ...] = ()
 
     def evaluate(self, tick: Tick) -> Evaluation | None:
         """The rule's readings, or None when nothing that it reads has changed."""
@@ -114,6 +115,8 @@ class CompiledRule:
 
     def _read(self, tick: Tick) -> Evaluation:
         node, size = self.base.node, len(self.index)
+        if len(self._labels) != size:
+            self._labels = tuple(self.index.labels)
         truth, values, threshold = node.truth, node.values, node.threshold
         coverage, sound = covers(node), node.sound
         clear = self.base.clear.truth() if self.base.clear else None
@@ -126,7 +129,7 @@ class CompiledRule:
         return Evaluation(
             rule=self.rule.id,
             at_ns=tick.now_ns,
-            labels=self.index.labels[:size] if size != len(self.index.labels) else self.index.labels,
+            labels=self._labels,
             truth=truth,
             value=values,
             threshold=threshold,

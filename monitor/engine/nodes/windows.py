@@ -167,7 +167,8 @@ class SamplesNode(Node):
         moved = self._cover(tick)
         history, end_ns = self.sampler.history, tick.now_ns - self.delay_ns
         low, high = history.between(end_ns - self.window_ns, end_ns)
-        key = (low, high, history.version, len(self.index))
+        on_grid = high > 0 and history.times[high - 1] == end_ns
+        key = (low, high, history.version, len(self.index), int(on_grid))
         if key == self._key and not changed:
             return moved
         self._key = key
@@ -194,6 +195,8 @@ class SamplesNode(Node):
             self._matrix_key = key
             columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
             self._matrix = columns_of(history.values[max(low - 1, 0) : high], columns)
+            if not np.isnan(self.inner.default):  # a total of a label set that was not there yet
+                self._matrix[np.isnan(self._matrix)] = self.inner.default
             if self.sampler.link and high > max(low - 1, 0):
                 self._matrix = self._linked(self._matrix, low, high, columns)
         return self._matrix
