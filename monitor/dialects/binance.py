@@ -25,13 +25,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from monitor.clock import NS_PER_MS
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, PositionSide, Price, Trade
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, PositionSide, Price
 from monitor.feed import Closing, Connection, Frame, Topic, UnknownSymbol
 from monitor.instruments import Instrument, Registry
 from monitor.session import SessionRules
-from monitor.venue import VenueFeed, VenueSession, gauge, read
+from monitor.venue import VenueFeed, gauge, read
 
 STREAMS_PER_CONNECTION = 200
 """The venue allows 1024; fewer keep the loss of one connection small."""
@@ -179,7 +180,7 @@ def is_coin_margined(symbol: str) -> bool:
     return bool(separator) and pair.endswith("USD")
 
 
-class BinanceSession(VenueSession):
+class BinanceSession(TradeSession):
     """One connection to any of Binance's products.
 
     Args:
@@ -209,7 +210,6 @@ class BinanceSession(VenueSession):
         self.marks = marks if marks is not None else {}
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_funding = feed.carries(Channel.FUNDING)
-        self._wants_trades = feed.carries(Channel.TRADES)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
         self._learned_h: dict[Instrument, float] = {}
@@ -333,13 +333,9 @@ class BinanceSession(VenueSession):
             if 0 < index < _BIG:
                 events.append(Price(instrument, "index", index, ts_ns, recv_ns))
         if self._wants_funding and row.r and instrument.kind == "perp":
-            events.append(self._funding(instrument, row, recv_ns))
+            rate, interval_h = gauge(row.r) or 0.0, self._interval_h(instrument, row.T)
+            events.append(Funding(instrument, rate, interval_h, ts_ns, recv_ns, row.T * NS_PER_MS))
         return events
-
-    def _funding(self, instrument: Instrument, row: MarkPrice, recv_ns: int) -> Funding:
-        rate = gauge(row.r) or 0.0
-        interval_h = self._interval_h(instrument, row.T)
-        return Funding(instrument, rate, interval_h, row.E * NS_PER_MS, recv_ns, row.T * NS_PER_MS)
 
     def _interval_h(self, instrument: Instrument, next_ms: int) -> float:
         """Hours between payments: what two successive payment times showed, else the metadata's, else eight."""
@@ -352,12 +348,7 @@ class BinanceSession(VenueSession):
         return self._learned_h.get(instrument) or instrument.funding_interval_h or 8.0
 
     def _trade(self, row: AggTrade | SingleTrade, recv_ns: int) -> list[MarketEvent]:
-        instrument = self.find(row.s, Channel.TRADES)
-        if instrument is None or not self._wants_trades or not self._in_dollars(instrument):
-            return []
-        usd = row.q * row.p if instrument.form == "linear" else row.q * float(instrument.contract_value)
-        ts_ns = row.T * NS_PER_MS
-        return [Trade(instrument, "sell" if row.m else "buy", micros(usd), row.p, ts_ns, recv_ns)]
+        return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T, recv_ns)
 
     def _last(self, row: MiniTicker | Ticker, recv_ns: int) -> list[MarketEvent]:
         instrument = self._own(row.s, Channel.PRICE)

@@ -26,17 +26,6 @@ DECODING_ERRORS = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticE
 """What decoding a frame may raise, whatever its bytes."""
 
 
-def micros(usd: float) -> int:
-    """Micro-dollars of a float, rounded; the float's own error is below half a micro-dollar up to 1e9 USD.
-
-    Raises:
-        DecodeError: A sum that no single event can have.
-    """
-    if not 0 <= usd < LARGEST_USD:
-        raise DecodeError("out_of_range", f"{usd} USD")
-    return int(usd * 1e6 + 0.5)
-
-
 def exact_micros(instrument: Instrument, quantity: Decimal, price: Decimal) -> int:
     """`notional_micros` without binary rounding, within the same bound.
 

@@ -28,13 +28,14 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, Trade
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Poll, Reply, ReportingLaw, Request, Session, Topic
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, read
+from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read
 
 DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
 WS = "wss://stream.bybit.com/v5/public/"
@@ -205,7 +206,7 @@ def _not_negative(text: str) -> float | None:
 # --- the session --------------------------------------------------------------------------------------------------
 
 
-class BybitSession(VenueSession):
+class BybitSession(TradeSession):
     """One connection to one product line."""
 
     rules = SessionRules(chunk=_ARGS, pace_s=0.2, ping_s=20.0)
@@ -221,7 +222,6 @@ class BybitSession(VenueSession):
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_funding = feed.carries(Channel.FUNDING)
         self._wants_interest = feed.carries(Channel.OPEN_INTEREST)
-        self._wants_trades = feed.carries(Channel.TRADES)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             _TickerFrame: self._ticker,
@@ -317,12 +317,7 @@ class BybitSession(VenueSession):
         return self.each(rows, self._trade, recv_ns)
 
     def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
-        instrument = self.find(self._prefix + row.s, Channel.TRADES)
-        if instrument is None or not self._wants_trades or not self._in_dollars(instrument):
-            return []
-        usd = row.v * row.p if instrument.form == "linear" else row.v
-        side = "buy" if row.S == "Buy" else "sell"
-        return [Trade(instrument, side, micros(usd), row.p, row.T * NS_PER_MS, recv_ns)]  # type: ignore[arg-type]
+        return self.trade_row(self._prefix + row.s, "buy" if row.S == "Buy" else "sell", row.v, row.p, row.T, recv_ns)
 
     def _liquidations(self, message: _LiquidationFrame, recv_ns: int) -> list[MarketEvent]:
         seen: Counter[str] = Counter()

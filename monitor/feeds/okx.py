@@ -30,9 +30,10 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros, micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, Trade
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import (
     Closing,
     Connection,
@@ -48,7 +49,7 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, read, shards
+from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read, shards
 
 DOCS = "https://www.okx.com/docs-v5/en/"
 WS = "wss://ws.okx.com:8443/ws/v5/public"
@@ -212,16 +213,14 @@ _DETAIL_LIST = msgspec.json.Decoder(list[_Detail], strict=False)
 # --- the session --------------------------------------------------------------------------------------------------
 
 
-class OkxSession(VenueSession):
+class OkxSession(TradeSession):
     """One connection to the public address."""
 
     rules = SessionRules(chunk=200, pace_s=0.5, ping_s=20.0)
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
-        self._values: dict[Instrument, float] = {}
         self._wants_price = feed.carries(Channel.PRICE)
-        self._wants_trades = feed.carries(Channel.TRADES)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             _Ticker: self._ticker,
@@ -322,14 +321,7 @@ class OkxSession(VenueSession):
         return [Price(instrument, "index", row.idxPx, row.ts * NS_PER_MS, recv_ns)]
 
     def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
-        instrument = self.find(row.instId, Channel.TRADES)
-        if instrument is None or not self._wants_trades or not self._in_dollars(instrument):
-            return []
-        value = self._values.get(instrument)
-        if value is None:
-            value = self._values[instrument] = float(instrument.contract_value)
-        usd = row.sz * value if instrument.form == "inverse" else row.sz * value * row.px
-        return [Trade(instrument, row.side, micros(usd), row.px, row.ts * NS_PER_MS, recv_ns)]
+        return self.trade_row(row.instId, row.side, row.sz, row.px, row.ts, recv_ns)
 
     def _funding_row(self, row: _Funding, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.FUNDING)
