@@ -349,6 +349,8 @@ class Checker:
         if form is Form.VECTOR and Form.GAUGE in signature.accepts:
             window = "[1h]" if isinstance(main, Selector) else "[24h:5m]"
             hint = f"give it a window: {node.name}({text}{window})"
+        elif form is Form.GAUGE and Form.SAMPLES in signature.accepts:
+            hint = f"say how often to sample it: {signature.example}"
         elif form is Form.EVENTS:
             hint = f"sample a sum: {node.name}(sum({text})[24h:5m])"
         elif form in (Form.GAUGE, Form.SAMPLES) and Form.VECTOR in signature.accepts and node.name == "avg":

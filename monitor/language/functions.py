@@ -124,12 +124,12 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "min", "over time", {E: FOLD, **_TIME, V: FOLD},
-            "Smallest event, smallest value in the window, or smallest member.", "minimum", _NO_ROWS + " Over labels: " + _MEMBERS, "amortised O(1) per value (monotone queue)",
+            "Smallest event, smallest value in force in the window, or smallest member.", "minimum", _NO_ROWS + " Over labels: " + _MEMBERS, "amortised O(1) per value (monotone queue)",
             "min(price[24h]) by (base) < 80k",
         ),
         Signature(
             "max", "over time", {E: FOLD, **_TIME, V: FOLD},
-            "Largest event, largest value in the window, or largest member.", "maximum", _NO_ROWS + " Over labels: " + _MEMBERS, "amortised O(1) per value (monotone queue)",
+            "Largest event, largest value in force in the window, or largest member.", "maximum", _NO_ROWS + " Over labels: " + _MEMBERS, "amortised O(1) per value (monotone queue)",
             "max(liquidations[1h]) by (base) > 10M",
         ),
         Signature(
@@ -185,7 +185,7 @@ FUNCTIONS: dict[str, Signature] = {
             "crosses_below(price by (base), sma(price[200d:1d]) by (base))",
         ),
         Signature(
-            "ema", "over time", _TIME,
+            "ema", "over time", {S: KEEP},
             "Exponential moving average of samples.", "weight of the newest a = 2 / (n + 1) with n samples in the window, oldest first", _NO_ROWS, _SAMPLE_COST,
             "price by (base) > ema(price[20h:1h]) by (base)",
         ),
@@ -206,12 +206,12 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "crosses_above", "crossing", {V: MATCH},
-            "True at the evaluation at which the first rises above the second.", "x > y now, and x <= y when both were last known", "Unknown until both were seen once; a gap is bridged from the last known pair. A missing value is no crossing.", _NOW_COST,
+            "True at the evaluation at which the first rises above the second.", "x > y now, and x <= y at the evaluation before, over the members present at both", "Unknown while either is missing now or was at the evaluation before. A member that comes or goes is no crossing.", _NOW_COST,
             'crosses_above(funding_8h{base="BTC"}, 10bp)', trailing="vector or number", gives_condition=True,
         ),
         Signature(
             "crosses_below", "crossing", {V: MATCH},
-            "True at the evaluation at which the first falls below the second.", "x < y now, and x >= y when both were last known", "As crosses_above.", _NOW_COST,
+            "True at the evaluation at which the first falls below the second.", "x < y now, and x >= y at the evaluation before, over the members present at both", "As crosses_above.", _NOW_COST,
             "crosses_below(weighted_avg(funding_8h, open_interest) by (base), 0)", trailing="vector or number", gives_condition=True,
         ),
         Signature(
@@ -246,7 +246,7 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "absent", "conditions", {E: FOLD, G: FOLD, S: FOLD},
-            "True when nothing arrived in the window.", "no row with t in (now - w, now]; with by: for each label set seen before", "This is the one function that is true because data is missing; rules on it do not wait for coverage.", _NOW_COST,
+            "True when nothing arrived in the window.", "no row with t in (now - w, now]; with by: for each label set seen before", "Unknown until the monitor has run for w. The one function that is true because data is missing: give its rule min_coverage: 0%.", _NOW_COST,
             'absent(price{venue="bybit"}[1m])', gives_condition=True,
         ),
         Signature(
