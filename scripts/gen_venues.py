@@ -8,9 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
 from monitor.events import Channel
 from monitor.feed import FeedSpec, Limits, ReportingLaw
 from monitor.feeds import FEEDS, feed_class
+from monitor.venue import Settings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "venues.md"
 COLUMNS = (
@@ -69,7 +72,23 @@ def _section(spec: FeedSpec) -> str:
         stale = f"{age:g} s" if age is not None else ""
         rows.append(f"| {channel.value} | {law.kind} | {law.rule} | {stale} | {law.source} |")
     lines.append(f"A connection without data for {spec.idle_s:g} s is replaced.")
-    return "\n\n".join([*lines, "\n".join(rows)])
+    return "\n\n".join([*lines, "\n".join(rows), *_settings(spec.venue)])
+
+
+def _settings(venue: str) -> list[str]:
+    """The venue's own keys of its entry under ``feeds:``."""
+    kind = getattr(feed_class(venue), "settings_type", Settings)
+    fields = msgspec.structs.fields(kind)
+    if not fields:
+        return []
+    rows = [f"| `{field.name}` | `{_shown(field.default)}` |" for field in fields]
+    text = " ".join((kind.__doc__ or "").replace("``", "`").split())
+    return [f"Settings. {text}", "\n".join(["| setting | default |", "|---|---|", *rows])]
+
+
+def _shown(value: object) -> str:
+    """A default as YAML writes it."""
+    return msgspec.json.encode(value).decode()
 
 
 def _limits(limits: Limits) -> str:

@@ -19,12 +19,11 @@ from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
-    Closing,
+    BadRow,
     Connection,
     FeedSpec,
     Frame,
     Limits,
-    Refused,
     ReportingLaw,
     Request,
     Topic,
@@ -225,7 +224,7 @@ class KrakenFuturesSession(VenueSession):
             for name in names or [""]:
                 self.refuse(name, message.message or message.event)
         elif message.event == "alert":
-            self.notices.append(Closing(message.message) if "clos" in message.message else Refused("", message.message))
+            self.notices.append(BadRow("unexpected", f"alert: {message.message}"))
         elif message.event != "info":
             self.skip("unknown_message")
 

@@ -1,0 +1,119 @@
+"""Decode recorded websocket sessions and print what came out: ``python scripts/decode_capture.py FILE.jsonl.gz ...``.
+
+A file holds one JSON record a line: ``header`` (with the exchange), ``http`` (a REST reply: url, data), ``recv`` (a frame:
+text in ``data`` or binary as base64 in ``b64``, with the receive time ``ts`` in seconds). This is the format of the sample
+sessions of the cryptofeed project. The exit code is 1 when a frame of a protocol that this program speaks did not decode.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import NS_PER_S
+from monitor.errors import DecodeError
+from monitor.feed import BadRow, FeedOptions, Request, Session, Skipped
+from monitor.feeds import feed_class, make_feed
+from monitor.instruments import Registry
+
+VENUES: dict[str, tuple[str, dict[str, Any]]] = {
+    "BINANCE_FUTURES": ("binance_usdm", {}),
+    "BINANCE_DELIVERY": ("binance_coinm", {}),
+    "BINANCE": ("binance_spot", {}),
+    "OKX": ("okx", {}),
+    "DERIBIT": ("deribit", {"options": True}),
+    "KRAKEN_FUTURES": ("kraken_futures", {}),
+    "KRAKEN": ("kraken", {}),
+    "COINBASE": ("coinbase", {"api": "advanced"}),
+}
+OLD_PROTOCOLS = {"KRAKEN": "version 1 of the socket, which frames data as arrays; this program speaks version 2"}
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+class Replay:
+    """One recorded session against one feed."""
+
+    def __init__(self, exchange: str) -> None:
+        venue, extra = VENUES[exchange]
+        self.feed = make_feed(venue, FeedOptions(channels=frozenset(feed_class(venue).spec.laws), extra=extra))
+        self.registry = Registry()
+        self.session: Session | None = None
+        self.counts: Counter[str] = Counter()
+
+    def metadata(self, body: bytes) -> None:
+        """Try the reply as each of the venue's metadata replies."""
+        for request in self.feed.metadata():
+            if self._learn(request, body):
+                return
+        self.counts["metadata not understood"] += 1
+
+    def _learn(self, request: Request, body: bytes) -> bool:
+        try:
+            found, _ = self.feed.parse_metadata(request, body)
+        except DecodeError:
+            return False
+        self.registry.update(found)
+        self.counts["instruments"] += len(found)
+        return bool(found)
+
+    def frame(self, frame: str | bytes, recv_ns: int) -> None:
+        """Decode one frame on the first connection that the feed would open."""
+        if self.session is None:
+            first = self.feed.connections(self.feed.wanted(self.registry))[0]
+            self.session = self.feed.session(first, self.registry)
+            self.session.on_open(recv_ns)
+        self.counts["frames"] += 1
+        try:
+            events = self.session.on_frame(frame, recv_ns)
+        except DecodeError as error:
+            self.counts[f"error: {error.reason}"] += 1
+            return
+        self.counts.update(type(event).__name__ for event in events)
+        for notice in self.session.notices:
+            if isinstance(notice, Skipped):
+                self.counts[f"skipped: {notice.reason}"] += notice.count
+            else:
+                reason = f": {notice.reason}" if isinstance(notice, BadRow) else ""
+                self.counts[f"notice: {type(notice).__name__}{reason}"] += 1
+        self.session.notices.clear()
+
+
+def decode(path: Path) -> bool:
+    """Print the totals of one file; whether they hold no unexplained error."""
+    replay: Replay | None = None
+    exchange = ""
+    for record in records(path):
+        if record["t"] == "header":
+            exchange = record["exchange"]
+            replay = Replay(exchange)
+        elif replay is None:
+            raise SystemExit(f"{path}: no header")
+        elif record["t"] == "http":
+            replay.metadata(record["data"].encode())
+        elif record["t"] == "recv":
+            frame = record["data"] if "data" in record else base64.b64decode(record["b64"])
+            replay.frame(frame, int(record["ts"] * NS_PER_S))
+    if replay is None:
+        raise SystemExit(f"{path}: empty")
+    print(f"{path.name} as {replay.feed.spec.venue}")
+    for name, count in sorted(replay.counts.items()):
+        print(f"  {name:<40} {count:>9,}")
+    bad = [name for name in replay.counts if name.startswith(("error", "notice: BadRow"))]
+    if bad and exchange in OLD_PROTOCOLS:
+        print(f"  explained: {OLD_PROTOCOLS[exchange]}")
+    return not bad or exchange in OLD_PROTOCOLS
+
+
+if __name__ == "__main__":
+    results = [decode(Path(name)) for name in sys.argv[1:]]
+    sys.exit(0 if all(results) else 1)
