@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
+
 from monitor.clock import NS_PER_S
 from monitor.engine.history import Grid, History, Link, Sampler
 from monitor.engine.nodes.base import NAN, ConditionNode, Node
@@ -23,7 +25,7 @@ from monitor.engine.nodes.leaves import (
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, SinceNode, ThenNode
 from monitor.engine.nodes.vector import ArithmeticNode, CountTrueNode, FoldNode, NegateNode, TopKNode, kept_labels
-from monitor.engine.nodes.windows import PairNode, RowsNode, SamplesNode
+from monitor.engine.nodes.windows import EXTREMES, PairNode, RowsNode, SamplesNode
 from monitor.engine.panes import pane_of
 from monitor.engine.projection import Projection, matches
 from monitor.engine.settings import EngineSettings
@@ -184,7 +186,11 @@ class Compiler:
             gauge = (self.gauge(selector, grouping, subject.offset_ns), start)
         q = cast("Number", call.args[0]).value if call.name == "quantile" else NAN
         window = (subject.window_ns, delay_ns, pane_ns)
-        node = RowsNode(function, "events" if events else "gauge", logs, projection, need, window, q, gauge)
+        extremes = None
+        if call.name in EXTREMES and not pane_ns:
+            ufunc = np.minimum if call.name == "min" else np.maximum
+            extremes = self.domain.extreme(selector.series, projection, ufunc, subject.window_ns, delay_ns)
+        node = RowsNode(function, "events" if events else "gauge", logs, projection, need, window, q, gauge, extremes)
         node.label_names = names
         return node
 

@@ -9,14 +9,17 @@ import numpy as np
 
 from monitor.engine.catalog import Catalog
 from monitor.engine.coverage import Ledger
+from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import LastValues
 from monitor.engine.log import Log
 from monitor.engine.nodes.base import Sources
 from monitor.engine.panes import PaneFeed
+from monitor.engine.projection import Projection
 from monitor.engine.sums import Bank
 from monitor.events import Channel
 from monitor.series import SERIES, SeriesSpec
 
+MICROS = 1e6
 Key = tuple[str, int]
 """Series and pane width (0: raw)."""
 
@@ -69,7 +72,19 @@ class Domain:
         self.store = store
         self.banks: dict[tuple[str, int, int], Bank] = {}
         self.lasts: dict[tuple[str, int, int], LastValues] = {}
+        self.extremes: dict[object, tuple[int, Extremes]] = {}
         self.now_ns = -(1 << 62)
+
+    def extreme(
+        self, series: str, projection: Projection, ufunc: np.ufunc, window_ns: int, delay_ns: int
+    ) -> Extremes:
+        """The greatest or smallest value of one window by one projection."""
+        key = (series, id(projection), ufunc, window_ns, delay_ns)
+        if key not in self.extremes:
+            scale = MICROS if self.store.specs[series].form == "events" else 1.0
+            found = Extremes(self.store.log(series), projection, ufunc, window_ns, scale)
+            self.extremes[key] = (delay_ns, found)
+        return self.extremes[key][1]
 
     def bank(self, series: str, pane_ns: int, delay_ns: int) -> Bank:
         """The totals over one log as of `delay_ns` ago."""
@@ -93,16 +108,12 @@ class Domain:
             bank.seek(now_ns - delay_ns)
         for (_, _, delay_ns), last in self.lasts.items():
             last.seek(now_ns - delay_ns)
-
-    def reset(self) -> None:
-        """Stand before the beginning of time again."""
-        self.now_ns = -(1 << 62)
-        for bank in self.banks.values():
-            bank.reset()
-        for last in self.lasts.values():
-            last.reset()
+        for delay_ns, extreme in self.extremes.values():
+            extreme.seek(now_ns - delay_ns)
 
     def close(self) -> None:
         """Stop reading the logs."""
-        for reader in (*self.banks.values(), *self.lasts.values()):
+        readers: list[Bank | LastValues | Extremes] = [*self.banks.values(), *self.lasts.values()]
+        readers += [extreme for _, extreme in self.extremes.values()]
+        for reader in readers:
             reader.log.readers.remove(reader)

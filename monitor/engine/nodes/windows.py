@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from monitor.engine.coverage import duration_text
+from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import NAN
 from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
@@ -33,6 +34,7 @@ class RowsNode(Node):
         window: tuple[int, int, int],
         q: float = NAN,
         gauge: tuple[GaugeNode, Members] | None = None,
+        extremes: Extremes | None = None,
     ) -> None:
         """Take the parts of the window.
 
@@ -45,11 +47,12 @@ class RowsNode(Node):
             window: Length, delay and pane width in ns.
             q: The share of ``quantile``.
             gauge: Present values, and the members' values as of the window's start.
+            extremes: The window's extremes, where the function wants no more.
         """
         super().__init__((gauge[0],) if gauge else ())
         self.function, self.source, self.logs, self.projection, self.need = function, source, logs, projection, need
         self.window_ns, self.delay_ns, self.pane_ns = window
-        self.q, self.gauge = q, gauge
+        self.q, self.gauge, self.extremes = q, gauge, extremes
         self.index = projection.index
         self.monotone = function.monotone if source == "events" else 0
         self._key: tuple[int, ...] = ()
@@ -93,39 +96,9 @@ class RowsNode(Node):
         return coarse.position(start_ns), coarse.position(floor_ns), raw.position(floor_ns), raw.position(end_ns)
 
     def _columns(self, spans: tuple[int, ...], end_ns: int) -> Columns:
-        parts = [log.rows(spans[2 * at], spans[2 * at + 1]) for at, log in enumerate(self.logs)]
-        ts, members, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        group = self.projection.group[members]
-        keep = (group >= 0) & ~np.isnan(values)
-        ts, group, values = ts[keep], group[keep], values[keep]
-        order = np.argsort(group, kind="stable")
-        counts = np.bincount(group, minlength=len(self.index))
+        ts, values, counts = self._extreme_rows(end_ns) if self.extremes else self._rows(spans)
         missing = np.full(len(self.index), NAN)
-        return (
-            Columns(
-                ts=ts[order],
-                values=values[order] / MICROS if self.source == "events" else values[order],
-                offsets=np.concatenate(([0], np.cumsum(counts))),
-                start_ns=end_ns - self.window_ns,
-                end_ns=end_ns,
-                stale_ns=missing,
-                now=missing,
-                before=missing,
-                source=self.source,
-                q=self.q,
-            )
-            if self.gauge is None
-            else self._gauge_columns(ts[order], values[order], counts, end_ns)
-        )
-
-    def _gauge_columns(self, ts: Ints, values: Floats, counts: Ints, end_ns: int) -> Columns:
-        assert self.gauge is not None
-        now, then = self.gauge
-        chosen = np.flatnonzero(self.projection.group >= 0)
-        group, size = self.projection.group[chosen], len(self.index)
-        before, stale = np.full(size, NAN), np.full(size, np.inf)
-        before[group] = padded(then.present, len(self.projection.group))[chosen]
-        stale[group] = padded(then.stale_ns, len(self.projection.group))[chosen]
+        now, before, stale = self._ends() if self.gauge else (missing, missing, missing)
         return Columns(
             ts=ts,
             values=values,
@@ -133,11 +106,40 @@ class RowsNode(Node):
             start_ns=end_ns - self.window_ns,
             end_ns=end_ns,
             stale_ns=stale,
-            now=now.values if len(now.values) == size else np.full(size, NAN),
+            now=now,
             before=before,
-            source="gauge",
+            source=self.source,
             q=self.q,
         )
+
+    def _rows(self, spans: tuple[int, ...]) -> tuple[Ints, Floats, Ints]:
+        """The window's rows by group, then time."""
+        parts = [log.rows(spans[2 * at], spans[2 * at + 1]) for at, log in enumerate(self.logs)]
+        ts, members, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        group = self.projection.group[members]
+        keep = (group >= 0) & ~np.isnan(values)
+        ts, group, values = ts[keep], group[keep], values[keep]
+        order = np.argsort(group, kind="stable")
+        counts = np.bincount(group, minlength=len(self.index))
+        return ts[order], values[order] / (MICROS if self.source == "events" else 1.0), counts
+
+    def _extreme_rows(self, end_ns: int) -> tuple[Ints, Floats, Ints]:
+        """One row per group that has any: its extreme."""
+        assert self.extremes is not None
+        values = self.extremes.read()
+        known = ~np.isnan(values)
+        return np.full(int(known.sum()), end_ns), values[known], known.astype(np.int64)
+
+    def _ends(self) -> tuple[Floats, Floats, Floats]:
+        """Value now, value when the window began, and staleness limit per group (of one member each)."""
+        assert self.gauge is not None
+        now, then = self.gauge
+        chosen = np.flatnonzero(self.projection.group >= 0)
+        group, size = self.projection.group[chosen], len(self.index)
+        before, stale = np.full(size, NAN), np.full(size, np.inf)
+        before[group] = padded(then.present, len(self.projection.group))[chosen]
+        stale[group] = padded(then.stale_ns, len(self.projection.group))[chosen]
+        return padded(now.values, size), before, stale
 
 
 class SamplesNode(Node):
