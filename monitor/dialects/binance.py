@@ -211,6 +211,8 @@ class BinanceSession(TradeSession):
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_funding = feed.carries(Channel.FUNDING)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
+        self._dollars_only = any(t.name.startswith("!") and t.payload is None for t in connection.topics)
+        """Rows against other currencies count only where their symbol was named."""
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
         self._learned_h: dict[Instrument, float] = {}
         self._charged_ms: dict[str, int] = {}
@@ -239,13 +241,20 @@ class BinanceSession(TradeSession):
         if not self._wrapped:
             try:
                 message = _MESSAGE.decode(frame)
-                return self._handlers[type(message)](message, recv_ns)
-            except DecodeError as error:
-                self.bad_row(error)
-                return []
             except DECODING_ERRORS:
                 pass
+            else:
+                return self._event(message, recv_ns)
         return super().on_frame(frame, recv_ns)
+
+    def _event(self, message: Any, recv_ns: int) -> list[MarketEvent]:
+        try:
+            return self._handlers[type(message)](message, recv_ns)
+        except DecodeError as error:
+            self.bad_row(error)
+        except (ValueError, ArithmeticError) as error:
+            self.bad_row(DecodeError("wrong_type", str(error)[:200]))
+        return []
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """Wrapped events, acknowledgements, arrays with a bad row, and what is none of these."""
@@ -318,7 +327,12 @@ class BinanceSession(TradeSession):
             self.skip("other_product")
             return None
         found = self.find(symbol, channel)
-        return None if found is not None and found.status == "closed" else found
+        if found is None or found.status == "closed":
+            return None
+        if self._dollars_only and not found.usd_quoted:
+            self.skip("quote_not_usd")
+            return None
+        return found
 
     def _mark(self, row: MarkPrice, recv_ns: int) -> list[MarketEvent]:
         instrument = self._own(row.s, Channel.PRICE)

@@ -198,6 +198,20 @@ def test_one_bad_row_does_not_lose_the_others() -> None:
     assert opened.skipped() == {"unrequested": 1}
 
 
+def test_price_in_another_coin_is_no_dollar_price() -> None:
+    opened = usdm()
+    assert opened.push([mark("ETHBTC", p="0.03")]) == []
+    assert opened.skipped() == {"quote_not_usd": 1}
+    named = usdm(symbols=("ETHBTC",))
+    assert [event.value for event in of(Price, named.push(mark("ETHBTC", p="0.03", i="")))] == [0.03]
+
+
+def test_bad_index_is_a_bad_row() -> None:
+    opened = usdm()
+    assert opened.push(mark("BTCUSDT", i="abc")) == []
+    assert [notice.reason for notice in opened.notices(BadRow)] == ["wrong_type"]
+
+
 def test_unknown_symbol_is_not_guessed() -> None:
     opened = usdm()
     assert opened.push(order("NEWUSDT", "SELL", "10", "1"), order("NEWUSD_PERP", "SELL", "10", "1", product=2)) == []
