@@ -8,6 +8,7 @@ sessions of the cryptofeed project. The exit code is 1 when a frame of a protoco
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
@@ -50,21 +52,24 @@ class Replay:
         self.session: Session | None = None
         self.counts: Counter[str] = Counter()
 
-    def metadata(self, body: bytes) -> None:
-        """Try the reply as each of the venue's metadata replies."""
-        for request in self.feed.metadata():
-            if self._learn(request, body):
+    def metadata(self, url: str, body: bytes) -> None:
+        """Give the reply to the metadata request of the same path."""
+        path = urlsplit(url).path
+        for request in self._requests():
+            if urlsplit(request.url).path == path:
+                found, _ = self.feed.parse_metadata(request, body)
+                self.registry.update(found)
+                self.counts["instruments"] += len(found)
                 return
-        self.counts["metadata not understood"] += 1
+        self.counts[f"reply not needed: {path}"] += 1
 
-    def _learn(self, request: Request, body: bytes) -> bool:
-        try:
-            found, _ = self.feed.parse_metadata(request, body)
-        except DecodeError:
-            return False
-        self.registry.update(found)
-        self.counts["instruments"] += len(found)
-        return bool(found)
+    def _requests(self) -> list[Request]:
+        """All metadata requests; those that follow a reply are learnt from an empty one."""
+        requests = self.feed.metadata()
+        for request in list(requests):
+            with contextlib.suppress(DecodeError):
+                requests += self.feed.parse_metadata(request, b"[]")[1]
+        return requests
 
     def frame(self, frame: str | bytes, recv_ns: int) -> None:
         """Decode one frame on the first connection that the feed would open."""
@@ -99,7 +104,7 @@ def decode(path: Path) -> bool:
         elif replay is None:
             raise SystemExit(f"{path}: no header")
         elif record["t"] == "http":
-            replay.metadata(record["data"].encode())
+            replay.metadata(record["url"], record["data"].encode())
         elif record["t"] == "recv":
             frame = record["data"] if "data" in record else base64.b64decode(record["b64"])
             replay.frame(frame, int(record["ts"] * NS_PER_S))
