@@ -31,6 +31,9 @@ Render = Callable[[str, Mapping[str, Any]], str]
 Explain = Callable[[str, int], Explanation | None]
 """What stands behind a row of a rule's latest evaluation; the arguments are the rule's id and the row."""
 
+AWAITED = "held: no data since the restart"
+"""The reason of a restored alert whose label set has not been evaluated yet."""
+
 NEVER = np.iinfo(np.int64).max
 _NS = 1_000_000_000
 _NO_CLEAR = 2
@@ -674,7 +677,7 @@ def _with_severity(identity: Labels, severity: str) -> Labels:
 def _waiting_view(view: AlertView) -> AlertView:
     """A restored alert whose label set has not been evaluated yet is not known to hold."""
     if view.state is AlertState.FIRING:
-        return replace(view, state=AlertState.HELD, reason="held: no data since the restart")
+        return replace(view, state=AlertState.HELD, reason=AWAITED)
     return view
 
 

@@ -16,6 +16,7 @@ import msgspec
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
 from monitor.alerts import message
 from monitor.alerts.fingerprint import fingerprint
+from monitor.alerts.lifecycle import AWAITED
 from monitor.alerts.matchers import matcher_text, matches
 from monitor.alerts.routes import Route, RoutingConfig, route_tree
 from monitor.alerts.silences import Acknowledgement, Silence
@@ -616,7 +617,8 @@ class Router:
             self._load_row(row)
         for alert in alerts:
             if alert.state in {AlertState.FIRING, AlertState.HELD}:
-                self._take(alert, now_ns)
+                awaited = alert.reason == AWAITED  # its wait for data begins now, not when it last changed
+                self._take(replace(alert, updated_ns=now_ns) if awaited else alert, now_ns)
         for (sink, member), told in list(self._told.items()):
             if sink not in self._sinks:
                 del self._told[sink, member]

@@ -105,7 +105,13 @@ class Change:
     now_ns: int = 0
 
     def add(self, other: Change) -> None:
-        """Append a later change."""
+        """Append a later change. A transaction deletes before it writes, so what the later one deletes is dropped here."""
+        if other.gone:
+            gone = set(other.gone)
+            self.saved = [row for row in self.saved if row.view.fingerprint not in gone]
+        if other.forgotten:
+            forgotten = set(other.forgotten)
+            self.memory = [row for row in self.memory if (row.kind, row.id) not in forgotten]
         for name in ("transitions", "saved", "gone", "outgoing", "memory", "forgotten", "delivered"):
             getattr(self, name).extend(getattr(other, name))
         self.now_ns = max(self.now_ns, other.now_ns)

@@ -381,3 +381,17 @@ def test_explaining_a_route_says_what_keeps_quiet() -> None:
 def test_wrong_routes_are_refused(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         RoutingConfig.model_validate(wrong)
+
+
+def test_a_restart_waits_for_data_before_it_tells_of_a_held_alert() -> None:
+    from monitor.alerts.lifecycle import AWAITED
+
+    r = router(None, SinkPolicy("a"))
+    push(r, alert())
+    awaited = replace(alert(), state=AlertState.HELD, reason=AWAITED)
+    fresh = reborn(r, [awaited], 7200)
+    assert later(fresh, 7200) == []
+    assert push(fresh, alert(at_s=7201), 7201) == []
+    lost = reborn(r, [awaited], 7200)
+    later(lost, 7200)
+    assert sent(later(lost, 7260)) == [("a", "held")]

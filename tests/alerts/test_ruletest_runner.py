@@ -18,6 +18,10 @@ groups:
       - record: doubled
         expr: price by (base) * 2
       - {alert: Doubled, expr: doubled > 20}
+      - alert: Steps
+        params: {low: 10, high: 20}
+        ladder: [{severity: mild, expr: price by (base) > $low}, {severity: bad, expr: price by (base) > $high}]
+        overrides: [{labels: {base: B}, params: {low: 100, high: 200}}]
 """
 
 
@@ -120,14 +124,22 @@ alert_rule_test:
     assert messages(test) == []
 
 
-def test_coverage_names_rules_and_sides_without_a_test() -> None:
+STEP = "{exp_labels: {base: A, severity: mild}}"
+
+
+def test_coverage_names_rules_and_branches_without_a_test() -> None:
     coverage = RuleCoverage()
     run(f"{PRICES}\nalert_rule_test: [{{alertname: High, eval_time: 2m, exp_alerts: []}}]", coverage)
     run(f"{PRICES}\nalert_rule_test: [{{alertname: Kept, eval_time: 2m, exp_state: firing}}]", coverage)
-    assert coverage.missing(["High", "Kept", "Big"]) == [
+    run(f"{PRICES}\nalert_rule_test: [{{alertname: Steps, eval_time: 2m, exp_alerts: [{STEP}]}}]", coverage)
+    assert coverage.missing(load_rules([("r", RULES)]).alerts) == [
         ("High", "no test that it fires"),
         ("Kept", "no test that it stays silent"),
         ("Big", "no test"),
+        ("Doubled", "no test"),
+        ("Steps", "no test that it stays silent"),
+        ("Steps", 'no test that it fires for {severity="bad"}'),
+        ("Steps", 'no test that it fires for {base="B"}'),
     ]
 
 

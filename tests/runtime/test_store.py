@@ -160,3 +160,17 @@ async def test_an_older_file_is_migrated(tmp_path: Path, monkeypatch: pytest.Mon
         assert db.execute("PRAGMA user_version").fetchone() == (len(steps),)
         assert db.execute("SELECT count(*) FROM later").fetchone() == (0,)
     db.close()
+
+
+async def test_two_changes_in_one_transaction_end_as_if_written_one_after_the_other(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    saved, told = SavedAlert(alert()), MemoryRow("told", "x", b"1")
+    first = Change(saved=[saved], memory=[told])
+    first.add(Change(gone=[saved.view.fingerprint], forgotten=[("told", "x")]))
+    await store.commit(first)
+    assert (await store.alerts(), await store.memory("told")) == ([], [])
+    back = Change(gone=[saved.view.fingerprint], forgotten=[("told", "x")])
+    back.add(Change(saved=[saved], memory=[told]))
+    await store.commit(back)
+    assert (await store.alerts(), await store.memory("told")) == ([saved], [told])
+    await store.close()
