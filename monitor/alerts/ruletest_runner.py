@@ -63,19 +63,32 @@ class TestResult:
 
 @dataclass(slots=True)
 class RuleCoverage:
-    """Which sides of each rule any test has asserted: that it fires, and that it is silent."""
+    """What tests have asserted of each rule: the label sets that fire, and that it is silent."""
 
-    fires: set[str] = field(default_factory=set)
+    fired: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
 
-    def missing(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """(rule, what no test asserts) for rules with a gap."""
-        found = []
-        for name in names:
-            gaps = [what for what, seen in (("fires", self.fires), ("stays silent", self.silent)) if name not in seen]
-            if gaps:
-                found.append((name, "no test" if len(gaps) == 2 else f"no test that it {gaps[0]}"))
-        return found
+    def fires(self, name: str, labels: Mapping[str, str]) -> None:
+        """A test expects an alert with these labels."""
+        self.fired.setdefault(name, []).append(labels)
+
+    def missing(self, rules: Iterable[Rule]) -> list[tuple[str, str]]:
+        """(rule, what no test asserts) for each gap: firing, silence, each step of a ladder, each override."""
+        return [(rule.name, gap) for rule in rules for gap in self._gaps(rule)]
+
+    def _gaps(self, rule: Rule) -> list[str]:
+        fired = self.fired.get(rule.name, [])
+        if not fired and rule.name not in self.silent:
+            return ["no test"]
+        gaps = [] if fired else ["no test that it fires"]
+        gaps += [] if rule.name in self.silent else ["no test that it stays silent"]
+        branches = [{"severity": level.severity} for level in rule.levels] + [
+            dict(one.labels) for one in rule.overrides
+        ]
+        for branch in branches:
+            if fired and not any(branch.items() <= labels.items() for labels in fired):
+                gaps.append(f"no test that it fires for {_braces(tuple(branch.items()))}")
+        return gaps
 
 
 def run_test_file(file: RuleTestFile, rules: RuleSet, coverage: RuleCoverage | None = None) -> Iterator[TestResult]:
@@ -216,7 +229,10 @@ class _Scenario:
             self._compare_state(place, test, rule, alerts, when)
 
     def _compare_firing(self, place: int, test: AlertTest, firing: list[AlertView], when: str) -> None:
-        (self.coverage.fires if test.exp_alerts else self.coverage.silent).add(test.alertname)
+        for one in test.exp_alerts or ():
+            self.coverage.fires(test.alertname, one.exp_labels)
+        if not test.exp_alerts:
+            self.coverage.silent.add(test.alertname)
         got = {_identity(alert): alert for alert in firing}
         want = {tuple(sorted(one.exp_labels.items())): one for one in test.exp_alerts or ()}
         lines = [f"- expected {_braces(labels)}" for labels in want if labels not in got]
@@ -232,7 +248,10 @@ class _Scenario:
             self._fail(place, "\n".join([f"{when}: the firing alerts differ", *lines]))
 
     def _compare_state(self, place: int, test: AlertTest, rule: Rule, alerts: list[AlertView], when: str) -> None:
-        (self.coverage.fires if test.exp_state == "firing" else self.coverage.silent).add(test.alertname)
+        if test.exp_state == "firing":
+            self.coverage.fires(test.alertname, test.exp_labels)
+        else:
+            self.coverage.silent.add(test.alertname)
         matching = [alert for alert in alerts if _carries(alert.labels, test.exp_labels)]
         found = {_state_word(alert) for alert in matching} or {self._idle_state(rule, test.exp_labels)}
         if any(alert.state is AlertState.HELD for alert in matching):
@@ -260,7 +279,7 @@ class _Scenario:
                 (test.exp_resolved_at, AlertState.RESOLVED, "resolve"),
             ):
                 if text is not None:
-                    self.coverage.fires.add(test.alertname)
+                    self.coverage.fires(test.alertname, test.exp_labels)
                     self._check_time(place, test, span_ns(text), state, word)
 
     def _check_time(self, place: int, test: AlertTest, want_ns: int, state: AlertState, word: str) -> None:

@@ -14,7 +14,7 @@ from monitor.alerts.ruletest_runner import RuleCoverage, TestResult, run_test_fi
 from monitor.errors import ConfigError, Problem
 from monitor.language import load_rules
 from monitor.language.ruletest import RuleTestFile, read_test_file
-from monitor.rule import RuleSet
+from monitor.rule import Rule, RuleSet
 
 EPILOG = """examples:
   python -m monitor test rules/tests/
@@ -46,13 +46,13 @@ def run(argv: Sequence[str]) -> int:
         chosen = re.compile(options.run)
     except re.error as error:
         parser.error(f"--run: not a regular expression: {error}")
-    coverage, names, results = RuleCoverage(), dict[str, None](), list[FileResult]()
+    coverage, seen, results = RuleCoverage(), dict[str, Rule](), list[FileResult]()
     for file, rules in _load(_test_files(options.paths)):
-        names |= dict.fromkeys(rule.name for rule in rules.alerts)
+        seen |= {rule.name: rule for rule in rules.alerts}
         tests = tuple(test for test in file.tests if chosen.search(test.name))
         picked = RuleTestFile(file.file, file.head, tests)
         results.append(FileResult(file.file, tuple(run_test_file(picked, rules, coverage))))
-    untested = [] if options.run else coverage.missing(names)
+    untested = [] if options.run else coverage.missing(seen.values())
     print(_json(results, untested) if options.json else _text(results, untested))
     if options.junit:
         options.junit.write_bytes(_junit(results))
