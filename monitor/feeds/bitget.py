@@ -60,7 +60,7 @@ class _Message(msgspec.Struct, gc=False):
     arg: _Arg | None = None
     action: str = ""
     data: msgspec.Raw = msgspec.Raw(b"")
-    ts: int = 0
+    ts: int | str = 0
     event: str = ""
     code: int | str = 0
     msg: str = ""
@@ -85,14 +85,14 @@ class _Liquidation(msgspec.Struct, gc=False):
     side: Literal["buy", "sell"]
     price: Decimal
     amount: Decimal
-    ts: str
+    ts: int | str
 
 
 class _Trade(msgspec.Struct, gc=False):
     p: Decimal
     v: Decimal
     S: Literal["buy", "sell"]
-    T: str
+    T: int | str
 
 
 class _Listing(msgspec.Struct):

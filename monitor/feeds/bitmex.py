@@ -207,6 +207,7 @@ class BitmexSession(VenueSession):
         self._started: set[str] = set()
         self._rows: dict[str, _Row] = {}
         self._orders: dict[str, _Order] = {}
+        self._last_xbt: Decimal | None = None
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
         """Several tables in one ``subscribe``."""
@@ -309,8 +310,9 @@ class BitmexSession(VenueSession):
         return events
 
     def _xbt(self) -> Decimal | None:
+        """Dollars per bitcoin: the perpetual's mark, else its last trade."""
         row = self._rows.get(_XBT_PRICE_SYMBOL)
-        return row.markPrice if row is not None else None
+        return (row.markPrice if row is not None else None) or self._last_xbt
 
     # --- liquidation ----------------------------------------------------------------------------------------------
 
@@ -384,6 +386,8 @@ class BitmexSession(VenueSession):
         if instrument is None:
             return []
         price = positive(row.price)
+        if row.symbol == _XBT_PRICE_SYMBOL:
+            self._last_xbt = price
         usd_micros = self._usd_micros(instrument, row.size, price)
         side: Literal["buy", "sell"] = "buy" if row.side == "Buy" else "sell"
         return self.trade(instrument, side, usd_micros, price, iso_ns(row.timestamp), recv_ns)

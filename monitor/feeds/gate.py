@@ -63,7 +63,7 @@ class _Error(msgspec.Struct):
 class _Message(msgspec.Struct, gc=False):
     channel: str
     event: str = ""
-    id: int | None = None
+    id: int | str | None = None
     time_ms: int = 0
     time: int = 0
     error: _Error | None = None
@@ -90,7 +90,7 @@ class _Trade(msgspec.Struct, gc=False):
     contract: str
     size: Decimal
     price: Decimal
-    create_time_ms: float
+    create_time_ms: float | str
     is_internal: bool = False
 
 
@@ -327,7 +327,7 @@ class GateSession(VenueSession):
         return []
 
     def _answer(self, message: _Message) -> None:
-        asked = self.chunk(message.id or 0)
+        asked = self.chunk(message.id) if isinstance(message.id, int) else ()
         if message.error is None:
             self.confirm(topic.name for topic in asked)
             return

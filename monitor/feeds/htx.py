@@ -65,7 +65,7 @@ class _Market(msgspec.Struct, gc=False):
     ts: int = 0
     tick: _Tick | None = None
     ping: int | None = None
-    id: str = ""
+    id: str | int = ""
     status: str = ""
     subbed: str = ""
     err_code: str = msgspec.field(default="", name="err-code")
@@ -304,7 +304,8 @@ class MarketSession(HtxSession):
         return []
 
     def _refused(self, message: _Market) -> None:
-        asked = self.chunk(int(message.id)) if message.id.isdecimal() and len(message.id) < 10 else ()
+        number = str(message.id)
+        asked = self.chunk(int(number)) if number.isascii() and number.isdecimal() and len(number) < 10 else ()
         for topic in asked:
             self.refuse(topic.name, f"{message.err_code} {message.err_msg}")
         if not asked:
