@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import cast
 
@@ -49,3 +51,17 @@ def make_feed(venue: str, options: FeedOptions) -> Feed:
         ValueError: A setting in ``options.extra`` or a channel is not one of this venue's.
     """
     return feed_class(venue)(options)  # type: ignore[call-arg]  # a Protocol cannot say how it is constructed
+
+
+def make_feeds(entries: Sequence[tuple[str, FeedOptions]]) -> list[Feed]:
+    """Build every configured feed, each told of the others: two venues may share a stream that only one may count.
+
+    Raises:
+        KeyError: No such venue.
+        ValueError: As `make_feed`.
+    """
+    channels = {venue: options.channels for venue, options in entries}
+    return [
+        make_feed(venue, replace(options, peers={name: its for name, its in channels.items() if name != venue}))
+        for venue, options in entries
+    ]

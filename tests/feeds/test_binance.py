@@ -9,7 +9,7 @@ import pytest
 from monitor.errors import DecodeError, FeedRefused
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Acked, BadRow, Connection, FeedOptions, Poll, Refused, Skipped, Topic, UnknownSymbol
-from monitor.feeds import make_feed
+from monitor.feeds import make_feed, make_feeds
 from monitor.instruments import Instrument, Registry
 from tests.feeds.support import NOW_NS, Opened, load, of, open_session
 
@@ -58,20 +58,16 @@ def test_inverse_contract_is_not_multiplied_by_price() -> None:
 
 
 def test_merged_stream_is_counted_once() -> None:
-    coin_margined = order("BTCUSD_PERP", "SELL", "25", "76000", product=2)
-    both = {"binance_usdm": frozenset(Channel), "binance_coinm": frozenset(Channel)}
-    counted = 0
-    for venue, part in (("binance_usdm", "market"), ("binance_coinm", "market")):
-        feed = make_feed(venue, FeedOptions(channels=frozenset({Channel.PRICE, Channel.LIQUIDATIONS}), peers=both))
+    frame = msgspec.json.encode(order("BTCUSD_PERP", "SELL", "25", "76000", product=2))
+    options = FeedOptions(channels=frozenset({Channel.PRICE, Channel.LIQUIDATIONS}))
+    counted: list[Any] = []
+    for feed in make_feeds([("binance_usdm", options), ("binance_coinm", options)]):
         registry = Registry()
         load(feed, registry)
         for connection in feed.connections(feed.wanted(registry)):
-            session = feed.session(connection, registry)
-            subscribed = {topic.name for topic in connection.topics}
-            if "!forceOrder@arr" in subscribed:
-                counted += len(session.on_frame(msgspec.json.encode(coin_margined), NOW_NS))
-        assert part
-    assert counted == 1
+            if "!forceOrder@arr" in {topic.name for topic in connection.topics}:
+                counted += feed.session(connection, registry).on_frame(frame, NOW_NS)
+    assert [(event.instrument.venue, event.usd_micros) for event in counted] == [("binance_coinm", 2_500_000_000)]
 
 
 @pytest.mark.parametrize(
