@@ -89,12 +89,15 @@ def gauge(value: Number) -> float | None:
     Raises:
         DecodeError: The text is no number, or one that no market can have.
     """
-    if value is None or value == "":
+    if isinstance(value, float):
+        number = value
+    elif value is None or value == "":
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        raise DecodeError("wrong_type", f"{value!r:.40} is no number") from None
+    else:
+        try:
+            number = float(value)
+        except ValueError:
+            raise DecodeError("wrong_type", f"{value!r:.40} is no number") from None
     if not -_LARGEST_GAUGE < number < _LARGEST_GAUGE:  # false for what is not a number, too
         raise DecodeError("out_of_range", f"{value!r:.40}")
     return number
@@ -381,12 +384,14 @@ class VenueSession(TopicSession):
         events: list[MarketEvent] = []
         kinds: tuple[tuple[PriceKind, Number], ...] = (("mark", mark), ("index", index), ("last", last))
         for kind, value in kinds:
-            price = gauge(value)
-            if price is not None and price > 0:
-                events.append(Price(instrument, kind, price, ts_ns, recv_ns))
-        best_bid, best_ask = gauge(bid), gauge(ask)
-        if best_bid and best_ask and 0 < best_bid <= best_ask:
-            events.append(Price(instrument, "mid", (best_bid + best_ask) / 2, ts_ns, recv_ns))
+            if value is not None:
+                price = gauge(value)
+                if price is not None and price > 0:
+                    events.append(Price(instrument, kind, price, ts_ns, recv_ns))
+        if bid is not None and ask is not None:
+            best_bid, best_ask = gauge(bid), gauge(ask)
+            if best_bid and best_ask and 0 < best_bid <= best_ask:
+                events.append(Price(instrument, "mid", (best_bid + best_ask) / 2, ts_ns, recv_ns))
         return events
 
     def funding(
