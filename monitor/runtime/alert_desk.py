@@ -1,4 +1,8 @@
-"""Everything about alerts in the running program: life cycle, routing, silences, acknowledgements, and what is kept."""
+"""Everything about alerts in the running program: life cycle, routing, silences, acknowledgements, and what is kept.
+
+The decisions are the pure parts' (`monitor.alerts`); this desk puts each step's transitions, notifications and memory
+into one change, which the outbox writes in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -9,90 +13,208 @@ from typing import Any
 
 from monitor.alert import AlertState, AlertView, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
-from monitor.clock import Clock
+from monitor.alerts.matchers import parse_matcher
+from monitor.alerts.routes import RoutingConfig
+from monitor.alerts.routing import Planned, Router, RouteStep, SinkPolicy
+from monitor.alerts.silences import Silence
+from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
+from monitor.expression import Matcher
 from monitor.language.template import compile_template
 from monitor.reading import Evaluation
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.load import Loaded
-from monitor.runtime.store import Change, Outgoing, Store
-from monitor.sink import Command, Notification, SinkOptions
-from monitor.telemetry.view import Acknowledgement, Silence
+from monitor.runtime.store import Change, Delivered, Outgoing, Store
+from monitor.sink import Command, SinkOptions
+from monitor.telemetry import view
 
 RECENT = 200
-TOLD = frozenset({AlertState.FIRING, AlertState.HELD, AlertState.RESOLVED})
+MEMORY_KINDS = ("told", "silence", "ack")
+DEFAULT_QUIET_NS = 3600 * NS_PER_S
 
 
 class AlertDesk:
-    """Steps the life cycle, decides who is told, and hands both to the outbox in one change."""
+    """Steps life cycle and router, and hands what they decide to the outbox.
+
+    Args:
+        loaded: Rules and settings.
+        routing: The validated ``routes:``.
+        sinks: Settings of every sink.
+        engine: Explains readings, and keeps event time.
+        store: Where state is read from at the start.
+        delivery: Takes changes.
+        clock: Stamps what people do (silences, acknowledgements).
+    """
 
     def __init__(
         self,
         loaded: Loaded,
+        *,
+        routing: RoutingConfig,
         sinks: Sequence[SinkOptions],
         engine: Engine,
         store: Store,
         delivery: Delivery,
         clock: Clock,
     ) -> None:
-        self._sinks = sinks
+        self._policies = [SinkPolicy.of(options) for options in sinks]
         self._engine = engine
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        settings = LifecycleSettings(min_coverage=loaded.source.config.engine.min_coverage)
-        self.lifecycle = Lifecycle(loaded.rules, settings, _render, engine.explain)
+        settings = LifecycleSettings(
+            min_coverage=loaded.source.config.engine.min_coverage,
+            max_alerts=loaded.source.config.engine.max_keys_per_rule,
+        )
+        self.lifecycle = Lifecycle(loaded.rules, settings, _render, getattr(engine, "explain", None))
+        self.router = Router(routing, self._policies)
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
     async def restore(self) -> None:
         """Take over what the last run left."""
         self.lifecycle.load(await self._store.alerts())
+        rows = [row for kind in MEMORY_KINDS for row in await self._store.memory(kind)]
+        self.router.load(rows, self.lifecycle.alerts(), self._clock.wall_ns())
 
-    def replace(self, loaded: Loaded) -> None:
-        """Take over other rules."""
+    def replace(self, loaded: Loaded, routing: RoutingConfig) -> None:
+        """Take over other rules and routes; alerts, silences and what was told stay."""
         self.lifecycle.replace_rules(loaded.rules)
+        router = Router(routing, self._policies)
+        router.load(self.router.dump(), self.lifecycle.alerts(), self._clock.wall_ns())
+        self.router = router
 
     def step(self, evaluations: Iterable[Evaluation], now_ns: int) -> None:
         """Turn evaluations into transitions, notifications and rows of the store."""
         transitions = self.lifecycle.step(evaluations, now_ns)
-        saved, gone = self.lifecycle.changes()
-        if not (transitions or saved or gone):
-            return
         self._resolved.extend(item.alert for item in transitions if item.state is AlertState.RESOLVED)
-        outgoing = [
-            Outgoing(sink.id, _notification(item, now_ns, sink.id))
-            for item in transitions
-            if item.state in TOLD
-            for sink in self._sinks
-        ]
-        self._delivery.submit(Change(transitions=transitions, saved=saved, gone=gone, outgoing=outgoing, now_ns=now_ns))
+        planned = self.router.route(transitions, now_ns) if transitions else self._due(now_ns)
+        self._submit(transitions, planned, now_ns)
 
     def tick(self) -> None:
         """Whatever is due by time alone."""
+        now_ns = max(self._engine.now_ns, self._clock.wall_ns())
+        self._submit((), self._due(now_ns), now_ns)
+
+    def _due(self, now_ns: int) -> list[Planned]:
+        return self.router.due(now_ns) if self.router.next_due_ns() <= now_ns else []
+
+    def _submit(self, transitions: Sequence[Transition], planned: Sequence[Planned], now_ns: int) -> None:
+        saved, gone = self.lifecycle.changes()
+        memory, forgotten = self.router.changes()
+        change = Change(
+            transitions=list(transitions),
+            saved=saved,
+            gone=gone,
+            outgoing=[Outgoing(plan.sink, plan.notification) for plan in planned if plan.notification is not None],
+            memory=memory,
+            forgotten=forgotten,
+            delivered=[_not_sent(plan) for plan in planned if plan.notification is None],
+            now_ns=now_ns,
+        )
+        if change:
+            self._delivery.submit(change)
+
+    # -- what people see -----------------------------------------------------------------------------------------------
 
     def alerts(self) -> list[AlertView]:
         """Active alerts, and those resolved lately."""
         return [*self.lifecycle.alerts(), *self._resolved]
 
+    def silenced_by(self, fingerprint: str) -> list[str]:
+        """Identities of the silences that mute an alert now."""
+        now_ns = self._clock.wall_ns()
+        found = (alert for alert in self.lifecycle.alerts() if alert.fingerprint == fingerprint)
+        return [silence for alert in found for silence in self.router.silenced_by(alert, now_ns)]
+
+    def silences(self) -> list[view.Silence]:
+        """Silences that are active or to come."""
+        return [_shown(silence) for silence in self.router.silences(self._clock.wall_ns())]
+
+    def acknowledgements(self) -> list[view.Acknowledgement]:
+        """Acknowledgements of active alerts."""
+        return [
+            view.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment)
+            for ack in self.router.acknowledgements()
+        ]
+
+    def explain_route(self, labels: Mapping[str, str]) -> list[RouteStep]:
+        """Where an alert with these labels would go."""
+        return self.router.explain_route(labels, self._clock.wall_ns())
+
+    # -- what people do ------------------------------------------------------------------------------------------------
+
+    def silence(self, wish: view.Silence) -> str:
+        """Store a silence and return its identity.
+
+        Raises:
+            ValueError: It is empty or ends before it begins.
+        """
+        matchers = tuple(
+            Matcher(matcher.name, _operator(is_regex=matcher.is_regex, is_equal=matcher.is_equal), matcher.value)
+            for matcher in wish.matchers
+        )
+        return self._silence(matchers, wish.starts_ns, wish.ends_ns, wish.created_by, wish.comment)
+
+    def _silence(
+        self, matchers: tuple[Matcher, ...], starts_ns: int, ends_ns: int, created_by: str, comment: str
+    ) -> str:
+        now_ns = self._clock.wall_ns()
+        text = f"{matchers}{starts_ns}{ends_ns}{created_by}{comment}{now_ns}"
+        silence_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.router.silence(Silence(silence_id, matchers, starts_ns, ends_ns, created_by, comment), now_ns)
+        self._submit((), self._due(now_ns), now_ns)
+        return silence_id
+
+    def expire_silence(self, silence_id: str) -> bool:
+        """End a silence; what it kept quiet is announced now."""
+        return self._after(self.router.expire_silence(silence_id, self._clock.wall_ns()))
+
+    def acknowledge(self, fingerprint: str, by: str, comment: str, duration_ns: int = DEFAULT_QUIET_NS) -> bool:
+        """Note that someone takes care of an alert for a while."""
+        now_ns = self._clock.wall_ns()
+        return self._after(self.router.acknowledge(fingerprint, by, now_ns, duration_ns, comment))
+
+    def withdraw(self, fingerprint: str) -> bool:
+        """Take an acknowledgement back."""
+        return self._after(self.router.withdraw(fingerprint, self._clock.wall_ns()))
+
+    def _after(self, done: bool) -> bool:  # noqa: FBT001 - passes an answer through
+        now_ns = self._clock.wall_ns()
+        self._submit((), self._due(now_ns), now_ns)
+        return done
+
     async def handle_command(self, command: Command) -> str:
-        """Carry out what came in through a sink."""
-        return f"{command.action} is not available"
+        """Carry out what came in through a sink (a topic, a button)."""
+        duration_ns = DEFAULT_QUIET_NS if command.duration_s is None else int(command.duration_s * NS_PER_S)
+        if command.action == "ack":
+            done = self.acknowledge(command.fingerprint, command.actor, command.comment, duration_ns)
+            return "acknowledged" if done else "no such alert is active"
+        if command.action == "unack":
+            return "withdrawn" if self.withdraw(command.fingerprint) else "it was not acknowledged"
+        now_ns = self._clock.wall_ns()
+        try:
+            matchers = tuple(parse_matcher(text) for text in command.matchers)
+            return self._silence(matchers, now_ns, now_ns + duration_ns, command.actor, command.comment)
+        except ValueError as error:
+            return str(error)
 
-    def silences(self) -> Sequence[Silence]:
-        return ()
 
-    def acknowledgements(self) -> Sequence[Acknowledgement]:
-        return ()
+def _not_sent(plan: Planned) -> Delivered:
+    """Why nothing was sent, for the delivery log."""
+    return Delivered(0, plan.sink, "", plan.fingerprints, plan.outcome, plan.reason, 0, plan.at_ns)
+
+
+def _operator(*, is_regex: bool, is_equal: bool) -> Any:
+    return ("=~" if is_equal else "!~") if is_regex else ("=" if is_equal else "!=")
+
+
+def _shown(silence: Silence) -> view.Silence:
+    matchers = tuple(
+        view.LabelMatcher(matcher.label, matcher.value, "~" in matcher.op, not matcher.op.startswith("!"))
+        for matcher in silence.matchers
+    )
+    return view.Silence(matchers, silence.starts_ns, silence.ends_ns, silence.created_by, silence.comment, silence.id)
 
 
 def _render(text: str, values: Mapping[str, Any]) -> str:
     return compile_template(text).render(values)
-
-
-def _notification(item: Transition, now_ns: int, receiver: str) -> Notification:
-    alert = item.alert
-    key = hashlib.sha256(f"{alert.fingerprint}/{item.state}/{alert.starts_at_ns}/{item.at_ns}".encode()).hexdigest()
-    status = item.state.value
-    return Notification(
-        key[:32], status, (alert,), now_ns, item.reason, alert.name, alert.reason, receiver=receiver, total=1
-    )  # type: ignore[arg-type]

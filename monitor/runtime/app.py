@@ -145,9 +145,18 @@ class App:
         }
         self.delivery = Delivery(sinks, self.store, self.clock, self.log, observe=self._observe_dispatch)
         stack.push_async_callback(self.delivery.close)
-        self.desk = AlertDesk(loaded, self.sink_options, self.engine, self.store, self.delivery, self.clock)
+        self.desk = AlertDesk(
+            loaded,
+            routing=loaded.routing,
+            sinks=self.sink_options,
+            engine=self.engine,
+            store=self.store,
+            delivery=self.delivery,
+            clock=self.clock,
+        )
         await self.desk.restore()
         self.delivery.handle_command = self.desk.handle_command
+        self.delivery.active = lambda sink: self.desk.router.active_for(sink)
         self.room = EngineRoom(
             self.engine,
             self.board,
@@ -286,7 +295,7 @@ class App:
         """Take over a reloaded configuration. All of it has been checked; this cannot fail half way."""
         self.loaded = loaded
         self.engine.replace_rules(loaded.rules)
-        self.desk.replace(loaded)
+        self.desk.replace(loaded, loaded.routing)
         self._happenings.config_hash = loaded.digest
         self._follow_feeds(self._tasks)
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from monitor.alerts.routes import RoutingConfig
 from monitor.config import Check, FeedEntry, LoadedConfig, entries, load_config, parse_config
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
 from monitor.feed import Feed
-from monitor.feeds import FEEDS, feed_class, make_feed
+from monitor.feeds import FEEDS, feed_class, make_feed, make_feeds
 from monitor.language import load_rules
 from monitor.rule import RuleSet
-from monitor.runtime.view import panel_recordings
+from monitor.runtime.panels import panel_recordings
 from monitor.sinks import KINDS, sink_options
 from monitor.yamlsource import Document
 
@@ -30,6 +31,7 @@ class Loaded:
     source: LoadedConfig
     rules: RuleSet
     feeds: tuple[Feed, ...]
+    routing: RoutingConfig
     digest: str
 
     def expected(self) -> dict[Channel, list[str]]:
@@ -67,9 +69,10 @@ def finish(source: LoadedConfig) -> Loaded:
     files = source.rule_files()
     rules = load_rules(files)
     rules = RuleSet(rules.alerts, (*rules.recordings, *panel_recordings()))
-    feeds = tuple(make_feed(entry.venue, entry.options()) for entry in source.config.feeds)
+    feeds = tuple(make_feeds([(entry.venue, entry.options()) for entry in source.config.feeds]))
     text = repr(source.document.data) + repr(files)
-    return Loaded(source, rules, feeds, hashlib.sha256(text.encode()).hexdigest()[:12])
+    routing = RoutingConfig.model_validate(source.config.routes)
+    return Loaded(source, rules, feeds, routing, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 def check_venues(data: Any, document: Document) -> list[Problem]:
@@ -133,15 +136,43 @@ def _option_problems(entry: dict[str, Any], index: int, document: Document) -> l
     try:
         sink_options(entry)
     except ValidationError as error:
-        return [
-            document.problem(
-                ("sinks", index, *details["loc"]),
-                f"{entry['type']}: {'.'.join(map(str, details['loc']))}: {details['msg'].removeprefix('Value error, ')}",
-                key=details["type"] == "extra_forbidden",
-            )
-            for details in error.errors(include_input=False)
-        ]
+        prefix = f"{entry['type']}: "
+        found = error.errors(include_input=False)
+        return [_option_problem(("sinks", index, *details["loc"]), details, document, prefix) for details in found]
     return []
+
+
+def check_routes(data: Any, document: Document) -> list[Problem]:
+    """Wrong routes, and routes to sinks that do not exist."""
+    raw = data.get("routes") if isinstance(data, dict) else None
+    if not raw:
+        return []
+    try:
+        routing = RoutingConfig.model_validate(raw)
+    except ValidationError as error:
+        return [
+            _option_problem(("routes", *_own_path(raw, details["loc"])), details, document)
+            for details in error.errors()
+        ]
+    known = {str(entry.get("name") or entry.get("type")) for _, entry in entries(data, "sinks")} or {"console"}
+    return [
+        document.problem(
+            ("routes",), f"no sink named {name!r}", hint=f"there are: {', '.join(sorted(known))}", key=True
+        )
+        for name in sorted(routing.sink_names() - known)
+    ]
+
+
+def _own_path(raw: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The place in the file: a plain list of routes was wrapped before it was validated."""
+    return path[1:] if isinstance(raw, list) and path[:1] == ("routes",) else path
+
+
+def _option_problem(path: tuple[int | str, ...], details: Any, document: Document, prefix: str = "") -> Problem:
+    unknown = details["type"] == "extra_forbidden"
+    words = str(details["msg"]).removeprefix("Value error, ")
+    message = f"unknown key {str(path[-1])!r}" if unknown else f"{path[-1]}: {words}"
+    return document.problem(path, prefix + message, key=unknown)
 
 
 def _suggest(word: str, known: Mapping[str, object]) -> str:
@@ -149,6 +180,6 @@ def _suggest(word: str, known: Mapping[str, object]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
-CHECKS: Sequence[Check] = (check_venues, check_sinks)
+CHECKS: Sequence[Check] = (check_venues, check_sinks, check_routes)
 
 __all__ = ["CHECKS", "ConfigError", "Loaded", "load", "load_text"]

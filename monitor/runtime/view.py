@@ -18,9 +18,11 @@ from monitor.expression import Expr
 from monitor.feed import Feed
 from monitor.language import parse_expression
 from monitor.reading import FALSE, TRUE, Evaluation
-from monitor.rule import Recording, Rule
+from monitor.rule import Rule
+from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.market import MarketBoard
+from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import HistoryFilter, Store
 from monitor.telemetry.latency import LatencyHistogram
@@ -44,21 +46,7 @@ from monitor.telemetry.view import (
 )
 
 NAN = float("nan")
-WINDOWS = ("1h", "4h", "24h")
-PANEL_GROUP = "panel"
 HOUR_S = 3600.0
-
-
-def panel_recordings() -> list[Recording]:
-    """The liquidation windows that the page and the dashboards show, whatever rules are loaded."""
-    found = []
-    for window in WINDOWS:
-        for label in ("venue", "base"):
-            for function in ("sum", "count"):
-                text = f"{function}(liquidations[{window}]) by ({label}, side)"
-                name = f"panel:liquidations_{function}_{window}:{label}"
-                found.append(Recording(name, PANEL_GROUP, parse_expression(text), text))
-    return found
 
 
 @dataclass(slots=True)
@@ -86,7 +74,7 @@ class Parts:
     feeds: Sequence[tuple[Feed, FeedStats]]
     store: Store
     delivery: Delivery
-    desk: Any
+    desk: AlertDesk
     happenings: Happenings
     min_coverage: float
     sink_kinds: Mapping[str, str]
@@ -128,14 +116,12 @@ class AppView:
 
     def windows(self) -> Sequence[WindowTotal]:
         """Liquidations in the rolling windows, by venue and by base."""
-        return [total for window in WINDOWS for label in ("venue", "base") for total in self._totals(window, label)]
+        return [total for window in WINDOWS for label in LABELS for total in self._totals(window, label)]
 
     def _totals(self, window: str, label: str) -> list[WindowTotal]:
-        counts = {
-            labels: value for labels, value, _ in self._panel(f"count(liquidations[{window}]) by ({label}, side)")
-        }
+        counts = {labels: value for labels, value, _ in self._panel(panel_text("count", window, label))}
         totals = []
-        for labels, value, coverage in self._panel(f"sum(liquidations[{window}]) by ({label}, side)"):
+        for labels, value, coverage in self._panel(panel_text("sum", window, label)):
             names = dict(labels)
             side = names["side"]
             if value is None or side not in ("long", "short"):
@@ -193,6 +179,10 @@ class AppView:
     def alerts(self) -> Sequence[AlertView]:
         """Pending, firing and held instances, and those resolved lately."""
         return self.parts.desk.alerts()
+
+    def silenced_by(self, fingerprint: str) -> Sequence[str]:
+        """Identities of the silences that mute this alert now."""
+        return self.parts.desk.silenced_by(fingerprint)
 
     def sinks(self) -> Sequence[SinkView]:
         """Every configured notification channel."""
@@ -262,11 +252,11 @@ class AppView:
 
     async def silence(self, silence: Silence) -> str:
         """Store a new silence and return its id."""
-        return str(await self.parts.desk.silence(silence))
+        return self.parts.desk.silence(silence)
 
     async def expire_silence(self, silence_id: str) -> bool:
         """End a silence now."""
-        return bool(await self.parts.desk.expire_silence(silence_id))
+        return self.parts.desk.expire_silence(silence_id)
 
     def acknowledgements(self) -> Sequence[Acknowledgement]:
         """Acknowledgements of instances that have not resolved."""
@@ -274,11 +264,11 @@ class AppView:
 
     async def acknowledge(self, ack: Acknowledgement) -> bool:
         """Store an acknowledgement."""
-        return bool(await self.parts.desk.acknowledge(ack))
+        return self.parts.desk.acknowledge(ack.fingerprint, ack.by, ack.comment)
 
     async def withdraw_acknowledgement(self, fingerprint: str) -> bool:
         """Take an acknowledgement back."""
-        return bool(await self.parts.desk.withdraw(fingerprint))
+        return self.parts.desk.withdraw(fingerprint)
 
 
 def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
