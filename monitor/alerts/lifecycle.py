@@ -31,6 +31,9 @@ Render = Callable[[str, Mapping[str, Any]], str]
 Explain = Callable[[str, int], Explanation | None]
 """What stands behind a row of a rule's latest evaluation; the arguments are the rule's id and the row."""
 
+Claims = dict[str, tuple[str, Labels]]
+"""Who has which fingerprint: rule and labels of the row."""
+
 AWAITED = "held: no data since the restart"
 """The reason of a restored alert whose label set has not been evaluated yet."""
 
@@ -109,6 +112,7 @@ class Lifecycle:
         self._machines: dict[str, RuleMachine] = {}
         self._orphans: list[SavedAlert] = []
         self._dropped: set[str] = set()
+        self._claims: Claims = {}
         for rule in _alert_rules(rules):
             self._machines[rule.id] = self._machine(rule)
 
@@ -131,6 +135,11 @@ class Lifecycle:
     def alerts(self) -> list[AlertView]:
         """Every alert that is pending, firing or held, as of the latest evaluations."""
         return [view for machine in self._machines.values() for view in machine.views()]
+
+    @property
+    def collided(self) -> int:
+        """Alerts that were not opened because another active alert has the same labels."""
+        return sum(machine.collided for machine in self._machines.values())
 
     @property
     def overflowed(self) -> int:
@@ -174,7 +183,7 @@ class Lifecycle:
 
         The engine may number rows anew afterwards: alerts find theirs again by labels.
         """
-        old, self._machines = self._machines, {}
+        old, self._machines, self._claims = self._machines, {}, {}
         for rule in _alert_rules(rules):
             self._machines[rule.id] = self._machine(rule)
         for machine in old.values():
@@ -182,7 +191,7 @@ class Lifecycle:
             self.load(machine.dump())
 
     def _machine(self, rule: Rule) -> RuleMachine:
-        return RuleMachine(rule, self.settings, self._render, self._explain)
+        return RuleMachine(rule, self.settings, self._render, self._explain, self._claims)
 
     def _resolve_orphans(self, now_ns: int) -> list[Transition]:
         orphans, self._orphans = self._orphans, []
@@ -200,8 +209,12 @@ class Lifecycle:
 class RuleMachine:
     """All alerts of one rule."""
 
-    def __init__(self, rule: Rule, settings: LifecycleSettings, render: Render, explain: Explain) -> None:
+    def __init__(
+        self, rule: Rule, settings: LifecycleSettings, render: Render, explain: Explain, claims: Claims
+    ) -> None:
         self.rule = rule
+        self.collided = 0
+        self._claims = claims
         self.dirty: set[int] = set()
         self.gone: set[str] = set()
         self.overflowed = 0
@@ -321,6 +334,9 @@ class RuleMachine:
             self.overflowed += 1
             return
         instance = _Instance(self._birth(row, sight), row)
+        if not self._claim(instance.view):
+            self.collided += 1
+            return
         rising = sight.threshold is None or sight.value is None or sight.value >= sight.threshold
         self._start_peak(row, sight.value, rising=rising)
         self._active[row] = instance
@@ -330,6 +346,11 @@ class RuleMachine:
         else:
             self._due[row] = sight.at_ns + self.rule.for_ns
             self._emit(instance, AlertState.INACTIVE, sight.at_ns, instance.view.reason)
+
+    def _claim(self, view: AlertView) -> bool:
+        """Take the fingerprint for this row; False when another rule or row has an active alert of the same labels."""
+        mine = (self.rule.id, view.series)
+        return self._claims.setdefault(view.fingerprint, mine) == mine
 
     def _start_peak(self, row: int, value: float | None, *, rising: bool) -> None:
         self._rising[row] = rising
@@ -466,6 +487,7 @@ class RuleMachine:
         self._due[instance.row] = NEVER
         self._peak[instance.row] = math.nan
         del self._active[instance.row]
+        self._claims.pop(instance.view.fingerprint, None)
         self.gone.add(instance.view.fingerprint)
 
     # -- views ---------------------------------------------------------------------------------------------------------
@@ -580,6 +602,7 @@ class RuleMachine:
     def restore(self, saved: SavedAlert) -> None:
         """Keep a saved alert until its label set is evaluated."""
         self._waiting[saved.view.series] = saved
+        self._claim(saved.view)
 
     def dump(self) -> list[SavedAlert]:
         """The state of every active alert."""

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
@@ -362,3 +364,59 @@ def test_thousands_of_quiet_rows_cost_little() -> None:
     for _ in range(200):
         lifecycle.step([quiet], quiet.at_ns)
     assert (time.perf_counter() - begin) / 200 < 1e-3  # about 20 us on an idle core; the bound only catches a loop
+
+
+def test_two_rules_with_the_same_labels_make_one_alert_and_a_count() -> None:
+    twin = replace(rule(), group="h")
+    lifecycle = Lifecycle([rule(), twin])
+    first = evaluation(1000, "T")
+    second = replace(first, rule="h/High")
+    assert len(lifecycle.step([first, second], first.at_ns)) == 1
+    assert lifecycle.collided == 1
+    over = evaluation(1001, "F")
+    lifecycle.step([over], over.at_ns)
+    again = [replace(evaluation(1002 + n, sign), rule="h/High") for n, sign in enumerate("FT")]
+    assert [str(t.state) for t in play(lifecycle, *again)] == ["firing"]
+
+
+rows = st.integers(1, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), width=rows)
+def test_many_rows_at_once_equal_each_row_alone(data: st.DataObject, width: int) -> None:
+    rules: dict[str, Any] = {
+        "for_ns": data.draw(st.sampled_from([0, 2 * S, 3 * S])),
+        "keep_firing_for_ns": data.draw(st.sampled_from([0, 2 * S])),
+        "on_unknown": data.draw(st.sampled_from(["hold", "fire", "resolve"])),
+    }
+    length = data.draw(st.integers(1, 25))
+    signs = st.text("TF?", min_size=width, max_size=width)
+    truths = data.draw(st.lists(signs, min_size=length, max_size=length))
+    clears = data.draw(st.none() | st.lists(signs, min_size=length, max_size=length))
+    together = Lifecycle([rule(**rules)])
+    alone = [Lifecycle([rule(**rules)]) for _ in range(width)]
+    for tick, truth in enumerate(truths):
+        clear = clears[tick] if clears else None
+        e = evaluation(1000 + tick, truth, clear=clear)
+        whole = {(t.alert.series, str(t.previous), str(t.state)) for t in together.step([e], e.at_ns)}
+        parts = set()
+        for row, lifecycle in enumerate(alone):
+            one = evaluation(1000 + tick, truth[row], clear=clear[row] if clear else None, labels=[e.labels[row]])
+            parts |= {(t.alert.series, str(t.previous), str(t.state)) for t in lifecycle.step([one], one.at_ns)}
+        assert whole == parts
+
+
+@settings(max_examples=60, deadline=None)
+@given(truths=st.lists(st.sampled_from("TF?"), min_size=1, max_size=40), cut=st.integers(0, 40))
+def test_a_restart_at_any_tick_changes_nothing(truths: list[str], cut: int) -> None:
+    config: dict[str, Any] = {"for_ns": 2 * S, "keep_firing_for_ns": 2 * S}
+    whole = Lifecycle([rule(**config)], LifecycleSettings(flap_fires=0))
+    parted = Lifecycle([rule(**config)], LifecycleSettings(flap_fires=0))
+    for tick, sign in enumerate(truths):
+        if tick == cut:
+            saved, parted = parted.dump(), Lifecycle([rule(**config)], LifecycleSettings(flap_fires=0))
+            parted.load(saved)
+        e = evaluation(1000 + tick, sign)
+        assert told(whole.step([e], e.at_ns)) == told(parted.step([e], e.at_ns))
+        assert [v.state for v in whole.alerts()] == [v.state for v in parted.alerts()]
