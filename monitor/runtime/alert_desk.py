@@ -120,6 +120,10 @@ class AlertDesk:
         """Active alerts, and those resolved lately."""
         return [*self.lifecycle.alerts(), *self._resolved]
 
+    def active_for(self, sink: str) -> list[AlertView]:
+        """The alerts that a sink was told of and that are not over."""
+        return self.router.active_for(sink)
+
     def silenced_by(self, fingerprint: str) -> list[str]:
         """Identities of the silences that mute an alert now."""
         now_ns = self._clock.wall_ns()

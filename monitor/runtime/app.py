@@ -156,7 +156,7 @@ class App:
         )
         await self.desk.restore()
         self.delivery.handle_command = self.desk.handle_command
-        self.delivery.active = lambda sink: self.desk.router.active_for(sink)
+        self.delivery.active = self.desk.active_for
         self.room = EngineRoom(
             self.engine,
             self.board,
