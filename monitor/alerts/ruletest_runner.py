@@ -39,6 +39,9 @@ LIVE_BEFORE_NS = 400 * DAY_NS
 LOOKBACK_S = 300.0
 MAX_TICKS = 200_000
 SERIES_DEFAULTS = {"venue": "binance_usdm", "quote": "USDT", "kind": "mark", "market": "perp"}
+SETTINGS = LifecycleSettings(flap_fires=0)
+"""The brake on flapping alerts is off, as promtool has none: a test says what its rule does, not what noise does."""
+
 ACTIVE = (AlertState.FIRING, AlertState.HELD)
 
 
@@ -116,7 +119,7 @@ class _Scenario:
         self.sample_ns = span_ns(test.case.interval) if test.case.interval else self.step_ns
         self.start_ns = max(read_time(test.case.start_timestamp), EARLIEST_NS)
         self.engine = Engine(rules, settings=EngineSettings(stale_s=self._stale_limits()))
-        self.lifecycle = Lifecycle(rules, LifecycleSettings(), render, None)
+        self.lifecycle = Lifecycle(rules, SETTINGS, render, None)
         self.transitions: dict[str, list[Transition]] = {}
         self.failures: list[Failure] = []
 
@@ -267,7 +270,7 @@ class _Scenario:
         evaluation = self.engine.latest(rule.id)
         if evaluation is None:
             return "unknown"
-        floor = LifecycleSettings().min_coverage if rule.min_coverage is None else rule.min_coverage
+        floor = SETTINGS.min_coverage if rule.min_coverage is None else rule.min_coverage
         wanted = {name: value for name, value in labels.items() if name in rule.expr.type.labels}
         rows = [row for row, own in enumerate(evaluation.labels) if _carries(own, wanted)]
         return "unknown" if any(_doubtful(evaluation, row, floor) for row in rows) else "none"
