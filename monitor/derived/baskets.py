@@ -1,0 +1,119 @@
+"""Indexes of coins: weights fixed at each rebalancing, 100 at the start. Pure; prices in, levels out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from monitor.clock import NS_PER_S
+from monitor.events import Price, Sample
+
+DAY_NS = 86_400 * NS_PER_S
+START_LEVEL = 100.0
+
+SECTORS: dict[str, tuple[str, ...]] = {
+    "layer-1": ("BTC", "ETH", "SOL", "BNB", "ADA", "AVAX", "SUI"),
+    "layer-2": ("ARB", "OP", "POL", "STRK", "IMX"),
+    "meme": ("DOGE", "SHIB", "PEPE", "BONK", "WIF"),
+    "defi": ("UNI", "AAVE", "LINK", "CRV", "LDO"),
+    "gaming": ("SAND", "AXS", "GALA", "IMX", "MANA"),
+    "depin": ("RENDER", "HNT", "IOTX", "AKT"),
+    "ai": ("FET", "TAO", "WLD", "RENDER"),
+    "privacy": ("ZEC", "XMR", "DASH"),
+    "storage": ("FIL", "AR", "STORJ"),
+}
+"""Starter set, equal weights; ``derived: baskets`` in the configuration replaces or adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class BasketSpec:
+    """One basket: weight by coin (any positive numbers; scaled to 1), and the days between two rebalancings."""
+
+    name: str
+    weights: Mapping[str, float]
+    rebalance_days: int = 7
+
+    def __post_init__(self) -> None:
+        if not self.weights or not all(isfinite(w) and w > 0 for w in self.weights.values()):
+            raise ValueError(f"basket {self.name}: every weight must be a positive number")
+        if self.rebalance_days < 1:
+            raise ValueError(f"basket {self.name}: rebalance_days must be at least 1")
+
+
+def starter_baskets() -> list[BasketSpec]:
+    """The starter set."""
+    return [BasketSpec(name, dict.fromkeys(coins, 1.0)) for name, coins in SECTORS.items()]
+
+
+class Basket:
+    """The level of one basket as prices come in.
+
+    The level is the sum of units times prices. Units are set from the weights at the start and at every rebalancing,
+    at the prices of that instant, so that the level is continuous. A coin that has no price when units are set takes no
+    part until the next rebalancing; `coverage` is the weight of those that do. A coin whose price is missing later
+    keeps its last one.
+    """
+
+    def __init__(self, spec: BasketSpec) -> None:
+        self.spec = spec
+        self._prices: dict[str, float] = {}
+        self._units: dict[str, float] = {}
+        self._period: int | None = None
+
+    @property
+    def coverage(self) -> float:
+        """Share of the weights that the level stands on, 0..1."""
+        total = sum(self.spec.weights.values())
+        return sum(self.spec.weights[base] for base in self._units) / total
+
+    def update(self, prices: Mapping[str, float], at_ns: int) -> float | None:
+        """Take the newest price by coin; returns the level, or None while less than half of the weight has a price."""
+        self._prices.update({base: prices[base] for base in self.spec.weights if prices.get(base, 0.0) > 0})
+        known = sum(w for base, w in self.spec.weights.items() if base in self._prices)
+        if known < 0.5 * sum(self.spec.weights.values()):
+            return None
+        period = at_ns // (self.spec.rebalance_days * DAY_NS)
+        if period != self._period:
+            self._rebalance(self.level or START_LEVEL)
+            self._period = period
+        return self.level
+
+    @property
+    def level(self) -> float | None:
+        """The present level; None before the start."""
+        return sum(units * self._prices[base] for base, units in self._units.items()) or None
+
+    def _rebalance(self, level: float) -> None:
+        present = {base: weight for base, weight in self.spec.weights.items() if base in self._prices}
+        total = sum(present.values())
+        self._units = {base: level * weight / total / self._prices[base] for base, weight in present.items()}
+
+
+class PriceBook:
+    """The newest price of one coin by base, out of the stream: the median over venues of the newest mark or last."""
+
+    def __init__(self, stale_ns: int = 60 * NS_PER_S) -> None:
+        self._stale_ns = stale_ns
+        self._by_base: dict[str, dict[tuple[str, str], tuple[int, float]]] = {}
+
+    def take(self, event: Price) -> None:
+        """Note a mark price, or a spot pair's last price."""
+        instrument = event.instrument
+        if event.kind == ("last" if instrument.kind == "spot" else "mark") and instrument.usd_quoted:
+            venues = self._by_base.setdefault(instrument.base, {})
+            venues[instrument.venue, instrument.symbol] = event.ts_ns, event.value / instrument.base_units
+
+    def prices(self, now_ns: int) -> dict[str, float]:
+        """Median price by coin over what is not stale."""
+        found = {}
+        for base, venues in self._by_base.items():
+            fresh = sorted(price for ts_ns, price in venues.values() if now_ns - ts_ns <= self._stale_ns)
+            if fresh:
+                found[base] = (fresh[(len(fresh) - 1) // 2] + fresh[len(fresh) // 2]) / 2
+        return found
+
+
+def basket_sample(name: str, level: float, now_ns: int) -> Sample:
+    """The level as a value of ``basket``."""
+    return Sample("basket", (("basket", name),), level, now_ns, now_ns, "derived")
