@@ -29,6 +29,8 @@ def _significant(value: float, digits: int = 3) -> str:
     """Format with ``digits`` significant digits, without exponent and without trailing zeros."""
     if value == 0:
         return "0"
+    if not math.isfinite(value):
+        return "inf" if value > 0 else "-inf"
     places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

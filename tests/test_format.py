@@ -43,6 +43,11 @@ def test_the_others() -> None:
     assert [f(None) for f in (fmt.pct, fmt.bp, fmt.price, fmt.utc_time)] == ["n/a"] * 4
 
 
+def test_a_scale_that_overflows_is_said() -> None:
+    assert fmt.pct(1e307) == "inf%"
+    assert fmt.bp(-1e305) == "-infbp"
+
+
 @given(st.floats())
 def test_every_number_has_a_text(value: float) -> None:
     for function in (fmt.usd, fmt.pct, fmt.bp, fmt.price, fmt.duration, fmt.utc_time):

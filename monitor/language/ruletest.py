@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -24,7 +24,6 @@ from monitor.yamlsource import Document, Path, load_yaml
 
 MAX_SAMPLES = 100_000
 SECOND_NS = 10**9
-STATES = ("pending", "firing", "unknown", "none")
 
 
 def _time_text(value: Any) -> Any:
@@ -323,11 +322,6 @@ def event_price(event: EventInput) -> float:
 def span_ns(text: str) -> int:
     """Nanoseconds after the start of a checked duration."""
     return read_duration(text)
-
-
-def expected_labels(alert: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """The full label set that an expectation means: ``alertname`` need not be written."""
-    return {"alertname": alert, **labels}
 
 
 __all__ = ["RuleTest", "RuleTestFile", "read_series", "read_test_file", "read_values"]
