@@ -1,8 +1,12 @@
-"""The reference page, the schemas and the shipped rules are what the program says they are."""
+"""The reference page, the schemas and the shipped rules are what the program says they are.
+
+``UPDATE_GOLDEN=1`` writes page and schemas anew.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +21,11 @@ from monitor.language.schema import SCHEMAS, schema_text
 from monitor.yamlsource import load_yaml
 
 ROOT = Path(__file__).parents[2]
+if os.environ.get("UPDATE_GOLDEN"):
+    page = ROOT / "docs" / "rules.md"
+    page.write_text(refresh(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for schema in SCHEMAS:
+        (ROOT / "docs" / "schema" / schema).write_text(schema_text(schema), encoding="utf-8")
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 RULES = sorted((ROOT / "rules").glob("*.yaml"))
