@@ -277,9 +277,12 @@ class RuleMachine:
                 self._adopt(row, saved, evaluation.at_ns)
 
     def _adopt(self, row: int, saved: SavedAlert, at_ns: int) -> None:
-        """Take up an alert after a restart. Nobody looked since it was saved: for a pending timer that time is unseen."""
+        """Take up an alert after a restart.
+
+        Nobody looked since it was saved: for a pending timer that time is unseen, and a firing alert was held meanwhile.
+        """
         instance = _Instance(
-            saved.view,
+            _waiting_view(saved.view),
             row,
             saved.keep_since_ns,
             saved.lower_since_ns,
