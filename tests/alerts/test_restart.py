@@ -13,9 +13,8 @@ def test_a_firing_alert_is_not_told_again_nor_as_held_when_its_data_comes_back()
 
     def play(at_s: int, truth: str) -> None:
         e = evaluation(at_s, truth)
-        for planned in router.route(lifecycle.step([e], e.at_ns), e.at_ns):
-            if planned.notification is not None:
-                said.append((at_s, planned.notification.status))
+        planned = router.route(lifecycle.step([e], e.at_ns), e.at_ns)
+        said.extend((at_s, p.notification.status) for p in planned if p.notification is not None)
 
     play(1000, "T")
     kept, told = lifecycle.dump(), router.dump()
