@@ -18,7 +18,7 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "grafana" / "prometheus" / "rules"
 JOB = "market-risk"
-MACROS = {"$__rate_interval": "5s", "$__interval": "1s", "$__range": "1m", "${datasource}": "prometheus"}
+MACROS = {"$__interval": "1s", "$__range": "1m", "${datasource}": "prometheus"}
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -28,6 +28,7 @@ class Prometheus:
 
     url: str
     session: aiohttp.ClientSession
+    interval_s: int = 1
 
     async def query(self, expr: str) -> list[dict[str, Any]]:
         """The instant vector of an expression; an error of the expression fails the test with Prometheus' words."""
@@ -52,10 +53,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _config(scrape_url: str) -> str:
+def _config(scrape_url: str, interval_s: int) -> str:
     target = urlsplit(scrape_url)
     return f"""
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+global: {{scrape_interval: {interval_s}s, evaluation_interval: 1s}}
 rule_files: ["{RULES}/*.yml"]
 scrape_configs:
   - job_name: {JOB}
@@ -65,14 +66,15 @@ scrape_configs:
 
 
 @asynccontextmanager
-async def run_prometheus(scrape_url: str, folder: Path) -> AsyncIterator[Prometheus]:
-    """Start Prometheus in `folder`, scraping `scrape_url` every second, and wait until it has scraped once.
+async def run_prometheus(scrape_url: str, folder: Path, interval_s: int = 1) -> AsyncIterator[Prometheus]:
+    """Start Prometheus in `folder`, scraping `scrape_url`, and wait until it has scraped once.
 
     Args:
         scrape_url: Where the monitor is: ``http://127.0.0.1:9108``, with ``/metrics`` or without.
         folder: An empty folder for configuration and data.
+        interval_s: Seconds between scrapes, and the time that a scrape may take: more for a busy monitor.
     """
-    (folder / "prometheus.yml").write_text(_config(scrape_url), encoding="utf-8")
+    (folder / "prometheus.yml").write_text(_config(scrape_url, interval_s), encoding="utf-8")
     port = free_port()
     command = [
         "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
@@ -82,7 +84,7 @@ async def run_prometheus(scrape_url: str, folder: Path) -> AsyncIterator[Prometh
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=subprocess.STDOUT)
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-                server = Prometheus(f"http://127.0.0.1:{port}", session)
+                server = Prometheus(f"http://127.0.0.1:{port}", session, interval_s)
                 await _until_scraped(server, process, folder / "prometheus.log")
                 yield server
         finally:
@@ -91,7 +93,7 @@ async def run_prometheus(scrape_url: str, folder: Path) -> AsyncIterator[Prometh
 
 
 async def _until_scraped(server: Prometheus, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30 + 5 * server.interval_s):
         while True:
             assert process.returncode is None, log.read_text(encoding="utf-8")
             try:
@@ -102,9 +104,9 @@ async def _until_scraped(server: Prometheus, process: asyncio.subprocess.Process
             await asyncio.sleep(0.1)
 
 
-def fill_in(expr: str, values: Mapping[str, str] | None = None) -> str:
+def fill_in(expr: str, values: Mapping[str, str] | None = None, interval_s: int = 1) -> str:
     """Replace Grafana's macros and variables; a variable that is not in `values` matches everything."""
-    for macro, value in MACROS.items():
+    for macro, value in {"$__rate_interval": f"{5 * interval_s}s", **MACROS}.items():
         expr = expr.replace(macro, value)
     return _VARIABLE.sub(lambda match: (values or {}).get(match[1], ".+"), expr)
 
@@ -143,7 +145,11 @@ async def assert_every_panel_has_data(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
     while missing:
-        missing = {(title, expr) for title, expr in missing if not _has_number(await server.query(fill_in(expr)))}
+        missing = {
+            (title, expr)
+            for title, expr in missing
+            if not _has_number(await server.query(fill_in(expr, None, server.interval_s)))
+        }
         if not missing:
             return
         assert loop.time() < deadline, f"{board['title']}: no data for {sorted(missing)}"

@@ -2,8 +2,7 @@
 
 import json
 import os
-import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ AXE = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+async def browser(binary: Callable[[str], Path]) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        launched = await playwright.chromium.launch(executable_path=binary("chromium"), args=FLAGS)
         yield launched
         await launched.close()
 
