@@ -12,14 +12,16 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
+from monitor.engine.explain import explain
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
-from monitor.engine.nodes.base import ConditionNode, Tick, covers
-from monitor.engine.program import CompiledRecording, CompiledRule
+from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
+from monitor.engine.persist import dump, load
+from monitor.engine.program import CompiledRecording, CompiledRule, walk
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
 from monitor.events import Channel, Event, Labels
 from monitor.expression import Expr
-from monitor.reading import UNKNOWN, Evaluation
+from monitor.reading import UNKNOWN, Evaluation, Explanation
 from monitor.rule import Recording, RuleSet
 from monitor.series import Fold, SeriesSpec, Unit
 from monitor.window import Ints
@@ -135,14 +137,35 @@ class Engine:
             for labels, value, cover in zip(node.index.labels, values.tolist(), covers(node).tolist(), strict=True)
         ]
 
+    def explain(self, rule_id: str, row: int) -> Explanation:
+        """What stands behind one row of a rule's newest evaluation."""
+        compiled = self._rules[rule_id]
+        return explain(self.store, self._compiler, compiled.rule.expr, compiled.index.labels[row], self.now_ns)
+
     def state_size(self) -> dict[str, int]:
-        """Bytes of state: one entry per log, and ``total``."""
-        sizes = {
-            f"log {series}" + (f" {pane // NS_PER_S}s" if pane else ""): log.nbytes
-            for (series, pane), log in self.store.logs.items()
-        }
-        sizes["total"] = sum(sizes.values())
+        """Bytes of state per rule (logs that it shares with others counted for each), and ``total``."""
+        sizes = {rule_id: sum(map(self._node_size, walk(compiled.roots))) for rule_id, compiled in self._rules.items()}
+        sizes["total"] = sum(log.nbytes for log in self.store.logs.values())
+        sizes["total"] += sum(history.nbytes for history in self.store.histories.values())
+        sizes["total"] += sum(bank.sums.nbytes + bank.counts.nbytes for bank in self._compiler.domain.banks.values())
         return sizes
+
+    def dump(self) -> bytes:
+        """The windows' state, for `load` after a restart."""
+        return dump(self.store, self.now_ns)
+
+    def load(self, data: bytes) -> None:
+        """Take in dumped state; call once, before the first event.
+
+        Raises:
+            StateError: The data is damaged or of another version.
+        """
+        self.now_ns = load(self.store, data)
+        self.replace_rules(self.ruleset)
+
+    @staticmethod
+    def _node_size(node: Node) -> int:
+        return int(node.values.nbytes) + sum(lane.nbytes for lane in getattr(node, "lanes", ()))
 
     def _saw(self, ts_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, ts_ns)

@@ -99,9 +99,7 @@ class Extremes:
     def _cut_rows(self, start_ns: int, end_ns: int) -> Floats:
         """Rows of the pane that the edge cuts."""
         out = np.full(self._panes.shape[1], self.empty)
-        _, members, values = self.log.rows(
-            self.log.position(start_ns), self.log.position(min(end_ns, self.now_ns))
-        )
+        _, members, values = self.log.rows(self.log.position(start_ns), self.log.position(min(end_ns, self.now_ns)))
         if len(members):
             group = self.projection.group[members]
             keep = (group >= 0) & ~np.isnan(values)

@@ -13,6 +13,7 @@ import numpy as np
 from monitor.engine.catalog import Index
 from monitor.engine.nodes.base import NAN, Node, Tick, padded
 from monitor.engine.store import Domain
+from monitor.events import Labels
 from monitor.window import Floats, Ints
 
 Link = Literal["", "ratio", "difference"]
@@ -68,6 +69,14 @@ class History:
         """Add a sample equal to the last."""
         self.append(at_ns, self._values[self._end - 1], self._links[self._end - 1])
 
+    def restore(self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats) -> None:
+        """Put back samples that were saved."""
+        for item in labels:
+            self.index.add(item)
+        self._times, self._values, self._links, self.known = times.copy(), values.copy(), links.copy(), known
+        self._start, self._end = 0, len(times)
+        self.version += 1
+
     def forget(self, before_ns: int) -> None:
         """Drop samples before an instant."""
         gone = int(self.times.searchsorted(before_ns))
@@ -82,7 +91,7 @@ class History:
 
     def _resize(self, columns: int) -> None:
         live, capacity = len(self), len(self._times)
-        rows = capacity if 2 * live < capacity else 2 * capacity
+        rows = capacity if 2 * live < capacity else max(16, 2 * capacity)
         width = self._values.shape[1] if columns <= self._values.shape[1] else columns + columns // 2 + 4
         times, values, links = np.empty(rows, np.int64), np.full((rows, width), NAN), np.full((rows, width), NAN)
         times[:live] = self.times

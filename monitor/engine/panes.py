@@ -54,6 +54,11 @@ class PaneFeed:
             self._move(*self.raw.rows(self._position, end))
             self._position = end
 
+    def resume(self, closed_ns: int) -> None:
+        """Go on where a loaded coarse log ends: panes up to `closed_ns` are in it already."""
+        self.closed_ns = closed_ns
+        self._position = self.raw.position(closed_ns)
+
     def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
         """Pass on rows whose pane is already closed."""
         del log, counts

@@ -75,9 +75,7 @@ class Domain:
         self.extremes: dict[object, tuple[int, Extremes]] = {}
         self.now_ns = -(1 << 62)
 
-    def extreme(
-        self, series: str, projection: Projection, ufunc: np.ufunc, window_ns: int, delay_ns: int
-    ) -> Extremes:
+    def extreme(self, series: str, projection: Projection, ufunc: np.ufunc, window_ns: int, delay_ns: int) -> Extremes:
         """The greatest or smallest value of one window by one projection."""
         key = (series, id(projection), ufunc, window_ns, delay_ns)
         if key not in self.extremes:

@@ -26,7 +26,9 @@ def perp(venue: str, base: str) -> Instrument:
 BYBIT_BTC, OKX_BTC, BYBIT_ETH = perp("bybit", "BTC"), perp("okx", "BTC"), perp("bybit", "ETH")
 
 
-def liquidation(instrument: Instrument, usd: float, s: float, side: str = "long", recv: float | None = None) -> Liquidation:
+def liquidation(
+    instrument: Instrument, usd: float, s: float, side: str = "long", recv: float | None = None
+) -> Liquidation:
     return Liquidation(instrument, side, round(usd * 1e6), 1.0, at(s), at(s if recv is None else recv))  # type: ignore[arg-type]
 
 
@@ -47,7 +49,9 @@ def feed(venue: str, channel: Channel, s: float, *, up: bool = True) -> FeedStat
 
 
 def rules(*texts: str) -> RuleSet:
-    return RuleSet(tuple(Rule(f"r{i}", "g", parse_expression(text, expect="condition"), text) for i, text in enumerate(texts)))
+    return RuleSet(
+        tuple(Rule(f"r{i}", "g", parse_expression(text, expect="condition"), text) for i, text in enumerate(texts))
+    )
 
 
 def engine(*texts: str) -> Engine:
@@ -61,5 +65,6 @@ def only(evaluations: Iterable[Evaluation]) -> Evaluation:
 
 def table(evaluation: Evaluation) -> dict[Labels, tuple[int, float]]:
     return {
-        labels: (int(evaluation.truth[row]), float(evaluation.value[row])) for row, labels in enumerate(evaluation.labels)
+        labels: (int(evaluation.truth[row]), float(evaluation.value[row]))
+        for row, labels in enumerate(evaluation.labels)
     }

@@ -95,7 +95,9 @@ class Naive:
             inside = [r for r in rows if (-(-r.ts // pane) * pane if pane else r.ts) > start]
             groups.setdefault(group_labels(labels, call.grouping or Grouping()), []).extend(inside)
         return {
-            k: WINDOWS[call.name].naive(self.path(call, sorted(rows, key=lambda r: (r.ts, r.order)), start, t, "events"))
+            k: WINDOWS[call.name].naive(
+                self.path(call, sorted(rows, key=lambda r: (r.ts, r.order)), start, t, "events")
+            )
             for k, rows in groups.items()
         }
 
@@ -123,7 +125,9 @@ class Naive:
         then = {k: self.value_at(rows, selector.series, t - subject.window_ns) for k, rows in members.items()}
         both = {k for k in members if not math.isnan(now[k]) and not math.isnan(then[k])}
         a, b = (
-            fold(SERIES[selector.series].fold, {k: v if k in both else math.nan for k, v in side.items()}, call.grouping)
+            fold(
+                SERIES[selector.series].fold, {k: v if k in both else math.nan for k, v in side.items()}, call.grouping
+            )
             for side in (then, now)
         )
         if call.name == "delta":
@@ -164,5 +168,11 @@ def fold(how: Fold, values: Vector, grouping: Grouping | None) -> Vector:
         members = groups.setdefault(group_labels(labels, grouping), [])
         if not math.isnan(value):
             members.append(value)
-    folds = {Fold.SUM: math.fsum, Fold.MEDIAN: statistics.median, Fold.MEAN: statistics.fmean, Fold.MIN: min, Fold.MAX: max}
+    folds = {
+        Fold.SUM: math.fsum,
+        Fold.MEDIAN: statistics.median,
+        Fold.MEAN: statistics.fmean,
+        Fold.MIN: min,
+        Fold.MAX: max,
+    }
     return {labels: float(folds[how](members)) if members else math.nan for labels, members in groups.items()}

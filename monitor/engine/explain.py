@@ -1,0 +1,119 @@
+"""What stands behind one row of a rule: contributors, sub-expressions with their values, what is missing, the largest event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from monitor.engine.compile import Compiler
+from monitor.engine.nodes.base import Node, row_of
+from monitor.engine.projection import matches
+from monitor.engine.store import Store
+from monitor.events import Labels
+from monitor.expression import Expr, Number, Range, Selector, children
+from monitor.language import to_text
+from monitor.reading import Contributor, Explanation
+
+TOP = 10
+SPARKS = 30
+MICROS = 1e6
+
+
+def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns: int) -> Explanation:
+    """Explain the reading of `expr` for one label set, as of the last evaluation."""
+    window = next(_event_windows(expr), None)
+    contributors, largest, spark = _events(store, window, labels, now_ns) if window else ((), "", ())
+    missing = {words for _, _, words in _parts(compiler, expr, labels, now_ns) if words}
+    return Explanation(
+        contributors=contributors or _gauges(store, compiler, expr, labels),
+        parts=tuple((text, value) for text, value, _ in _parts(compiler, expr, labels, now_ns)),
+        missing=tuple(sorted(missing)),
+        largest=largest,
+        spark=spark,
+    )
+
+
+def _event_windows(expr: Expr) -> Iterator[tuple[Selector, int, int]]:
+    if isinstance(expr, Range) and isinstance(expr.inner, Selector) and not expr.step_ns:
+        yield expr.inner, expr.window_ns, expr.offset_ns + expr.inner.offset_ns
+    for child in children(expr):
+        yield from _event_windows(child)
+
+
+def _parts(compiler: Compiler, expr: Expr, labels: Labels, now_ns: int) -> Iterator[tuple[str, float | None, str]]:
+    """Every sub-expression that has a value of its own, outermost first."""
+    if not isinstance(expr, Range | Number):
+        node = compiler.nodes.get(expr)
+        if node is not None:
+            yield _part(node, expr, labels, now_ns)
+    for child in children(expr):
+        yield from _parts(compiler, child, labels, now_ns)
+
+
+def _part(node: Node, expr: Expr, labels: Labels, now_ns: int) -> tuple[str, float | None, str]:
+    row = row_of(node, labels)
+    value = float(node.values[row]) if 0 <= row < len(node.values) else node.default
+    if np.isnan(value):
+        return to_text(expr), None, node.reason(row, now_ns)
+    return to_text(expr), value, ""
+
+
+def _events(
+    store: Store, window: tuple[Selector, int, int], labels: Labels, now_ns: int
+) -> tuple[tuple[Contributor, ...], str, tuple[float, ...]]:
+    """Who made up the total of the row's window; from the raw rows that are still kept."""
+    selector, window_ns, delay_ns = window
+    if store.specs[selector.series].form != "events":
+        return (), "", ()
+    log, end_ns = store.log(selector.series), now_ns - delay_ns
+    ts, members, values = log.rows(log.position(end_ns - window_ns), log.position(end_ns))
+    names = store.catalog.series(selector.series).labels
+    accept, wanted = matches(selector.matchers), set(labels)
+    chosen = np.array([accept(name) and _agrees(name, wanted) for name in names], np.bool_)
+    keep = chosen[members] if len(members) else np.empty(0, np.bool_)
+    ts, members, values = ts[keep], members[keep], values[keep] / MICROS
+    if not len(values):
+        return (), "", ()
+    totals = np.bincount(members, weights=values, minlength=len(names))
+    best = np.argsort(-totals, kind="stable")[:TOP]
+    whole = float(totals.sum())
+    contributors = tuple(
+        Contributor(names[m], float(totals[m]), float(totals[m]) / whole) for m in best if totals[m] > 0
+    )
+    top = int(values.argmax())
+    largest = f"{values[top]:,.0f} USD " + " ".join(value for _, value in names[int(members[top])])
+    buckets = (ts - (end_ns - window_ns) - 1) * SPARKS // window_ns
+    spark = np.bincount(buckets.clip(0, SPARKS - 1), weights=values, minlength=SPARKS)
+    return contributors, largest, tuple(spark.tolist())
+
+
+def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tuple[Contributor, ...]:
+    """Present members behind a gauge reading."""
+    selector = next(_selectors(expr), None)
+    if selector is None or store.specs[selector.series].form != "gauge":
+        return ()
+    present = compiler.members(selector.series, selector.offset_ns).present
+    names = store.catalog.series(selector.series).labels
+    accept, wanted = matches(selector.matchers), set(labels)
+    rows = [
+        (names[m], float(present[m]))
+        for m in np.flatnonzero(~np.isnan(present)).tolist()
+        if accept(names[m]) and _agrees(names[m], wanted)
+    ]
+    total = sum(abs(value) for _, value in rows) or 1.0
+    rows.sort(key=lambda pair: -abs(pair[1]))
+    return tuple(Contributor(name, value, abs(value) / total) for name, value in rows[:TOP])
+
+
+def _selectors(expr: Expr) -> Iterator[Selector]:
+    if isinstance(expr, Selector):
+        yield expr
+    for child in children(expr):
+        yield from _selectors(child)
+
+
+def _agrees(member: Labels, wanted: set[tuple[str, str]]) -> bool:
+    """Whether a member belongs to a row: no label of the row says otherwise."""
+    table = dict(member)
+    return all(table.get(name, value) == value for name, value in wanted)

@@ -1,0 +1,127 @@
+"""The engine's state as columns, and back: logs as raw rows of absolute values, members, samples, coverage."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from monitor.engine.coverage import Spans
+from monitor.engine.history import History
+from monitor.engine.store import Store
+from monitor.errors import StateError
+from monitor.events import Channel
+from monitor.language import to_text
+
+VERSION = 1
+
+
+def dump(store: Store, now_ns: int) -> bytes:
+    """Everything that a restart needs, as one compressed numpy archive; the pickle format is not used."""
+    columns: dict[str, np.ndarray[Any, Any]] = {}
+    head: dict[str, Any] = {"version": VERSION, "now_ns": now_ns, "started_ns": store.sources.started_ns, "logs": []}
+    for number, ((series, pane_ns), log) in enumerate(store.logs.items()):
+        head["logs"].append([series, pane_ns])
+        ts, members, values = log.rows(log.first, log.end)
+        counts = log.counts(log.first, log.end)
+        columns |= {f"{number}.ts": ts, f"{number}.member": members, f"{number}.value": values}
+        if counts is not None:
+            columns[f"{number}.count"] = counts
+    head["closed"] = [[*key, feed.closed_ns] for key, feed in store.feeds.items()]
+    head["members"] = {name: store.catalog.series(name).labels for name in store.catalog.names()}
+    head["spans"] = [
+        [venue, channel.value, s.starts, s.ends, s.open_since, s.down_since, s.reason]
+        for (venue, channel), s in store.ledger.spans.items()
+    ]
+    head["histories"] = []
+    for number, (key, history) in enumerate(store.histories.items()):
+        head["histories"].append([_name(key), history.index.labels])
+        columns |= _dump_history(number, history)
+    columns["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def load(store: Store, data: bytes) -> int:
+    """Put dumped state into a store without rows; returns the instant of the dump.
+
+    Members keep their label sets, not their numbers. The time since the dump is a gap: every feed counts as down from
+    the dump on until it says that it is up.
+
+    Raises:
+        StateError: The data is damaged or of another version.
+    """
+    try:
+        archive = np.load(io.BytesIO(data), allow_pickle=False)
+        head = json.loads(archive["head"].tobytes())
+        if head["version"] != VERSION:
+            raise StateError(f"window state is of version {head['version']}, this program reads {VERSION}")
+        _load_logs(store, head, archive)
+        _load_histories(store, head, archive)
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        raise StateError(f"window state is damaged: {error}") from error
+    for venue, channel, starts, ends, open_since, down_since, reason in head["spans"]:
+        spans = store.ledger.spans.setdefault((venue, Channel(channel)), Spans())
+        spans.starts, spans.ends, spans.open_since = starts, ends, open_since
+        spans.down_since, spans.reason = down_since, reason
+        if open_since is not None:
+            spans.down(head["now_ns"], "restart")
+    store.ledger.version += 1
+    store.sources.started_ns = head["started_ns"]
+    return int(head["now_ns"])
+
+
+def _load_logs(store: Store, head: dict[str, Any], archive: Any) -> None:
+    closed = {(series, pane_ns): closed_ns for series, pane_ns, closed_ns in head["closed"]}
+    for number, (series, pane_ns) in enumerate(head["logs"]):
+        if (series, pane_ns) not in store.logs:
+            continue
+        index = store.catalog.series(series)
+        numbers = np.array(
+            [index.add(tuple((k, v) for k, v in labels)) for labels in head["members"].get(series, [])], np.int32
+        )
+        members = archive[f"{number}.member"]
+        counts = archive[f"{number}.count"] if f"{number}.count" in archive else None
+        rows = (archive[f"{number}.ts"], numbers[members] if len(members) else members, archive[f"{number}.value"])
+        store.logs[series, pane_ns].insert(*rows, counts)
+    for key, feed in store.feeds.items():
+        if key in closed:
+            feed.resume(closed[key])
+
+
+def _name(key: Any) -> str:
+    inner, *rest = key
+    return "|".join((to_text(inner), *map(str, rest)))
+
+
+def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, Any]]:
+    columns = {
+        f"h{number}.times": history.times,
+        f"h{number}.values": history.values,
+        f"h{number}.links": history.links,
+    }
+    columns[f"h{number}.known"] = history.known
+    if isinstance(history.snapshot, tuple) and isinstance(history.snapshot[0], np.ndarray):
+        present, weights = history.snapshot
+        columns[f"h{number}.present"] = present
+        if weights is not None:
+            columns[f"h{number}.weights"] = weights
+    return columns
+
+
+def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
+    mine = {_name(key): history for key, history in store.histories.items()}
+    for number, (name, labels) in enumerate(head["histories"]):
+        history = mine.get(name)
+        if history is None:
+            continue
+        history.restore(
+            [tuple((k, v) for k, v in item) for item in labels],
+            *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
+        )
+        if f"h{number}.present" in archive:
+            weights = archive[f"h{number}.weights"] if f"h{number}.weights" in archive else None
+            history.snapshot = (archive[f"h{number}.present"], weights)
