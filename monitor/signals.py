@@ -1,0 +1,177 @@
+"""The signal catalogue: what a risk desk wished it had watched in November 2025, and where each signal is found here.
+
+One row says where its number comes from, which series carries it, which rules watch it (each has unit tests under
+``rules/tests``), and which panel shows it. Every row's value is exposed as ``market_signal_value{id="..."}``. A test
+fails when a row lacks any of these. ``docs/signals.md`` is generated from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from monitor.reading import TRUE, UNKNOWN, Evaluation
+
+METRIC = "market_signal_value"
+InputKind = Literal["feeds", "source", "inlet", "derived", "own state"]
+
+ALL_PANEL = ("slow-signals", "Signals now")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One row of the catalogue.
+
+    Attributes:
+        id: S01 and so on; a metric label.
+        title: What it is, in a line.
+        input: Kind of input, and which one: channels, the name of a source, what to push in.
+        series: Series that carry it.
+        rules: Names of its alert rules, the one whose value stands for the signal first.
+        unit: Of that value.
+        panel: Dashboard file and panel title.
+        needs: What to configure while it is absent.
+        note: What its number does not say.
+    """
+
+    id: str
+    title: str
+    input: tuple[InputKind, str]
+    series: tuple[str, ...]
+    rules: tuple[str, ...]
+    unit: str
+    needs: str
+    panel: tuple[str, str] = ALL_PANEL
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReading:
+    """A signal now. ``value`` is NaN and ``absent`` says why where there is none."""
+
+    signal: Signal
+    value: float
+    coverage: float
+    as_of_ns: int
+    firing: bool
+    absent: str = ""
+
+
+def _board(title: str) -> tuple[str, str]:
+    return ("market-risk", title)
+
+
+FEEDS = "feeds: with the channels "
+COINGECKO = "sources: [{type: coingecko}]"
+LLAMA = "sources: [{type: defillama}]"
+CANDLES = FEEDS + "price, and sources: [{type: candles}] for history before the start"
+
+SIGNALS: tuple[Signal, ...] = (
+    Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T",), "USD", COINGECKO),
+    Signal("S02", "Total market value from its peak", ("source", "coingecko"), ("market_cap",), ("MarketCapFromPeak", "MarketCapTrillionFromPeak"), "ratio", COINGECKO, note="The peak is the highest value that was seen or backfilled."),
+    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest")),
+    Signal("S04", "Accounts net short", ("source", "ratios"), ("long_short_ratio",), ("AccountsNetShort", "LongsDominateLiquidations"), "number", "sources: [{type: ratios}]"),
+    Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues."),
+    Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05."),
+    Signal("S07", "Number of liquidations in a day", ("feeds", "liquidations"), ("liquidations",), ("LiquidationCount",), "count", FEEDS + "liquidations", note="Events, not accounts, and not all are published: a lower bound."),
+    Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues."),
+    Signal("S09", "Open interest of one coin in a month", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin")),
+    Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow",), "ratio", FEEDS + "trades, spot venues among them"),
+    Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, _board("Realized volatility, 1 h"), "Hourly returns; the commentary does not say which it used."),
+    Signal("S12", "Correlation inside and between bands of ranks", ("derived", "bands"), ("band_correlation",), ("LargeCoinsMoveAsOne", "SmallCoinsDecouple"), "number", "sources: coingecko (ranks) and candles (closes)"),
+    Signal("S13", "Sector baskets over a week", ("derived", "baskets"), ("basket",), ("BasketWeek",), "ratio", "derived: baskets, and feeds with price for their coins"),
+    Signal("S14", "Distance between the best and the worst basket", ("derived", "baskets"), ("basket",), ("BasketsApart", "BasketDispersion"), "ratio", "as S13"),
+    Signal("S15", "A sector loses billions in a day", ("source", "coingecko"), ("sector_cap",), ("SectorLosesBillions", "SectorFromPeak"), "USD", COINGECKO, note="Sectors overlap and are never summed."),
+    Signal("S16", "Price from its peak of a year", ("feeds", "price"), ("price",), ("DrawdownFromYearHigh",), "ratio", CANDLES, _board("Price below its peak"), "Backfilled days count by their close, not by their high."),
+    Signal("S17", "Bitcoin below a level", ("feeds", "price"), ("price",), ("BtcBelow82k",), "price", FEEDS + "price", _board("Price")),
+    Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES, _board("Price")),
+    Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall"), "ratio", CANDLES, _board("Price")),
+    Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls"), "ratio", FEEDS + 'price, symbols: "*"', _board("Breadth")),
+    Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks"), "count", "inlets: push spx, gold, csi300 and hsi"),
+    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow",), ("EtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonth"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later."),
+    Signal("S23", "Stablecoin supply in a month", ("source", "defillama"), ("stablecoin_supply",), ("StablecoinSupplyContracts",), "ratio", LLAMA),
+    Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price",), ("StablecoinOffPeg",), "price", LLAMA),
+    Signal("S25", "Tether's share of spot volume", ("feeds", "trades"), ("trades",), ("TetherShareOfSpotVolume",), "ratio", FEEDS + "trades, spot venues with several quote currencies", note="Of the configured venues."),
+    Signal("S26", "25-delta skew and implied volatility", ("source", "deribit_options"), ("skew_25d", "iv"), ("SkewRising", "SkewTurnsToPuts", "ImpliedVolatilityHigh"), "vol points", "sources: [{type: deribit_options}]", note="Put less call; forward deltas with r = 0."),
+    Signal("S27", "Value locked in DeFi in a week", ("source", "defillama"), ("tvl",), ("TvlWeek", "TvlFromPeak"), "ratio", LLAMA, note="In dollars: falls with prices too."),
+    Signal("S28", "One protocol drained", ("source", "defillama"), ("tvl",), ("ProtocolDrained",), "ratio", LLAMA, note="The largest protocols, and those named in the source's settings."),
+    Signal("S29", "A sector's month", ("source", "coingecko"), ("sector_cap",), ("SectorMonth",), "ratio", COINGECKO),
+    Signal("S30", "Thin order books", ("feeds", "depth"), ("depth", "spread"), ("DepthThin", "SpreadWide"), "number", FEEDS + "depth"),
+    Signal("S31", "Venues that are silent", ("own state", "feed health"), ("feed_up",), ("FeedDown", "SeveralVenuesDown", "NoPrices"), "number", "any feed", ("feeds-and-engine", "Feeds")),
+    Signal("S32", "Treasury companies under water", ("derived", "treasuries"), ("treasury_pnl",), ("TreasuryLoss", "TreasuryUnderWater"), "USD", "derived: treasuries, and feeds with price for their coins"),
+    Signal("S33", "Listed company under a dollar", ("derived", "streaks"), ("streak",), ("DelistingStreak",), "count", "derived: streaks, and push the company's closes"),
+    Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves"), "ratio", "inlets: push fed_cut_probability, surprise_* and usdjpy"),
+    Signal("S35", "Large seized or dormant holdings move", ("inlet", "moved_btc"), ("external", "price"), ("LargeHoldingMoves",), "USD", "inlets: push moved_btc, in coins"),
+    Signal("S36", "A leverage cascade", ("feeds", "price, liquidations, open_interest, depth"), ("price", "liquidations", "open_interest", "depth"), ("CascadeComplete", "CascadeInSequence", "LeverageCascade", "StressRegime"), "count", FEEDS + "price, liquidations, open_interest, depth"),
+    Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only."),
+)  # fmt: skip
+"""Every row, in order."""
+
+
+def readings(evaluations: Iterable[Evaluation], signals: Iterable[Signal] = SIGNALS) -> list[SignalReading]:
+    """The signals now, out of the rules' newest evaluations.
+
+    The value is that of the signal's first rule: of a row that is true, else of the row nearest to its threshold.
+    """
+    by_name = {evaluation.rule.rpartition("/")[2]: evaluation for evaluation in evaluations}
+    return [_reading(signal, by_name) for signal in signals]
+
+
+def _reading(signal: Signal, by_name: Mapping[str, Evaluation]) -> SignalReading:
+    firing = any(name in by_name and bool((by_name[name].truth == TRUE).any()) for name in signal.rules)
+    first = by_name.get(signal.rules[0])
+    if first is None:
+        return SignalReading(signal, float("nan"), 0.0, 0, firing, f"rule {signal.rules[0]} is not loaded")
+    row = _row(first)
+    if row is None:
+        return SignalReading(signal, float("nan"), 0.0, first.at_ns, firing, f"no data; configure {signal.needs}")
+    return SignalReading(signal, float(first.value[row]), float(first.coverage[row]), first.at_ns, firing)
+
+
+def _row(evaluation: Evaluation) -> int | None:
+    known = np.isfinite(evaluation.value)
+    if not known.any():
+        return None
+    distance = np.abs(evaluation.value - np.nan_to_num(evaluation.threshold))
+    rank = np.where(evaluation.truth == TRUE, 0, np.where(evaluation.truth == UNKNOWN, 2, 1))
+    order = np.lexsort((np.where(known, distance, np.inf), rank, ~known))
+    return int(order[0])
+
+
+HEAD = """# Signals
+
+What a risk desk wished it had watched in November 2025, row by row. Generated from `monitor/signals.py` by
+`python scripts/gen_signals.py`; do not edit this page. A running monitor shows the same table with its values:
+`python -m monitor signals`.
+
+A signal whose input is not configured is shown as absent, with what to configure: nothing is made up. Every value is
+exposed as `market_signal_value{id="..."}`, every rule's as `monitor_rule_value{alert="..."}`. Thresholds are the
+figures of the commentaries on that month; calibrate them to your own coverage, because public trackers see more venues
+than public feeds show.
+
+"""
+
+
+def markdown(tests: Mapping[str, str]) -> str:
+    """The page. `tests` says for each rule which test file covers it."""
+    lines = [
+        HEAD + "| id | signal | input | series | rules | test | panel |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for signal in SIGNALS:
+        files = dict.fromkeys(tests[rule] for rule in signal.rules)
+        lines.append(
+            f"| {signal.id} | {signal.title} | {signal.input[0]}: {signal.input[1]} | {_code(signal.series)} "
+            f"| {_code(signal.rules)} | {_code(files)} | {signal.panel[0]}: {signal.panel[1]} |"
+        )
+    lines += ["", "## What to configure, and what a number does not say", ""]
+    for signal in SIGNALS:
+        lines.append(f"- **{signal.id}** needs `{signal.needs}`." + (f" {signal.note}" if signal.note else ""))
+    return "\n".join([*lines, ""])
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)

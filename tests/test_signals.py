@@ -1,0 +1,95 @@
+"""Every row of the signal catalogue has an input, a series, a tested rule, a metric and a panel; nothing is made up."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.events import Channel
+from monitor.language.rules import load_rules
+from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation
+from monitor.series import SERIES
+from monitor.signals import METRIC, SIGNALS, Signal, readings
+from monitor.sources import SOURCES, source_class
+from monitor.telemetry.metrics import METRICS
+
+ROOT = Path(__file__).resolve().parents[1]
+RULES = load_rules([(path.name, path.read_text()) for path in sorted((ROOT / "rules").glob("*.yaml"))])
+RECORDED = {recording.name for recording in RULES.recordings}
+TESTED = {
+    name
+    for path in (ROOT / "rules" / "tests").glob("*.yaml")
+    for name in re.findall(r"alertname: (\w+)", path.read_text())
+}
+
+
+def panels(board: str) -> set[str]:
+    text = (ROOT / "grafana" / "dashboards" / f"{board}.json").read_text()
+    return {panel["title"] for panel in json.loads(text)["panels"]}
+
+
+def test_all_rows_are_there() -> None:
+    assert [signal.id for signal in SIGNALS] == [f"S{n:02}" for n in range(1, 38)]
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.id)
+def test_a_row_lacks_nothing(signal: Signal) -> None:
+    kind, what = signal.input
+    if kind == "source":
+        assert set(signal.series) & set(source_class(what).spec.series)
+        assert what in SOURCES
+    elif kind == "feeds":
+        assert {Channel(word) for word in what.split(", ")} == {SERIES[name].channel for name in signal.series}
+    assert set(signal.series) <= set(SERIES) | RECORDED
+    known = {rule.name for rule in RULES.alerts}
+    assert set(signal.rules) <= known, "a rule of this row is not in rules/"
+    assert set(signal.rules) <= TESTED, "a rule of this row has no test"
+    assert METRIC in METRICS
+    board, title = signal.panel
+    assert title in panels(board)
+    assert signal.needs
+
+
+def test_the_page_is_fresh() -> None:
+    script = ROOT / "scripts" / "gen_signals.py"
+    assert subprocess.run([sys.executable, script, "--check"], check=False).returncode == 0
+
+
+def evaluation(rule: str, truth: list[int], value: list[float], threshold: float = -0.2) -> Evaluation:
+    return Evaluation(
+        rule=f"group/{rule}",
+        at_ns=7,
+        labels=[(("base", str(n)),) for n in range(len(truth))],
+        truth=np.array(truth, dtype=np.int8),
+        value=np.array(value),
+        threshold=np.full(len(truth), threshold),
+        coverage=np.full(len(truth), 0.9),
+        lower_bound=np.zeros(len(truth), dtype=np.bool_),
+    )
+
+
+def reading_of(*evaluations: Evaluation) -> tuple[float, bool, str]:
+    (row,) = readings(evaluations, [signal for signal in SIGNALS if signal.id == "S16"])
+    return row.value, row.firing, row.absent
+
+
+def test_a_true_row_stands_for_the_signal_else_the_nearest() -> None:
+    rule = "DrawdownFromYearHigh"
+    assert reading_of(evaluation(rule, [FALSE, TRUE], [-0.19, -0.3])) == (-0.3, True, "")
+    assert reading_of(evaluation(rule, [FALSE, FALSE], [-0.05, -0.15])) == (-0.15, False, "")
+    assert reading_of(evaluation(rule, [UNKNOWN, FALSE], [-0.19, -0.1])) == (-0.1, False, "")
+
+
+def test_a_signal_without_data_is_absent_and_says_what_to_configure() -> None:
+    value, firing, absent = reading_of(evaluation("DrawdownFromYearHigh", [UNKNOWN], [math.nan]))
+    assert math.isnan(value)
+    assert not firing
+    assert "type: candles" in absent
+    assert "not loaded" in reading_of()[2]
