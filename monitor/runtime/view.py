@@ -142,7 +142,7 @@ class AppView:
         expr = self._queries.get(text)
         if expr is None:
             expr = self._queries[text] = parse_expression(text)
-        return self.parts.engine.query(expr, self.parts.engine.now_ns)
+        return self.parts.engine.query(expr, self.parts.clock.wall_ns())
 
     def rules(self) -> Sequence[RuleView]:
         """Every loaded alert rule, in file order."""
