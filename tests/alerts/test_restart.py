@@ -9,7 +9,7 @@ from tests.alerts.build import S, evaluation, rule
 
 def test_a_firing_alert_is_not_told_again_nor_as_held_when_its_data_comes_back() -> None:
     lifecycle, router = Lifecycle([rule()]), Router(None, [SinkPolicy("a")])
-    said = []
+    said: list[tuple[int, str]] = []
 
     def play(at_s: int, truth: str) -> None:
         e = evaluation(at_s, truth)
