@@ -13,6 +13,7 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
+from monitor.engine.families import families
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
 from monitor.engine.persist import dump, load
@@ -65,6 +66,7 @@ class Engine:
         for recording in rules.recordings:
             self._add_recording(recording)
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
+        self._families, self._single = families(list(self._rules.values()))
         self._want()
 
     def _add_recording(self, recording: Recording) -> None:
@@ -101,18 +103,32 @@ class Engine:
             insert_sorted(self.store, series, ts_ns, members, values)
             self._saw(int(ts_ns.max()))
 
-    def evaluate(self, now_ns: int) -> list[Evaluation]:
-        """Evaluate every rule of which something changed; recordings first, in order."""
+    def evaluate(self, now_ns: int, *, changed_only: bool = False) -> list[Evaluation]:
+        """Evaluate every rule of which something changed; recordings first, in order.
+
+        Args:
+            now_ns: Our time.
+            changed_only: Leave out rules that were true on no row, with full coverage, and whose truth has not changed
+                anywhere: only values may have moved, and `latest` works those out when asked. Many times faster.
+        """
         tick = self._advance(now_ns)
         self._record(tick)
-        found = [compiled.evaluate(tick) for compiled in self._rules.values()]
+        if changed_only:
+            found = [evaluation for family in self._families for evaluation in family.evaluate(tick)]
+            rules = self._single
+        else:
+            found, rules = [], list(self._rules.values())
+        found += [evaluation for rule in rules if (evaluation := rule.evaluate(tick)) is not None]
         if tick.serial % TRIM_EVERY == 0:
             self.store.trim(self.now_ns, self.settings.lateness_ns)
-        return [evaluation for evaluation in found if evaluation is not None]
+        return found
 
     def latest(self, rule_id: str) -> Evaluation | None:
-        """A rule's newest evaluation."""
-        return self._rules[rule_id].latest
+        """A rule's readings as of the last `evaluate`; None before the first."""
+        rule = self._rules[rule_id]
+        if self._serial:
+            rule.evaluate(Tick(self._serial, self.now_ns))
+        return rule.latest
 
     def next_edge_ns(self) -> int | None:
         """When a reading may next change without a new event; None when nothing is pending."""

@@ -282,3 +282,26 @@ def test_sums_agree_with_polars() -> None:
         assert latest is not None
         row = list(latest.labels).index((("base", f"C{members[stop - 1]}"),))
         assert round(latest.value[row] * 1e6) == want[stop - 1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(timelines(), st.integers(0, 2**32))
+def test_leaving_out_settled_rules_loses_no_truth(timeline: Timeline, seed: int) -> None:
+    levels = [f"sum(liquidations[60s]) by (base) > {n}" for n in (0, 5, "1M", "300M", "1B")]
+    levels += [f'price{{kind="mark"}} by (base) {op} {n}' for op in ("<", ">=") for n in (60, 100, 150)]
+    full, brief = engine(*levels), engine(*levels)
+    done, seen = 0, {}
+    for now in ticks(timeline, random.Random(seed)):
+        upto = sum(arrival <= now for _, arrival in timeline)
+        for machine in (full, brief):
+            machine.ingest([event for event, _ in timeline[done:upto]])
+        done = upto
+        full.evaluate(at(now))
+        seen.update({item.rule: item for item in brief.evaluate(at(now), changed_only=True)})
+        for rule in full.ruleset.alerts:
+            want = full.latest(rule.id)
+            assert want is not None
+            np.testing.assert_array_equal(seen[rule.id].truth, want.truth, f"{rule.text} at {now}")
+            got = brief.latest(rule.id)
+            assert got is not None
+            np.testing.assert_array_equal(got.value, want.value)
