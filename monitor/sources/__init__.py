@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from monitor.source import Source, SourceOptions
 
@@ -36,3 +37,28 @@ def make_source(name: str, options: SourceOptions) -> Source:
         ValueError: A setting is not one of this source's, or its key is missing.
     """
     return source_class(name)(options)  # type: ignore[call-arg]  # a Protocol cannot say how it is constructed
+
+
+def read_source(entry: Mapping[str, Any]) -> Source:
+    """One entry of ``sources:``: ``type``, ``url``, ``key``, ``every_s`` and the source's own settings.
+
+    Raises:
+        ValueError: With what is wrong, in a sentence; never with the key.
+    """
+    rest = dict(entry)
+    name = rest.pop("type", None)
+    if name not in SOURCES:
+        raise ValueError(f"sources: unknown type {name!r} (known: {', '.join(SOURCES)})")
+    url, key, every_s = rest.pop("url", None), rest.pop("key", None) or "", rest.pop("every_s", {})
+    if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
+        raise ValueError(f"{name}: url must start with http:// or https://")
+    if not isinstance(key, str):
+        raise ValueError(f"{name}: key must be a text")  # noqa: TRY004  # one kind of error for the file
+    if not isinstance(every_s, Mapping) or not all(_is_interval(value) for value in every_s.values()):
+        raise ValueError(f"{name}: every_s must map requests to seconds of at least 1")
+    options = SourceOptions(url, key, {str(k): float(v) for k, v in every_s.items()}, rest)
+    return make_source(name, options)
+
+
+def _is_interval(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1

@@ -15,7 +15,7 @@ from monitor.events import MarketEvent, Price, Sample
 from monitor.feed import Request
 from monitor.series import SERIES
 from monitor.source import Novelty, Source, SourceOptions
-from monitor.sources import SOURCES, make_source
+from monitor.sources import SOURCES, make_source, read_source
 
 S = 10**9
 NOW = 1_763_700_600 * S
@@ -215,3 +215,23 @@ def test_novelty_passes_each_point_once_and_a_revision_again() -> None:
     revised = Sample("tvl", (), 7.0, 2, 9)
     assert novelty.new([revised]) == [revised]
     assert novelty.revised == 1
+
+
+def test_an_entry_of_the_configuration() -> None:
+    made = read_source({"type": "coingecko", "key": "k", "every_s": {"global": 120}, "sectors": ["meme-token"]})
+    assert {poll.request.name: poll.every_s for poll in made.polls(NOW)}["global"] == 120.0
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"type": "coingeko"}, "unknown type 'coingeko'"),
+        ({"type": "defillama", "url": "ftp://x"}, "url must start"),
+        ({"type": "defillama", "every_s": {"tvl": 0}}, "at least 1"),
+        ({"type": "defillama", "chians": []}, "unknown setting chians"),
+        ({"type": "sosovalue"}, "a key is required"),
+    ],
+)
+def test_a_bad_entry_is_refused_in_words(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_source(entry)

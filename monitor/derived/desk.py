@@ -1,0 +1,150 @@
+"""All derived series of a program in one place: market events in, samples out once per tick. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from monitor.clock import NS_PER_S
+from monitor.derived.bands import BANDS, Band, band_correlations, band_samples
+from monitor.derived.baskets import DAY_NS, Basket, BasketSpec, PriceBook, basket_sample, starter_baskets
+from monitor.derived.streaks import Streak, StreakSpec
+from monitor.derived.treasuries import Holding, treasury_samples
+from monitor.events import Event, Price, Sample
+
+T = TypeVar("T")
+
+CLOSES_KEPT = 90
+NOT_RANKED = frozenset({"TOTAL", "USDT", "USDC", "USDE", "DAI", "USDS", "FDUSD", "PYUSD", "WBTC", "STETH", "WSTETH", "WETH", "WEETH", "CBBTC"})  # fmt: skip
+"""Stablecoins and wrapped coins move with something else and are left out of the ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedSpec:
+    """What to derive. Without configuration: the starter baskets and the bands."""
+
+    baskets: tuple[BasketSpec, ...] = field(default_factory=lambda: tuple(starter_baskets()))
+    holdings: tuple[Holding, ...] = ()
+    streaks: tuple[StreakSpec, ...] = ()
+    bands: tuple[Band, ...] = BANDS
+    every_s: float = 5.0
+
+
+class DerivedDesk:
+    """Takes every event of the stream and says every few seconds what follows from it."""
+
+    def __init__(self, spec: DerivedSpec) -> None:
+        self.spec = spec
+        self.book = PriceBook()
+        self.baskets = [Basket(basket) for basket in spec.baskets]
+        self._streaks = [Streak(streak) for streak in spec.streaks]
+        self._closes: dict[str, dict[int, float]] = {}
+        self._caps: dict[str, float] = {}
+        self._next_ns = 0
+        self._bands_of = 0
+
+    def take(self, events: Iterable[Event]) -> list[Sample]:
+        """Note events; returns streaks that changed with them."""
+        found = []
+        for event in events:
+            if isinstance(event, Price):
+                self._price(event)
+            elif isinstance(event, Sample):
+                found += [streak for known in self._streaks if (streak := known.take(event)) is not None]
+                self._cap(event)
+        return found
+
+    def tick(self, now_ns: int) -> list[Sample]:
+        """Baskets and holdings every ``every_s``, bands when a day has closed."""
+        if now_ns < self._next_ns:
+            return []
+        self._next_ns = now_ns + int(self.spec.every_s * NS_PER_S)
+        prices = self.book.prices(now_ns)
+        found = [
+            basket_sample(basket.spec.name, level, now_ns)
+            for basket in self.baskets
+            if any(base in prices for base in basket.spec.weights)
+            and (level := basket.update(prices, now_ns)) is not None
+        ]
+        return found + treasury_samples(self.spec.holdings, prices, now_ns) + self._bands(now_ns)
+
+    def ranks(self) -> list[str]:
+        """Coins from the largest down, without stablecoins and wrapped coins."""
+        return sorted(self._caps, key=lambda asset: -self._caps[asset])
+
+    def _price(self, event: Price) -> None:
+        if not event.backfill:
+            self.book.take(event)
+        elif event.ts_ns % DAY_NS == 0:
+            closes = self._closes.setdefault(event.instrument.base, {})
+            closes[event.ts_ns] = event.value / event.instrument.base_units
+            if len(closes) > CLOSES_KEPT:
+                del closes[min(closes)]
+
+    def _cap(self, event: Sample) -> None:
+        if event.series == "market_cap":
+            asset = dict(event.labels).get("asset", "")
+            if asset.upper() not in NOT_RANKED:
+                self._caps[asset] = event.value
+
+    def _bands(self, now_ns: int) -> list[Sample]:
+        newest = max((max(closes) for closes in self._closes.values()), default=0)
+        if newest <= self._bands_of or not self._caps:
+            return []
+        self._bands_of = newest
+        dates = sorted({ts_ns for closes in self._closes.values() for ts_ns in closes})[-CLOSES_KEPT:]
+        table = {base: [closes.get(date, float("nan")) for date in dates] for base, closes in self._closes.items()}
+        return band_samples(band_correlations(table, self.ranks(), self.spec.bands), newest, now_ns)
+
+
+def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
+    """``derived:`` of the configuration.
+
+    ``baskets`` maps names to lists of coins or to weights by coin, and replaces the starter set; ``treasuries`` is a
+    list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name, limit, side, zone}``.
+
+    Raises:
+        ValueError: With what is wrong, in a sentence.
+    """
+    unknown = sorted(set(raw) - {"baskets", "treasuries", "streaks", "every_s"})
+    if unknown:
+        raise ValueError(f"derived: unknown key {', '.join(unknown)} (known: baskets, treasuries, streaks, every_s)")
+    baskets = raw.get("baskets")
+    every_s = raw.get("every_s", 5.0)
+    if isinstance(every_s, bool) or not isinstance(every_s, int | float) or every_s <= 0:
+        raise ValueError("derived: every_s must be a positive number of seconds")
+    return DerivedSpec(
+        baskets=tuple(starter_baskets() if baskets is None else _baskets(baskets)),
+        holdings=tuple(_read(Holding, "treasuries", entry) for entry in _entries(raw, "treasuries")),
+        streaks=tuple(_read(StreakSpec, "streaks", entry) for entry in _entries(raw, "streaks")),
+        every_s=float(every_s),
+    )
+
+
+def _baskets(raw: object) -> list[BasketSpec]:
+    if not isinstance(raw, Mapping):
+        raise ValueError("derived: baskets must map names to coins")  # noqa: TRY004  # one kind of error for the file
+    specs = []
+    for name, coins in raw.items():
+        weights = (
+            dict(coins) if isinstance(coins, Mapping) else dict.fromkeys(coins, 1.0) if isinstance(coins, list) else {}
+        )
+        if not all(isinstance(w, int | float) and not isinstance(w, bool) for w in weights.values()):
+            raise ValueError(f"derived: basket {name}: weights must be numbers")
+        specs.append(BasketSpec(str(name), {str(base): float(weight) for base, weight in weights.items()}))
+    return specs
+
+
+def _entries(raw: Mapping[str, object], key: str) -> Sequence[Mapping[str, object]]:
+    entries = raw.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(f"derived: {key} must be a list of mappings")
+    return entries
+
+
+def _read(kind: Callable[..., T], key: str, entry: Mapping[str, object]) -> T:
+    try:
+        return kind(**{str(name): value for name, value in entry.items()})
+    except TypeError as error:
+        raise ValueError(f"derived: {key}: {str(error).replace('__init__() ', '')}") from None

@@ -1,0 +1,85 @@
+"""The derived series together: what comes in, what follows, and what the configuration may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.derived.baskets import DAY_NS
+from monitor.derived.desk import DerivedDesk, read_derived
+from monitor.events import Price, Sample
+from monitor.instruments import Instrument
+
+S = 10**9
+
+
+def price(base: str, value: float, ts_ns: int, *, backfill: bool = False) -> Price:
+    pair = Instrument(venue="v", symbol=base, base=base, quote="USDT", settle="USDT", kind="perp")
+    return Price(pair, "last" if backfill else "mark", value, ts_ns, ts_ns, backfill=backfill)
+
+
+def test_baskets_and_holdings_follow_the_prices_at_their_pace() -> None:
+    desk = DerivedDesk(
+        read_derived(
+            {
+                "baskets": {"majors": ["BTC", "ETH"], "odd": {"XYZ": 2}},
+                "treasuries": [{"holder": "h", "base": "ETH", "quantity": 1_000, "cost_price_usd": 4_000}],
+            }
+        )
+    )
+    desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S)])
+    first = {(s.series, s.labels[0][1]): s.value for s in desk.tick(S)}
+    assert first == {("basket", "majors"): 100.0, ("treasury_pnl", "ETH"): -1_000_000.0}
+    desk.take([price("BTC", 81_000, 2 * S)])
+    assert desk.tick(2 * S) == []
+    later = {s.series: s.value for s in desk.tick(7 * S)}
+    assert later["basket"] == pytest.approx(95.0)
+
+
+def test_stale_prices_say_nothing() -> None:
+    desk = DerivedDesk(read_derived({"baskets": {"b": ["BTC"]}}))
+    desk.take([price("BTC", 90_000, S)])
+    assert [s.value for s in desk.tick(S)] == [100.0]
+    assert desk.tick(100 * S) == []
+
+
+def test_bands_are_worked_out_once_a_day_from_closes_and_ranks() -> None:
+    desk = DerivedDesk(read_derived({"baskets": {}}))
+    caps = [("BTC", 3.0), ("ETH", 2.0), ("SOL", 1.0), ("USDT", 9.0), ("total", 99.0)]
+    desk.take([Sample("market_cap", (("asset", asset),), cap, 0, 0) for asset, cap in caps])
+    assert desk.ranks() == ["BTC", "ETH", "SOL"]
+    assert desk.tick(1) == []
+    rows = [
+        price(base, 100 + (day * factor) % 7, day * DAY_NS, backfill=True)
+        for day in range(1, 40)
+        for base, factor in (("BTC", 3), ("ETH", 3), ("SOL", 5))
+    ]
+    desk.take(rows)
+    found = desk.tick(40 * DAY_NS)
+    assert [(s.series, s.ts_ns) for s in found] == [("band_correlation", 39 * DAY_NS)]
+    assert desk.tick(41 * DAY_NS) == []
+
+
+def test_streaks_answer_at_once() -> None:
+    desk = DerivedDesk(read_derived({"streaks": [{"name": "co", "limit": 1.0}]}))
+    thursday = 1_763_672_400 * S
+    (streak,) = desk.take([Sample("external", (("name", "co"), ("source", "d")), 0.9, thursday, thursday)])
+    assert (streak.series, streak.value) == ("streak", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"bskets": {}}, "unknown key bskets"),
+        ({"baskets": []}, "must map names"),
+        ({"baskets": {"b": {"BTC": "x"}}}, "must be numbers"),
+        ({"baskets": {"b": "BTC"}}, "positive number"),
+        ({"treasuries": [{"holder": "h"}]}, "missing"),
+        ({"treasuries": "x"}, "list of mappings"),
+        ({"every_s": 0}, "positive number of seconds"),
+    ],
+)
+def test_bad_configuration_is_refused_in_words(raw: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_derived(raw)
