@@ -92,21 +92,22 @@ class Compiler:
     def _build(self, expr: Expr) -> Node:
         match expr:
             case Number(value=value):
-                return ConstantNode(value)
+                node: Node = ConstantNode(value)
             case Selector():
-                return self.gauge(expr, None)
+                node = self.gauge(expr, None)
             case Folded(inner=inner, grouping=grouping):
-                return self._folded(inner, grouping)
+                node = self._folded(inner, grouping)
             case Call():
-                return self._call(expr)
+                node = self._call(expr)
             case Arithmetic(op=op, left=left, right=right, matching=matching):
-                return ArithmeticNode(op, self.node(left), self.node(right), matching)
+                node = ArithmeticNode(op, self.node(left), self.node(right), matching)
             case Negate(inner=inner):
-                return NegateNode(self.node(inner))
+                node = NegateNode(self.node(inner))
             case Range():
                 raise NotComputable("a range stands outside of a function over time")
             case _:
-                return self._condition(expr)
+                node = self._condition(expr)
+        return node
 
     def _condition(self, expr: Expr) -> ConditionNode:
         match expr:
@@ -190,7 +191,7 @@ class Compiler:
         if call.name in EXTREMES and not pane_ns:
             ufunc = np.minimum if call.name == "min" else np.maximum
             extremes = self.domain.extreme(selector.series, projection, ufunc, subject.window_ns, delay_ns)
-        node = RowsNode(function, "events" if events else "gauge", logs, projection, need, window, q, gauge, extremes)
+        node = RowsNode(function, logs, projection, need, window, q=q, gauge=gauge, extremes=extremes)
         node.label_names = names
         return node
 
@@ -208,7 +209,7 @@ class Compiler:
         step_ns = subject.step_ns or (function.step_ns if function else 0) or grid_of(subject.window_ns)
         keep_ns = subject.window_ns + subject.offset_ns
         sampler = self._sampler(inner, step_ns, keep_ns, link)
-        node = SamplesNode(function, self.node(inner), sampler, subject.window_ns, subject.offset_ns, q)
+        node = SamplesNode(function, self.node(inner), sampler, subject.window_ns, subject.offset_ns, q=q)
         first = first_selector(inner)
         if first is not None:
             projection = self.projection(first, call.grouping or ALL)
@@ -241,7 +242,7 @@ class Compiler:
                 return sampler
         node = compiler.node(inner)
         history = self.store.histories.setdefault(key, History())
-        sampler = Sampler(key, node, step_ns, keep_ns, link, history)
+        sampler = Sampler(key, node, step_ns=step_ns, keep_ns=keep_ns, link=link, history=history)
         grid.samplers.append(sampler)
         return sampler
 
@@ -282,7 +283,12 @@ class Compiler:
         by_venue = projection.index if "venue" in names else None
         channel = self.spec(selector.series).channel
         return Need(
-            self.store.ledger, channel, lambda venue: accept_labels((("venue", venue),)), window_ns, delay_ns, by_venue
+            self.store.ledger,
+            channel,
+            lambda venue: accept_labels((("venue", venue),)),
+            window_ns,
+            delay_ns=delay_ns,
+            by_venue=by_venue,
         )
 
     def _total(self, call: Call, subject: Range, selector: Selector) -> Node:
@@ -355,6 +361,7 @@ class Compiler:
         return node
 
     def weighted(self, call: Call) -> Node:
+        """``weighted_avg(x, w)``."""
         x, w = call.args
         if not (isinstance(x, Selector) and isinstance(w, Selector)):
             raise NotComputable("weighted_avg takes two series")
@@ -371,6 +378,7 @@ class Compiler:
         return node
 
     def absent(self, call: Call) -> Node:
+        """``absent(x[w])``."""
         subject = call.args[0]
         if isinstance(subject, Selector):
             subject = Range(inner=subject, window_ns=int(self.spec(subject.series).stale_s * NS_PER_S))
@@ -386,10 +394,12 @@ class Compiler:
         return node
 
     def cross(self, call: Call) -> Node:
+        """``crosses_above`` and ``crosses_below``."""
         left, right = (self.node(arg) for arg in call.args)
         return CrossNode("above" if call.name == "crosses_above" else "below", left, right)
 
     def top(self, call: Call) -> Node:
+        """``topk(k, x)``."""
         k = cast("Number", call.args[0])
         inner = self.node(call.args[1])
         return TopKNode(int(k.value), inner, call.grouping)

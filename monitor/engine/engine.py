@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
 from monitor.engine.families import families
@@ -181,7 +180,7 @@ class Engine:
 
     @staticmethod
     def _node_size(node: Node) -> int:
-        return int(node.values.nbytes) + sum(lane.nbytes for lane in getattr(node, "lanes", ()))
+        return int(node.values.nbytes) + sum(int(lane.nbytes) for lane in getattr(node, "lanes", ()))
 
     def _saw(self, ts_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, ts_ns)

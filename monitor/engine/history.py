@@ -135,7 +135,7 @@ def splice(link: Link, known: Floats, full: Floats, then: Floats, now: Floats) -
 class Sampler:
     """Takes one sample of a node at every grid instant."""
 
-    def __init__(self, key: object, node: Node, step_ns: int, keep_ns: int, link: Link, history: History) -> None:
+    def __init__(self, key: object, node: Node, *, step_ns: int, keep_ns: int, link: Link, history: History) -> None:
         self.key = key
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
         self.next_ns: int | None = None

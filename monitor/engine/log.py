@@ -93,7 +93,7 @@ class Log:
         at, end = self._end, self._end
         if end > self._start and ts[0] < self._ts[end - 1]:
             at = self._start + int(self._ts[self._start : end].searchsorted(ts[0], side="right"))
-        self._write(at, end, ts, members, values, counts)
+        self._write(at, ts, members, values, counts)
         self._end = end + size
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
@@ -102,7 +102,8 @@ class Log:
         """Forget rows at or before `before_ns`; no reader may still need them."""
         self._start = self.position(before_ns) - self._base
 
-    def _write(self, at: int, end: int, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
+    def _write(self, at: int, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
+        end = self._end
         stop = end + len(ts)
         columns: list[tuple[Column, Column]] = [(self._member, members), (self._value, values)]
         if counts is not None:

@@ -84,12 +84,16 @@ def _load_logs(store: Store, head: dict[str, Any], archive: Any) -> None:
             [index.add(tuple((k, v) for k, v in labels)) for labels in head["members"].get(series, [])], np.int32
         )
         members = archive[f"{number}.member"]
-        counts = archive[f"{number}.count"] if f"{number}.count" in archive else None
+        counts = _optional(archive, f"{number}.count")
         rows = (archive[f"{number}.ts"], numbers[members] if len(members) else members, archive[f"{number}.value"])
         store.logs[series, pane_ns].insert(*rows, counts)
     for key, feed in store.feeds.items():
         if key in closed:
             feed.resume(closed[key])
+
+
+def _optional(archive: Any, name: str) -> Any:
+    return archive[name] if name in archive.files else None
 
 
 def _name(key: Any) -> str:
@@ -123,5 +127,5 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
             *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
         )
         if f"h{number}.present" in archive:
-            weights = archive[f"h{number}.weights"] if f"h{number}.weights" in archive else None
+            weights = _optional(archive, f"h{number}.weights")
             history.snapshot = (archive[f"h{number}.present"], weights)

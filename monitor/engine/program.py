@@ -9,10 +9,10 @@ import numpy as np
 
 from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
-from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers, row_of, take
+from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.events import Labels
-from monitor.reading import TRUE, UNKNOWN, Evaluation, Truth
+from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
 from monitor.window import Ints
 
@@ -92,6 +92,7 @@ class CompiledRule:
 
     def __init__(self, rule: Rule, compiler: Compiler) -> None:
         self.rule = rule
+        self._id = rule.id
         self.base = _Case(compiler, None, rule, ())
         self.index = self.base.node.index
         self.cases = [_Case(compiler, self.index, override, override.labels) for override in rule.overrides]
@@ -121,13 +122,17 @@ class CompiledRule:
         coverage, sound = covers(node), node.sound
         clear = self.base.clear.truth() if self.base.clear else None
         level = self.base.ladder.level(size) if self.base.ladder else None
-        if self.cases:
-            truth, values, threshold, coverage, sound = (
-                column.copy() for column in (truth, values, threshold, coverage, sound)
-            )
-            clear, level = self._override(truth, values, threshold, coverage, sound, clear, level)
+        for case in self.cases:
+            mine = np.array([case.wanted <= set(labels) for labels in self._labels], np.bool_)
+            rows, other = case.main.update(), case.node
+            truth = np.where(mine, case.main.truth(), truth)
+            values = np.where(mine, take(other.values, rows, np.nan), values)
+            threshold = np.where(mine, take(other.threshold, rows, np.nan), threshold)
+            coverage = np.where(mine, take(covers(other), rows, 1.0), coverage)
+            sound = np.where(mine, take(other.sound, rows, default=False), sound)
+            clear, level = self._override(case, mine, clear, level)
         return Evaluation(
-            rule=self.rule.id,
+            rule=self._id,
             at_ns=tick.now_ns,
             labels=self._labels,
             truth=truth,
@@ -140,35 +145,21 @@ class CompiledRule:
             reasons=self._reasons(truth, tick.now_ns),
         )
 
+    @staticmethod
     def _override(
-        self,
-        truth: Truth,
-        values: np.ndarray,
-        threshold: np.ndarray,
-        coverage: np.ndarray,
-        sound: np.ndarray,
-        clear: Truth | None,
-        level: Truth | None,
+        case: _Case, mine: Bools, clear: Truth | None, level: Truth | None
     ) -> tuple[Truth | None, Truth | None]:
-        for case in self.cases:
-            mine = np.array([case.wanted <= set(labels) for labels in self.index.labels], np.bool_)
-            rows = case.main.update()
-            node = case.node
-            truth[mine] = case.main.truth()[mine]
-            values[mine] = take(node.values, rows, np.nan)[mine]
-            threshold[mine] = take(node.threshold, rows, np.nan)[mine]
-            coverage[mine] = take(covers(node), rows, 1.0)[mine]
-            sound[mine] = take(node.sound, rows, default=False)[mine]
-            if case.clear is not None:
-                base = clear if clear is not None else np.full(len(truth), UNKNOWN, np.int8)
-                clear = np.where(mine, case.clear.truth(), base)
-            if case.ladder is not None:
-                base = level if level is not None else np.full(len(truth), -1, np.int8)
-                level = np.where(mine, case.ladder.level(len(truth)), base)
+        """`clear` and `level` with an override's own for the rows that are its."""
+        if case.clear is not None:
+            base = clear if clear is not None else np.full(len(mine), UNKNOWN, np.int8)
+            clear = np.where(mine, case.clear.truth(), base)
+        if case.ladder is not None:
+            base = level if level is not None else np.full(len(mine), -1, np.int8)
+            level = np.where(mine, case.ladder.level(len(mine)), base)
         return clear, level
 
     def _reasons(self, truth: Truth, now_ns: int) -> dict[int, str]:
-        if not (truth == UNKNOWN).any():
+        if truth.min(initial=FALSE) != UNKNOWN:
             return {}
         return {row: self.reason(row, now_ns) for row in np.flatnonzero(truth == UNKNOWN).tolist()}
 

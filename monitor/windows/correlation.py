@@ -29,7 +29,7 @@ def _moments(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     count = steps.sum(axis=0)
     divisor = np.where(count >= MIN_RETURNS, count, np.nan)
     a, b = (column - np.nansum(column, axis=0) / np.maximum(count, 1) for column in (a, b))
-    return tuple(np.nansum(product, axis=0) / divisor for product in (a * b, a * a, b * b))  # type: ignore[return-value]
+    return tuple(np.nansum(product, axis=0) / divisor for product in (a * b, a * a, b * b))
 
 
 def _corr(x: Floats, y: Floats) -> Floats:
@@ -42,7 +42,8 @@ def _corr(x: Floats, y: Floats) -> Floats:
 def _beta(x: Floats, y: Floats) -> Floats:
     both, _, second = _moments(x, y)
     out = np.full(len(both), np.nan)
-    return np.divide(both, second, out=out, where=second > ROUNDING)
+    np.divide(both, second, out=out, where=second > ROUNDING)
+    return out
 
 
 def _moments_naive(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float] | None:

@@ -20,7 +20,8 @@ def _slope(columns: Columns) -> Floats:
     values = columns.values - (add_by_key(keys, columns.values, size) / counts)[keys]
     spread = add_by_key(keys, hours * hours, size)
     out = np.full(size, np.nan)
-    return np.divide(add_by_key(keys, hours * values, size), spread, out=out, where=spread > 0)
+    np.divide(add_by_key(keys, hours * values, size), spread, out=out, where=spread > 0)
+    return out
 
 
 def _slope_naive(path: Path) -> float:

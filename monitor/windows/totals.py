@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.series import Unit
-from monitor.window import Columns, Floats, Path, WindowFunction, reduce_by_key
+from monitor.window import Columns, Floats, Path, Source, WindowFunction, reduce_by_key
 
 
 def _sum(columns: Columns) -> Floats:
@@ -40,7 +40,7 @@ def _rate_naive(path: Path) -> float:
     return total / ((path.end_ns - path.start_ns) / NS_PER_S)
 
 
-ALL = ("events", "gauge", "samples")
+ALL: tuple[Source, ...] = ("events", "gauge", "samples")
 SUM = WindowFunction("sum", ALL, _sum, _sum_naive, monotone=1, summary="Total of the window's rows.")
 COUNT = WindowFunction("count", ALL, _count, _count_naive, Unit.COUNT, monotone=1, summary="Number of rows.")
 RATE = WindowFunction("rate", ALL, _rate, _rate_naive, monotone=1, summary="Per second.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitor.clock import NS_PER_S
@@ -168,7 +169,7 @@ def fold(how: Fold, values: Vector, grouping: Grouping | None) -> Vector:
         members = groups.setdefault(group_labels(labels, grouping), [])
         if not math.isnan(value):
             members.append(value)
-    folds = {
+    folds: dict[Fold, Callable[[list[float]], float]] = {
         Fold.SUM: math.fsum,
         Fold.MEDIAN: statistics.median,
         Fold.MEAN: statistics.fmean,

@@ -52,6 +52,11 @@ class Join:
         self._sizes = (-1, -1)
 
     @property
+    def scalar_right(self) -> bool:
+        """Whether the output has the left side's rows, and the right side is one number for all of them."""
+        return self._scalar_right
+
+    @property
     def same(self) -> bool:
         """Whether both sides and the output have the very same rows in the same order."""
         return self._same
@@ -79,7 +84,14 @@ class Join:
             len(a) == len(b) == sizes[0] == sizes[1] and np.array_equal(a, straight) and np.array_equal(b, straight)
         )
 
+        self._scalar_right = bool(
+            self.right.index.labels == [()]
+            and not self.ambiguous
+            and np.array_equal(self.rows_left, np.arange(sizes[0]))
+        )
+
     _same = False
+    _scalar_right = False
 
     def _table(self, one: Node) -> tuple[dict[Labels, int], set[Labels]]:
         table: dict[Labels, int] = {}

@@ -123,7 +123,7 @@ def padded(values: Floats, size: int) -> Floats:
 def covers(node: Node) -> Floats:
     """Coverage as one number per row."""
     if isinstance(node.coverage, float):
-        return np.full(len(node.index), node.coverage)
+        return np.broadcast_to(np.float64(node.coverage), len(node.index))
     return node.coverage
 
 

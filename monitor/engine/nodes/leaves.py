@@ -31,6 +31,7 @@ class Need:
         channel: Channel,
         accept: Callable[[str], bool],
         window_ns: int,
+        *,
         delay_ns: int,
         by_venue: Index | None,
     ) -> None:
@@ -58,7 +59,7 @@ class Need:
         """Full coverage stays full until the ledger changes; an instant's coverage changes only with the ledger."""
         if not self.window_ns and not self.delay_ns:
             return True
-        return bool(np.all(np.asarray(self._value) == 1.0))
+        return self._value == 1.0 if isinstance(self._value, float) else bool((self._value == 1.0).all())
 
     def _work_out(self, end_ns: int) -> Coverage:
         start_ns = end_ns - self.window_ns
@@ -143,6 +144,7 @@ class TotalNode(Node):
 
     def reason(self, row: int, now_ns: int) -> str:
         """A mean of nothing, or feeds that are down."""
+        del row
         return self.need.silent(now_ns) or ("no events in the window" if self.what == "mean" else "")
 
 
@@ -340,6 +342,7 @@ class WeightedNode(Node):
 
     def reason(self, row: int, now_ns: int) -> str:
         """Silent feeds, or nothing that has both value and weight."""
+        del row
         return self.need.silent(now_ns) or "no member has both a value and a weight"
 
     def _present(self) -> Floats:

@@ -38,7 +38,9 @@ def is_sound(op: CompareOp, left: int | None, right: int | None) -> bool:
 def compare(op: CompareOp, left: Floats, right: Floats) -> Truths:
     """Truth per row; unknown where either side is NaN."""
     truth: Truths = np.asarray(COMPARISONS[op](left, right)).view(np.int8)
-    missing = np.isnan(left) | np.isnan(right)
+    missing = (
+        np.isnan(left) if right.strides == (0,) and not np.isnan(right[:1]).any() else np.isnan(left) | np.isnan(right)
+    )
     if missing.any():
         truth = np.where(missing, np.int8(UNKNOWN), truth)
     return truth
@@ -80,7 +82,9 @@ class CompareNode(ConditionNode):
 
     def _sides(self) -> tuple[Floats, Floats]:
         left, right = self.left.values, self.right.values
-        if not self.join.same:
+        if self.join.scalar_right:
+            right = np.broadcast_to(right, left.shape)
+        elif not self.join.same:
             left = take(left, self.join.rows_left, self.left.default)
             right = take(right, self.join.rows_right, self.right.default)
         if self.join.ambiguous:

@@ -20,12 +20,14 @@ from monitor.window import Floats, Ints
 def divide(a: Floats, b: Floats) -> Floats:
     """``a / b``; NaN where b is 0."""
     out = np.full(np.broadcast_shapes(a.shape, b.shape), NAN)
-    return np.divide(a, b, out=out, where=b != 0)
+    np.divide(a, b, out=out, where=b != 0)
+    return out
 
 
 def _modulo(a: Floats, b: Floats) -> Floats:
     out = np.full(np.broadcast_shapes(a.shape, b.shape), NAN)
-    return np.fmod(a, b, out=out, where=b != 0)
+    np.fmod(a, b, out=out, where=b != 0)
+    return out
 
 
 def _power(a: Floats, b: Floats) -> Floats:
@@ -115,7 +117,10 @@ def joined_coverage(join: Join) -> Coverage:
     left, right = join.left.coverage, join.right.coverage
     if isinstance(left, float) and isinstance(right, float):
         return min(left, right)
-    return np.minimum(take(covers(join.left), join.rows_left, 1.0), take(covers(join.right), join.rows_right, 1.0))
+    lower: Floats = np.minimum(
+        take(covers(join.left), join.rows_left, 1.0), take(covers(join.right), join.rows_right, 1.0)
+    )
+    return lower
 
 
 class NegateNode(Node):
@@ -178,7 +183,7 @@ class FoldNode(Node):
         return self._fold(np.where(gone, NAN, before)), self._fold(np.where(gone, NAN, now))
 
     def _fold(self, values: Floats) -> Floats:
-        return fold_named(self.what, values, self.groups.group, len(self.index), self.q, self.inner.default)
+        return fold_named(self.what, values, self.groups.group, len(self.index), q=self.q, empty=self.inner.default)
 
     def _coverage(self) -> Coverage:
         if isinstance(self.inner.coverage, float):
@@ -186,7 +191,7 @@ class FoldNode(Node):
         return fold_groups(Fold.MEAN, self.inner.coverage, self.groups.group, len(self.index))
 
 
-def fold_named(what: str, values: Floats, group: Ints, size: int, q: float, empty: float = NAN) -> Floats:
+def fold_named(what: str, values: Floats, group: Ints, size: int, *, q: float, empty: float = NAN) -> Floats:
     """Fold by the language's name of an aggregate over labels."""
     keep = (group >= 0) & ~np.isnan(values)
     if what == "count":

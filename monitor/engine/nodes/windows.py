@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from monitor.engine.coverage import duration_text
@@ -14,7 +12,7 @@ from monitor.engine.log import Log
 from monitor.engine.nodes.base import FAR_NS, Node, Tick, padded
 from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need
 from monitor.engine.projection import Projection
-from monitor.window import Columns, Floats, Ints, PairFunction, WindowFunction
+from monitor.window import Columns, Floats, Ints, PairFunction, Source, WindowFunction
 
 EXTREMES: dict[str, np.ufunc] = {"max": np.fmax, "min": np.fmin, "drawdown": np.fmax}
 TIMED = frozenset({"mean", "sma", "stddev", "zscore"})
@@ -27,11 +25,11 @@ class RowsNode(Node):
     def __init__(
         self,
         function: WindowFunction,
-        source: Literal["events", "gauge"],
         logs: tuple[Log, ...],
         projection: Projection,
         need: Need,
         window: tuple[int, int, int],
+        *,
         q: float = NAN,
         gauge: tuple[GaugeNode, Members] | None = None,
         extremes: Extremes | None = None,
@@ -40,7 +38,6 @@ class RowsNode(Node):
 
         Args:
             function: What to compute.
-            source: Of what.
             logs: The raw log, or the coarse one and the raw one.
             projection: Which members, in which groups.
             need: Coverage.
@@ -50,11 +47,12 @@ class RowsNode(Node):
             extremes: The window's extremes, where the function wants no more.
         """
         super().__init__((gauge[0],) if gauge else ())
-        self.function, self.source, self.logs, self.projection, self.need = function, source, logs, projection, need
+        self.function, self.logs, self.projection, self.need = function, logs, projection, need
+        self.source: Source = "gauge" if gauge else "events"
         self.window_ns, self.delay_ns, self.pane_ns = window
         self.q, self.gauge, self.extremes = q, gauge, extremes
         self.index = projection.index
-        self.monotone = function.monotone if source == "events" else 0
+        self.monotone = function.monotone if self.source == "events" else 0
         self._key: tuple[int, ...] = ()
 
     def refresh(self, tick: Tick) -> bool:
@@ -152,6 +150,7 @@ class SamplesNode(Node):
         sampler: Sampler,
         window_ns: int,
         delay_ns: int,
+        *,
         q: float = NAN,
     ) -> None:
         super().__init__((inner,))
