@@ -53,6 +53,7 @@ class Node(ABC):
         self.values = np.empty(0)
         self._seen: list[int] = [-1] * len(self.children)
         self._serial = -1
+        self._whole = (-1, -1, False)
 
     def pull(self, tick: Tick) -> int:
         """Bring the node up to date (once a tick) and return its version."""
@@ -72,6 +73,12 @@ class Node(ABC):
         changed = versions != self._seen
         self._seen = versions
         return changed
+
+    def whole(self) -> bool:
+        """Whether no row is missing; worked out once per version."""
+        if self._whole[0] != self.version or self._whole[1] != len(self.values):
+            self._whole = (self.version, len(self.values), not np.isnan(self.values).any())
+        return self._whole[2]
 
     def next_edge_ns(self) -> int:
         """When the node's output may next change without a new event."""

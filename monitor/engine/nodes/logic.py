@@ -35,15 +35,13 @@ def is_sound(op: CompareOp, left: int | None, right: int | None) -> bool:
     return left is None and right is None
 
 
-def compare(op: CompareOp, left: Floats, right: Floats) -> Truths:
-    """Truth per row; unknown where either side is NaN."""
+def compare(op: CompareOp, left: Floats, right: Floats, *, whole: bool = False) -> Truths:
+    """Truth per row; unknown where either side is NaN; `whole` says that none is."""
     truth: Truths = np.asarray(COMPARISONS[op](left, right)).view(np.int8)
-    missing = (
-        np.isnan(left) if right.strides == (0,) and not np.isnan(right[:1]).any() else np.isnan(left) | np.isnan(right)
-    )
-    if missing.any():
-        truth = np.where(missing, np.int8(UNKNOWN), truth)
-    return truth
+    if whole:
+        return truth
+    missing = np.isnan(left) | np.isnan(right)
+    return np.where(missing, np.int8(UNKNOWN), truth) if missing.any() else truth
 
 
 class CompareNode(ConditionNode):
@@ -63,11 +61,15 @@ class CompareNode(ConditionNode):
             return False
         self.join.update()
         left, right = self._sides()
-        self.truth = compare(self.op, left, right)
+        whole = self.join.scalar_right and self.left.whole() and self.right.whole()
+        self.truth = compare(self.op, left, right, whole=whole)
         self.values, self.threshold = left, right
         self._drop_absent()
         self.coverage = joined_coverage(self.join)
-        self.sound = (self.truth == TRUE) if self._sound else np.zeros(len(left), np.bool_)
+        if not self._sound:
+            self.sound = np.broadcast_to(np.False_, len(left))
+        else:
+            self.sound = self.truth.view(np.bool_) if whole else self.truth == TRUE
         return True
 
     def reason(self, row: int, now_ns: int) -> str:
@@ -151,8 +153,8 @@ class LogicNode(ConditionNode):
     def _decided_by_right(self, left: Truths, right: Truths) -> Bools:
         missing = self.join.rows_left < 0
         if self.op == "or":
-            return missing | ((left != TRUE) & (right == TRUE))
-        return missing
+            missing = missing | ((left != TRUE) & (right == TRUE))
+        return np.asarray(missing, np.bool_)
 
     def _soundness(self, left: Bools, right: Bools) -> Bools:
         if self.op == "and":

@@ -206,7 +206,8 @@ class SamplesNode(Node):
         sampler = self.sampler
         links = columns_of(sampler.history.links[max(low - 1, 0) : high], columns)
         links[np.isnan(links)] = sampler.neutral
-        return matrix * (links[-1] / links) if sampler.link == "ratio" else matrix + (links[-1] - links)
+        linked: Floats = matrix * (links[-1] / links) if sampler.link == "ratio" else matrix + (links[-1] - links)
+        return linked
 
     def _columns(self, low: int, high: int, end_ns: int) -> Columns:
         history, size = self.sampler.history, len(self.index)
