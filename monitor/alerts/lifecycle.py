@@ -117,19 +117,20 @@ class Lifecycle:
             self._machines[rule.id] = self._machine(rule)
 
     def step(self, evaluations: Iterable[Evaluation], now_ns: int, *, live: bool = True) -> list[Transition]:
-        """Take in the latest evaluations and return what changed, in their order.
+        """Take in the latest evaluations and return what changed, in the order of the rules.
 
         Args:
-            evaluations: Any subset of the rules; a rule that is absent keeps its state.
+            evaluations: Any subset of the rules; the reading of a rule that is absent has not changed, but its
+                timers go on.
             now_ns: The engine's event time; transitions bear the evaluation's own ``at_ns``.
             live: False while history is loaded: nothing is looked at, so backfilled data never alerts.
         """
         transitions = self._resolve_orphans(now_ns) if self._orphans else []
         if live:
-            for evaluation in evaluations:
-                machine = self._machines.get(evaluation.rule)
-                if machine is not None:
-                    transitions += machine.step(evaluation)
+            fresh = {evaluation.rule: evaluation for evaluation in evaluations}
+            for rule_id, machine in self._machines.items():
+                evaluation = fresh.get(rule_id)
+                transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns)
         return transitions
 
     def alerts(self) -> list[AlertView]:
@@ -251,6 +252,12 @@ class RuleMachine:
             self._next_due_ns = int(self._due.min(initial=NEVER))
         out, self._out = self._out, []
         return out
+
+    def elapse(self, now_ns: int) -> list[Transition]:
+        """Let the timers run on an unchanged reading."""
+        if self._last is None or now_ns < self._next_due_ns:
+            return []
+        return self.step(replace(self._last, at_ns=now_ns))
 
     def _fit(self, evaluation: Evaluation) -> None:
         """Grow to the evaluation's rows; rows that were numbered anew (fewer than before) are matched by labels again."""

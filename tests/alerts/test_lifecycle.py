@@ -427,3 +427,14 @@ def test_a_restart_at_any_tick_changes_nothing_but_that_it_was_held_meanwhile(tr
         e = evaluation(1000 + tick, sign)
         assert unheld(whole.step([e], e.at_ns)) == unheld(parted.step([e], e.at_ns))
         assert [v.state for v in whole.alerts()] == [v.state for v in parted.alerts()]
+
+
+def test_timers_run_on_a_reading_that_does_not_change() -> None:
+    """The engine sends only what changed; five minutes of the same answer are still five minutes."""
+    lifecycle = Lifecycle([rule(for_ns=300 * S, keep_firing_for_ns=120 * S)])
+    assert told(play(lifecycle, evaluation(1000, "T"))) == [("inactive", "pending", 1000)]
+    assert lifecycle.step([], 1299 * S) == []
+    assert told(lifecycle.step([], 1300 * S)) == [("pending", "firing", 1300)]
+    assert play(lifecycle, evaluation(1400, "F")) == []
+    assert lifecycle.step([], 1519 * S) == []
+    assert told(lifecycle.step([], 1520 * S)) == [("firing", "resolved", 1520)]
