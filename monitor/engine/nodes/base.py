@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -127,10 +128,18 @@ def padded(values: Floats, size: int) -> Floats:
     return np.concatenate((values, np.full(size - len(values), NAN)))
 
 
+@lru_cache(maxsize=1024)
+def constant(value: float, size: int) -> Floats:
+    """`size` times the same value; shared and read-only."""
+    out = np.full(size, value)
+    out.flags.writeable = False
+    return out
+
+
 def covers(node: Node) -> Floats:
     """Coverage as one number per row."""
     if isinstance(node.coverage, float):
-        return np.broadcast_to(np.float64(node.coverage), len(node.index))
+        return constant(node.coverage, len(node.index))
     return node.coverage
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from monitor.engine.catalog import Index
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import NAN, Bools, ConditionNode, Node, Tick, Truths, covers, row_of, take
+from monitor.engine.nodes.base import NAN, Bools, ConditionNode, Node, Tick, Truths, constant, covers, row_of, take
+from monitor.engine.nodes.leaves import ConstantNode
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.expression import CompareOp, LogicOp, Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
@@ -67,7 +68,7 @@ class CompareNode(ConditionNode):
         self._drop_absent()
         self.coverage = joined_coverage(self.join)
         if not self._sound:
-            self.sound = np.broadcast_to(np.False_, len(left))
+            self.sound = np.zeros(len(left), np.bool_)
         else:
             self.sound = self.truth.view(np.bool_) if whole else self.truth == TRUE
         return True
@@ -85,7 +86,11 @@ class CompareNode(ConditionNode):
     def _sides(self) -> tuple[Floats, Floats]:
         left, right = self.left.values, self.right.values
         if self.join.scalar_right:
-            right = np.broadcast_to(right, left.shape)
+            right = (
+                constant(float(right[0]), len(left))
+                if isinstance(self.right, ConstantNode)
+                else np.broadcast_to(right, left.shape)
+            )
         elif not self.join.same:
             left = take(left, self.join.rows_left, self.left.default)
             right = take(right, self.join.rows_right, self.right.default)
