@@ -99,7 +99,7 @@ SERIES: dict[str, SeriesSpec] = {
         SeriesSpec("etf_flow", "gauge", Unit.USD, ("asset", "fund"), Fold.SUM, Channel.REFERENCE,
                    "Net flow of one trading day into spot funds; fund is total or a ticker.", stale_s=5 * DAY, defaults=(("fund", "total"),)),
         SeriesSpec("basket", "gauge", Unit.NUMBER, ("basket",), Fold.MEAN, Channel.PRICE,
-                   "Index level of a configured basket, 100 at its start."),
+                   "Index level of a configured basket, 100 at its start.", stale_s=2 * HOUR),
         SeriesSpec("band_correlation", "gauge", Unit.NUMBER, ("band",), Fold.MEAN, Channel.REFERENCE,
                    "Mean pairwise correlation of daily returns inside a band of ranks, or between two (1-10, 50-100, 1-10:50-100).", stale_s=2 * DAY),
         SeriesSpec("treasury_pnl", "gauge", Unit.USD, ("holder", "base"), Fold.SUM, Channel.PRICE,

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.events import Depth, Funding, Liquidation, MarketEvent, OpenInterest, Price, Sample, Trade
 from monitor.instruments import notional_micros
 from monitor.testing.scenario import (
     CASCADE_NS,
@@ -20,7 +20,8 @@ from monitor.testing.scenario import (
     quantity_of,
     resolution_for,
 )
-from monitor.testing.scenario.curves import HOUR_NS, MINUTE_NS
+from monitor.testing.scenario.curves import HOUR_NS, MINUTE_NS, at
+from monitor.testing.scenario.slow import slow_samples
 
 MAJORS = [instrument for instrument in INSTRUMENTS if instrument.base in {"BTC", "ETH", "SOL"}]
 SEED = 7
@@ -165,3 +166,32 @@ def test_what_is_not_part_of_the_scenario_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="FOO-USD: not part of the scenario"):
         Scenario(SEED, [stranger])
+
+
+def test_history_leads_up_to_the_start_and_is_marked_as_such() -> None:
+    scenario = Scenario(SEED, MAJORS, 30)
+    history = list(scenario.history(days=60))
+    assert all(not isinstance(e, Sample | Depth) and e.backfill and e.ts_ns < START_NS for e in history)
+    btc: Counter[int] = Counter()
+    for event in history:
+        if isinstance(event, OpenInterest) and event.instrument.base == "BTC":
+            btc[event.ts_ns] += round(event.usd)
+    assert max(btc.values()) == pytest.approx(94e9, rel=0.01)
+    assert btc[max(btc)] == pytest.approx(90e9, rel=0.01)
+
+
+def test_slow_samples_hold_the_timelines_figures() -> None:
+    rows = list(slow_samples(at("2025-10-20"), END_NS))
+    assert all(row.backfill and row.source == "synthetic" for row in rows)
+
+    def value(series: str, when: str, **labels: str) -> float:
+        (found,) = [
+            r.value for r in rows
+            if r.series == series and r.ts_ns == at(when) and labels.items() <= dict(r.labels).items()
+        ]  # fmt: skip
+        return found
+
+    assert value("sector_cap", "2025-11-20T12:00", sector="meme-token") == pytest.approx(44.0e9)
+    assert value("sector_cap", "2025-11-21T12:00", sector="meme-token") == pytest.approx(39.4e9)
+    assert value("etf_flow", "2025-11-20T21:00", asset="BTC") == pytest.approx(-903.2e6)
+    assert value("market_cap", "2025-11-21T08:00") < 3e12

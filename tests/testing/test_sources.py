@@ -58,10 +58,10 @@ def test_market_value_sectors_and_locked_value_follow_the_timeline() -> None:
     start, low = everything("coingecko", START_NS), everything("coingecko", TROUGH)
     assert value(start, "market_cap", asset="total") == pytest.approx(3.19e12)
     assert value(low, "market_cap", asset="total") < 3.0e12
-    day_before = everything("coingecko", at("2025-11-20T08:00"))
+    day_before = everything("coingecko", at("2025-11-20T12:00"))
     memes = [
         value(rows, "sector_cap", sector="meme-token")
-        for rows in (day_before, everything("coingecko", at("2025-11-21T08:00")))
+        for rows in (day_before, everything("coingecko", at("2025-11-21T12:00")))
     ]
     assert memes == pytest.approx([44.0e9, 39.4e9])
     rows = everything("defillama", at("2025-11-24T12:00"))

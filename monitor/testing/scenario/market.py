@@ -141,6 +141,21 @@ class Scenario:
             events, times = self._minute(minute)
             yield from events[bisect_left(times, from_ns) : bisect_left(times, to_ns)]
 
+    def history(self, days: int = 60) -> Iterator[MarketEvent]:
+        """Hourly open interest and prices of the derivatives before the start, as backfill, in time order.
+
+        What a monitor that had run since October would remember; a demo starts with it, so that windows of a month
+        have something to look back on. Open interest falls from its October peak to the scenario's first value.
+        """
+        for ts_ns in range(self.start_ns - days * 24 * HOUR_NS, self.start_ns, HOUR_NS):
+            grown = timeline.OPEN_INTEREST_HISTORY(ts_ns)
+            for row in self._derivatives:
+                base = row.instrument.base
+                usd = timeline.OPEN_INTEREST_AT_START_USD[base] * grown * row.share
+                yield OpenInterest(row.instrument, round(usd, 2), ts_ns, ts_ns, backfill=True)
+                value = round(self.price(base, ts_ns) * row.instrument.base_units, row.price_decimals)
+                yield Price(row.instrument, "mark", value, ts_ns, ts_ns, backfill=True)
+
     def price(self, base: str, ts_ns: int) -> float:
         """US dollars per coin, before venue noise; before the scenario's start: its history."""
         return self.paths.price(base, ts_ns)

@@ -5,7 +5,10 @@ The points are the commentaries' own figures where they give one; the rest is dr
 
 from __future__ import annotations
 
-from monitor.testing.scenario.curves import Curve, curve
+from collections.abc import Iterator
+
+from monitor.events import Labels, Sample
+from monitor.testing.scenario.curves import HOUR_NS, Curve, at, curve
 
 MARKET_CAP = curve(
     (("2025-09-01", 3.80e12), ("2025-10-06", 4.27e12), ("2025-10-31", 3.75e12), ("2025-11-14", 3.35e12),
@@ -16,7 +19,7 @@ MARKET_CAP = curve(
 """All coins; under 3T on 21 November, more than 1T below the October peak."""
 
 SECTOR_CAPS: dict[str, Curve] = {
-    "meme-token": curve((("2025-01-01", 116e9), ("2025-10-06", 78e9), ("2025-11-20T08:00", 44.0e9), ("2025-11-21T08:00", 39.4e9), ("2025-11-22T00:00", 40.5e9)), log=True),
+    "meme-token": curve((("2025-01-01", 116e9), ("2025-10-06", 78e9), ("2025-11-20T12:00", 44.0e9), ("2025-11-21T12:00", 39.4e9), ("2025-11-22T00:00", 40.5e9)), log=True),
     "non-fungible-tokens-nft": curve((("2025-10-06", 5.1e9), ("2025-10-21", 4.9e9), ("2025-11-21T08:00", 2.95e9)), log=True),
     "layer-1": curve((("2025-10-06", 3.2e12), ("2025-11-14", 2.52e12), ("2025-11-21T08:00", 2.2e12)), log=True),
     "layer-2": curve((("2025-10-06", 16e9), ("2025-11-14", 11.4e9), ("2025-11-21T08:00", 9.7e9)), log=True),
@@ -108,3 +111,46 @@ EXTERNAL: dict[str, Curve] = {
     "fed_cut_probability": curve((("2025-11-20T12:00", 0.36), ("2025-11-20T18:00", 0.29), ("2025-11-21T13:00", 0.31), ("2025-11-21T15:00", 0.71))),
 }  # fmt: skip
 """What the demo pushes through the inlet."""
+
+
+BASKETS: dict[str, Curve] = {
+    "layer-1": curve((("2025-10-15", 107.0), ("2025-11-14", 93.0), ("2025-11-20T12:00", 90.0), ("2025-11-21T12:00", 86.5))),
+    "layer-2": curve((("2025-10-15", 118.0), ("2025-11-14", 85.1), ("2025-11-20T12:00", 79.0), ("2025-11-21T12:00", 72.4))),
+    "gaming": curve((("2025-10-15", 112.0), ("2025-11-14", 88.0), ("2025-11-20T12:00", 82.0), ("2025-11-21T12:00", 77.4))),
+    "privacy": curve((("2025-10-15", 100.0), ("2025-11-14", 121.0), ("2025-11-20T12:00", 126.0), ("2025-11-21T12:00", 128.0))),
+}  # fmt: skip
+"""Levels of some baskets before the scenario; inside it the monitor works out its own."""
+
+
+def slow_samples(from_ns: int, to_ns: int, step_ns: int = HOUR_NS) -> Iterator[Sample]:
+    """The slow series as samples every `step_ns`, and fund flows once per session, with ``from_ns <= ts_ns < to_ns``.
+
+    What the source servers and the inlet would deliver, for tests and backtests that want no HTTP; marked backfill.
+    """
+    for ts_ns in range(-(-from_ns // step_ns) * step_ns, to_ns, step_ns):
+        for series, labels, line in _lines():
+            yield Sample(series, labels, line(ts_ns), ts_ns, ts_ns, "synthetic", backfill=True)
+    for asset, days in FLOWS_M_USD.items():
+        for date, million in days.items():
+            ts_ns = at(f"{date}T21:00")
+            if from_ns <= ts_ns < to_ns:
+                labels = (("asset", asset), ("fund", "total"))
+                yield Sample("etf_flow", labels, million * 1e6, ts_ns, ts_ns, "synthetic", backfill=True)
+
+
+def _lines() -> Iterator[tuple[str, Labels, Curve]]:
+    yield "market_cap", (("asset", "total"),), MARKET_CAP
+    yield "stablecoin_supply", (("asset", "total"),), STABLECOIN_SUPPLY
+    yield "tvl", (("name", "total"), ("scope", "total")), TVL
+    yield "skew_25d", (("base", "BTC"), ("tenor", "30d"), ("venue", "deribit")), SKEW_25D
+    yield "iv", (("base", "BTC"), ("tenor", "30d"), ("venue", "deribit")), ATM_IV
+    for name, line in SECTOR_CAPS.items():
+        yield "sector_cap", (("sector", name),), line
+    for name, (_, line) in STABLECOINS.items():
+        yield "stablecoin_price", (("asset", name),), line
+    for name, line in PROTOCOLS.items():
+        yield "tvl", (("name", name), ("scope", "protocol")), line
+    for name, line in EXTERNAL.items():
+        yield "external", (("name", name), ("source", "synthetic")), line
+    for name, line in BASKETS.items():
+        yield "basket", (("basket", name),), line

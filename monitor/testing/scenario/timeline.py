@@ -67,6 +67,11 @@ OPEN_INTEREST_SHARE = curve(
 
 ALT_OPEN_INTEREST_POWER = 1.15
 
+OPEN_INTEREST_HISTORY = curve(
+    (("2025-09-15", 0.98), ("2025-10-06", 1.04), ("2025-10-11", 0.97), ("2025-11-20T12:00", 1.0))
+)
+"""Before the scenario, against its start: the peak of 6 October, 94B in Bitcoin, and a dip after it."""
+
 FUNDING_8H = curve(
     (("2025-11-20T12:00", 0.00008), ("2025-11-21T00:00", 0.00005), ("2025-11-21T06:00", 0.00003),
      ("2025-11-21T07:20", 0.0), ("2025-11-21T08:30", -0.00012), ("2025-11-21T12:00", -0.00009),
