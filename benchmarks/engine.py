@@ -72,6 +72,8 @@ def labels(venue: int, symbol: int, **more: str) -> Labels:
 
 
 class Ours:
+    """The engine, fed with columns."""
+
     def __init__(self) -> None:
         self.engine = Engine(rule_set())
         self.ids = np.array(
@@ -88,12 +90,14 @@ class Ours:
         )
 
     def ingest(self, data: dict[str, np.ndarray], a: int, b: int) -> None:
+        """Take in rows a:b."""
         ts, symbol = data["ts"][a:b], data["symbol"][a:b]
         members = self.ids[(data["venue"][a:b] * SYMBOLS + symbol) * 2 + data["side"][a:b]]
         self.engine.ingest_columns("liquidations", members, ts, data["usd"][a:b])
         self.engine.ingest_columns("price", self.prices[symbol], ts, data["price"][a:b])
 
     def tick(self, now: int) -> None:
+        """Expire and judge."""
         self.engine.evaluate(now, changed_only=True)
 
 
@@ -106,6 +110,7 @@ class Deques:
         self.touched: set[tuple[object, int]] = set()
 
     def ingest(self, data: dict[str, np.ndarray], a: int, b: int) -> None:
+        """Take in rows a:b."""
         columns = (data[name][a:b].tolist() for name in ("ts", "venue", "symbol", "side", "usd"))
         for ts, venue, symbol, side, usd in zip(*columns, strict=True):
             for key in (None, venue, (symbol, side)):
@@ -119,6 +124,7 @@ class Deques:
                     self.touched.add((key, w))
 
     def tick(self, now: int) -> None:
+        """Expire and judge."""
         for key in self.touched:
             rows, total = self.state[key]
             while rows and rows[0][0] <= now - self.windows[key[1]]:
@@ -139,10 +145,12 @@ class Recompute:
         self.frame = None
 
     def ingest(self, data: dict[str, np.ndarray], a: int, b: int) -> None:
+        """Take in rows a:b."""
         new = self.pl.DataFrame({name: data[name][a:b] for name in ("ts", "venue", "symbol", "side", "usd", "price")})
         self.frame = new if self.frame is None else self.frame.vstack(new)
 
     def tick(self, now: int) -> None:
+        """Expire and judge."""
         pl = self.pl
         self.frame = self.frame.filter(pl.col("ts") > now - 3600 * S)
         for window in (60 * S, 300 * S, 3600 * S):
@@ -192,7 +200,7 @@ def case(name: str, per_second: float, events: int, limits: dict[type, int]) -> 
         )
 
 
-def comparisons(quick: bool) -> None:
+def comparisons(*, quick: bool) -> None:
     """100 rules over 5,000 keys: 500,000 comparisons per tick."""
     texts = [f"sum(liquidations[{WINDOWS[k % 3]}]) by (symbol) > {k + 1}000B" for k in range(100)]
     engine = Engine(
@@ -246,7 +254,7 @@ def main() -> None:
         f"{platform.machine()} {platform.processor()}, Python {platform.python_version()}, numpy {np.__version__}; synthetic data"
     )
     memory()
-    comparisons(quick)
+    comparisons(quick=quick)
     print("| case | engine | events/s all in | x | events/s ingest | tick p50 us | p99 us | max us |")
     print("|---|---|---|---|---|---|---|---|")
     size = 100_000 if quick else 1_000_000
