@@ -55,7 +55,7 @@ def first_true() -> dict[str, int]:
     services, desk = Services(scenario), DerivedDesk(read_derived({}))
     files = [(path.name, path.read_text()) for path in sorted(RULES.glob("*.yaml"))]
     engine = Engine(load_rules(files), expected={}, settings=EngineSettings())
-    up = [FeedState(v, c, True, START_NS - 60 * DAY_NS) for v in {i.venue for i in instruments} for c in Channel]  # noqa: FBT003
+    up = [FeedState(v, c, True, START_NS - 60 * DAY_NS) for v in {i.venue for i in instruments} for c in Channel]
     engine.ingest([*up, *scenario.history(60), *slow_samples(START_NS - 60 * DAY_NS, START_NS)])
     found: dict[str, int] = {}
     for now_ns in range(START_NS + MINUTE_NS, END_NS, MINUTE_NS):
