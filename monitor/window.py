@@ -168,7 +168,7 @@ def holding_ns(columns: Columns) -> Floats:
 
 def path_with_before(path: Path) -> Path:
     """`with_before` for one key."""
-    if path.before != path.before:  # noqa: PLR0124 - NaN is not itself
+    if path.before != path.before:
         return path
     return replace(path, times=[path.start_ns, *path.times], values=[path.before, *path.values])
 
