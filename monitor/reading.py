@@ -52,7 +52,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """A share of a reading: a label set (venue, symbol, side...), its amount, and its share of the whole."""
+    """A part of a reading: a label set (venue, symbol, side...), its amount, and its share of the whole (0: not a sum)."""
 
     labels: Labels
     value: float

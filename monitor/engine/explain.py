@@ -8,12 +8,13 @@ import numpy as np
 
 from monitor.engine.compile import Compiler
 from monitor.engine.nodes.base import Node, row_of
-from monitor.engine.projection import matches
+from monitor.engine.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.expression import Expr, Number, Range, Selector, children
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
+from monitor.series import Fold
 
 TOP = 10
 SPARKS = 30
@@ -42,10 +43,10 @@ def _event_windows(expr: Expr) -> Iterator[tuple[Selector, int, int]]:
 
 
 def _parts(compiler: Compiler, expr: Expr, labels: Labels, now_ns: int) -> Iterator[tuple[str, float | None, str]]:
-    """Every sub-expression that has a value of its own, outermost first."""
+    """Every sub-expression that has one value for this row, outermost first; its members are the contributors."""
     if not isinstance(expr, Range | Number):
         node = compiler.nodes.get(expr)
-        if node is not None:
+        if node is not None and set(node.label_names) <= {name for name, _ in labels}:
             yield _part(node, expr, labels, now_ns)
     for child in children(expr):
         yield from _parts(compiler, child, labels, now_ns)
@@ -89,7 +90,7 @@ def _events(
 
 
 def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tuple[Contributor, ...]:
-    """Present members behind a gauge reading."""
+    """Present members behind a gauge reading; they have shares only where their sum means something."""
     selector = next(_selectors(expr), None)
     if selector is None or store.specs[selector.series].form != "gauge":
         return ()
@@ -101,9 +102,25 @@ def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tup
         for m in np.flatnonzero(~np.isnan(present)).tolist()
         if accept(names[m]) and _agrees(names[m], wanted)
     ]
-    total = sum(abs(value) for _, value in rows) or 1.0
+    if selector.series == "price" and not any(matcher.label == "kind" for matcher in selector.matchers):
+        rows = _one_kind(rows)
     rows.sort(key=lambda pair: -abs(pair[1]))
-    return tuple(Contributor(name, value, abs(value) / total) for name, value in rows[:TOP])
+    summed = store.specs[selector.series].fold is Fold.SUM
+    total = sum(abs(value) for _, value in rows) if summed else float("inf")
+    return tuple(Contributor(name, value, abs(value) / (total or 1.0)) for name, value in rows[:TOP])
+
+
+def _one_kind(rows: list[tuple[Labels, float]]) -> list[tuple[Labels, float]]:
+    """Of each instrument the price that counts: mark, else last."""
+    best: dict[Labels, tuple[int, Labels, float]] = {}
+    for labels, value in rows:
+        kind = dict(labels).get("kind", "")
+        if kind in PREFERRED_KINDS:
+            key = tuple(pair for pair in labels if pair[0] != "kind")
+            rank = PREFERRED_KINDS.index(kind)
+            if key not in best or rank < best[key][0]:
+                best[key] = rank, labels, value
+    return [(labels, value) for _, labels, value in best.values()]
 
 
 def _selectors(expr: Expr) -> Iterator[Selector]:

@@ -14,7 +14,7 @@ from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
 from monitor.events import Channel, Labels
-from monitor.expression import Expr
+from monitor.expression import Call, Compare, Expr, KOf, Logic, Not, Then
 from monitor.feed import Feed
 from monitor.language import parse_expression
 from monitor.reading import FALSE, TRUE, Evaluation
@@ -25,6 +25,7 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import HistoryFilter, Store
+from monitor.series import Unit
 from monitor.telemetry.latency import LatencyHistogram
 from monitor.telemetry.view import (
     STAGES,
@@ -318,7 +319,20 @@ def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -
 
 
 def _unit(expr: Expr) -> str:
-    return getattr(getattr(expr, "left", expr).type.unit, "value", "")
+    """The unit of the value that a rule shows: the left side of its deciding comparison."""
+    match expr:
+        case Then(second=second):
+            return _unit(second)
+        case KOf():
+            return Unit.COUNT.value
+        case Logic(left=left) | Compare(left=left):
+            return _unit(left)
+        case Not(inner=inner):
+            return _unit(inner)
+        case Call(name="held"):
+            return Unit.DURATION.value
+        case _:
+            return expr.type.unit.value
 
 
 def _near_miss(truth: int, value: float, threshold: float) -> str:

@@ -90,7 +90,8 @@ def details(alert: AlertView) -> Iterator[str]:
         return
     for contributor in explanation.contributors[:5]:
         name = " ".join(value for _, value in contributor.labels)
-        yield f"{fmt.pct(contributor.share):>7}  {name}  {fmt.num(contributor.value)}"
+        share = fmt.pct(contributor.share) if contributor.share else ""
+        yield f"{share:>7}  {name}  {fmt.num(contributor.value)}"
     if explanation.largest:
         yield f"largest: {explanation.largest}"
     if explanation.missing:

@@ -99,7 +99,7 @@ function whyRow(row, unit) {
     row.contributors.length > 0 && h("table", {}, h("caption", { class: "unseen" }, "Contributors"),
       h("tbody", {}, row.contributors.map((part) => h("tr", {},
         h("th", { scope: "row" }, labelText(part.labels)), h("td", { class: "n" }, inUnit(part.value, unit)),
-        h("td", { class: "n" }, share(part.share)), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
+        h("td", { class: "n" }, part.share ? share(part.share) : ""), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
     row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, unit)))),
     row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
     row.missing.length > 0 && h("p", { class: "reason" }, `missing: ${row.missing.join(", ")}`));
