@@ -116,10 +116,13 @@ class SinkContext:
     """What a sink may ask of the program while it runs.
 
     ``handle`` carries a command out; ``active`` lists the alerts that this sink was told of and that are not over.
+    ``probe``: this is a single test beside a monitor that may be running, so announce no presence, take no commands, and
+    do not use a name at the receiver that belongs to the other.
     """
 
     handle: CommandHandler
     active: Callable[[], Sequence[AlertView]]
+    probe: bool = False
 
 
 class Sink(Protocol):

@@ -143,9 +143,10 @@ class MqttSink(SinkBase):
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _serve(self, context: SinkContext) -> None:
-        async with self._make_client() as client:
-            await self._publish(client, "status", b"online", retain=True)
-            if self.options.command_token is not None:
+        async with self._make_client(probe=context.probe) as client:
+            if not context.probe:
+                await self._publish(client, "status", b"online", retain=True)
+            if self.options.command_token is not None and not context.probe:
                 await client.subscribe(f"{self.options.prefix}/commands", qos=1)
             self.connects += 1
             self.trouble = ""
@@ -156,7 +157,8 @@ class MqttSink(SinkBase):
                     await self._take_command(client, message.payload, context)
             finally:
                 self._connected.clear()
-                await self._say_goodbye(client)
+                if not context.probe:
+                    await self._say_goodbye(client)
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         """On an orderly stop the broker sends no will, so say it ourselves; a lost connection has its will."""
@@ -168,7 +170,8 @@ class MqttSink(SinkBase):
             except (aiomqtt.MqttError, TimeoutError):
                 return
 
-    def _make_client(self) -> aiomqtt.Client:
+    def _make_client(self, *, probe: bool = False) -> aiomqtt.Client:
+        """A probe leaves no will, and takes no name: a broker disconnects the older of two clients of one name."""
         options, parts = self.options, urlsplit(self.options.url)
         tls = parts.scheme == "mqtts"
         return aiomqtt.Client(
@@ -176,9 +179,9 @@ class MqttSink(SinkBase):
             port=parts.port or (8883 if tls else 1883),
             username=options.username,
             password=options.password.get_secret_value() if options.password else None,
-            identifier=options.client_id,
+            identifier=None if probe else options.client_id,
             keepalive=options.keepalive_s,
-            will=aiomqtt.Will(f"{options.prefix}/status", b"offline", qos=1, retain=True),
+            will=None if probe else aiomqtt.Will(f"{options.prefix}/status", b"offline", qos=1, retain=True),
             tls_context=self._tls_context() if tls else None,
             socket_options=_NO_DELAY,
             max_queued_incoming_messages=100,

@@ -64,7 +64,7 @@ class TelegramSink(HttpSink):
 
     async def run(self, context: SinkContext) -> None:
         """Poll for presses, as long as buttons are on."""
-        while self.options.buttons:
+        while self.options.buttons and not context.probe:
             outcome = await self.poll_once(context)
             if outcome.result is not Result.OK:
                 await asyncio.sleep(outcome.retry_after_s or 10.0)
