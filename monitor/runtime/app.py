@@ -169,7 +169,12 @@ class App:
         self.pump = Pump(self.room.flush, self.clock)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
         self.loader = InstrumentLoader(
-            self.registry, self.http, self.clock, InstrumentsCache(data_dir / "instruments"), self.settings.feed
+            self.registry,
+            self.http,
+            self.clock,
+            InstrumentsCache(data_dir / "instruments"),
+            self.settings.feed,
+            tap=self.settings.tap,
         )
         self.reloader = Reloader(self)
         self.view = AppView(self._parts())

@@ -20,14 +20,20 @@ from monitor.runtime.repeats import Repeats
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
 
-TapKind = Literal["connect", "disconnect", "in", "out", "rest"]
+TapKind = Literal["connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state"]
+"""What a tap hears of: a link's opening (with its subscription, `monitor.tape.facts`), end, or promotion from standby; a
+frame received or sent; an HTTPS reply; the instruments followed from now on; `FeedState` and `FeedGap` as emitted."""
 
 
 class Tap(Protocol):
     """Hears everything that crosses the wire, for a tape."""
 
     def __call__(self, connection: str, kind: TapKind, payload: Frame, recv_ns: int) -> None:
-        """One happening on `connection` (a request's name for ``rest``) at unix time `recv_ns`."""
+        """One happening on `connection` at unix time `recv_ns`.
+
+        `connection` starts with the venue: ``bybit/linear/0#3`` for the third link of the feed,
+        ``bybit/metadata/0/NAME`` and ``bybit/poll/NAME`` for replies, ``bybit/state``, ``bybit/chosen``.
+        """
         ...
 
 

@@ -25,6 +25,7 @@ from monitor.runtime.pump import Pump
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.supervisor import Supervisor
+from monitor.tape.facts import write_chosen, write_states
 from monitor.transports.http import HttpClient
 
 
@@ -91,6 +92,7 @@ class FeedRunner:
         self._loader = loader
         self._pump = pump
         self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
+        self._tap = tap
         self._log = structlog.get_logger("monitor.feed").bind(venue=feed.spec.venue)
         covered = {name for name in feed.options.channels if feed.spec.laws[name].kind != "not_covered"}
         self._liveness = Liveness(stats, covered, self._emit, clock.wall_ns())
@@ -154,6 +156,8 @@ class FeedRunner:
         )
 
     def _emit(self, events: list[FeedState | FeedGap]) -> None:
+        if self._tap is not None:
+            self._tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
         self._pump.append(events)
 
     async def _run_once(self) -> None:
@@ -231,6 +235,8 @@ class FeedRunner:
         if joining and [item.symbol for item in chosen] == [item.symbol for item in self._chosen]:
             return
         self._chosen = chosen
+        if self._tap is not None:
+            self._tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
         self.stats.instruments = len(chosen)
         wanted = {connection.name: connection for connection in feed.connections(chosen)}
         self.stats.connections = len(wanted) * (2 if self.settings.hot_standby else 1)

@@ -14,9 +14,11 @@ from monitor.clock import Clock
 from monitor.errors import DecodeError, FetchError, StateError
 from monitor.feed import Feed, Request
 from monitor.instruments import Instrument, Registry
+from monitor.runtime.desk import Tap
 from monitor.runtime.instruments_cache import InstrumentsCache
 from monitor.runtime.settings import FeedSettings
-from monitor.transports.http import HttpClient
+from monitor.tape.facts import metadata_name, snapshot_name, write_instruments
+from monitor.transports.http import HttpClient, Reply
 
 MOST_PAGES = 200
 
@@ -36,6 +38,15 @@ class Loaded:
     age_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One metadata reply and what it describes."""
+
+    request: Request
+    reply: Reply
+    instruments: list[Instrument]
+
+
 class InstrumentLoader:
     """Fills a registry from the venues, and from the disk where a venue does not answer.
 
@@ -45,6 +56,7 @@ class InstrumentLoader:
         clock: Dates the cache.
         cache: None keeps nothing on disk.
         settings: Patience.
+        tap: Hears the replies that a registry was filled from, at the moment that it is, or the cached instruments.
     """
 
     def __init__(
@@ -54,7 +66,10 @@ class InstrumentLoader:
         clock: Clock,
         cache: InstrumentsCache | None = None,
         settings: FeedSettings | None = None,
+        *,
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = tap
         self._registry = registry
         self._http = http
         self._clock = clock
@@ -78,6 +93,8 @@ class InstrumentLoader:
             self._log.error("instruments.none", venue=venue, error=words)
             return Loaded(venue, "none", error=words)
         age_s = (self._clock.wall_ns() - cached[1]) / 1e9
+        if self._tap is not None:
+            self._tap(snapshot_name(venue), "rest", write_instruments(cached[0]), self._clock.wall_ns())
         changed = tuple(self._registry.update(cached[0]))
         self._log.warning("instruments.from_cache", venue=venue, error=words, age_s=round(age_s), count=len(cached[0]))
         return Loaded(venue, "cache", changed, words, age_s)
@@ -90,9 +107,11 @@ class InstrumentLoader:
             DecodeError: It answered something else than documented, or nothing at all.
         """
         venue = feed.spec.venue
-        instruments = await self._fetch_all(feed)
+        pages = await self._fetch_all(feed)
+        instruments = [instrument for page in pages for instrument in page.instruments]
         if not instruments:
             raise DecodeError("unexpected", f"{venue}: metadata without a single instrument")
+        self._record(venue, pages)
         changed = tuple(self._registry.update(instruments))
         self._write_cache(venue, instruments)
         self._log.info("instruments.loaded", venue=venue, count=len(instruments), changed=len(changed))
@@ -111,35 +130,41 @@ class InstrumentLoader:
             sizes |= feed.parse_ranking(request, reply.body, self._registry)
         return sizes
 
-    async def _fetch_all(self, feed: Feed) -> list[Instrument]:
+    def _record(self, venue: str, pages: list[_Page]) -> None:
+        if self._tap is not None:
+            for number, page in enumerate(pages):
+                name = metadata_name(venue, number, page.request.name)
+                self._tap(name, "rest", page.reply.body, page.reply.recv_ns)
+
+    async def _fetch_all(self, feed: Feed) -> list[_Page]:
         async with asyncio.TaskGroup() as tasks:
             chains = [tasks.create_task(self._guarded(feed, request)) for request in feed.metadata()]
-        instruments: list[Instrument] = []
+        pages: list[_Page] = []
         for chain in chains:
             found = chain.result()
             if isinstance(found, Exception):
                 raise found
-            instruments += found
-        return instruments
+            pages += found
+        return pages
 
-    async def _guarded(self, feed: Feed, first: Request) -> list[Instrument] | FetchError | DecodeError:
+    async def _guarded(self, feed: Feed, first: Request) -> list[_Page] | FetchError | DecodeError:
         """One request with its following pages; an error is a result, so that it leaves the task group by itself."""
         try:
             return await self._fetch_pages(feed, first)
         except (FetchError, DecodeError) as error:
             return error
 
-    async def _fetch_pages(self, feed: Feed, first: Request) -> list[Instrument]:
-        instruments: list[Instrument] = []
-        pages = [first]
-        for number, request in enumerate(pages):
+    async def _fetch_pages(self, feed: Feed, first: Request) -> list[_Page]:
+        pages: list[_Page] = []
+        requests = [first]
+        for number, request in enumerate(requests):
             if number >= MOST_PAGES:
                 raise DecodeError("unexpected", f"{request.name}: more than {MOST_PAGES} pages")
             reply = await self._http.fetch(request, timeout_s=self._settings.metadata_timeout_s)
             found, following = feed.parse_metadata(request, reply.body)
-            instruments += found
-            pages += following
-        return instruments
+            pages.append(_Page(request, reply, found))
+            requests += following
+        return pages
 
     def _read_cache(self, venue: str) -> tuple[list[Instrument], int] | None:
         if self._cache is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
@@ -24,9 +23,10 @@ from monitor.feed import (
     Skipped,
     UnknownSymbol,
 )
-from monitor.runtime.desk import Desk
+from monitor.runtime.desk import Desk, TapKind
 from monitor.runtime.stats import Refusal
 from monitor.session import NO_ACK
+from monitor.tape.facts import link_name, write_connection
 from monitor.transports.ws import Loss, WebSocket
 
 DENSE = frozenset({Channel.PRICE, Channel.TRADES, Channel.DEPTH})
@@ -64,7 +64,8 @@ class Link:
     ) -> None:
         self.connection = connection
         self.number = number
-        self.standby = standby
+        self._standby = standby
+        self._tape_name = link_name(connection.name, number)
         self.suspects = suspects
         self.up: set[Channel] = set()
         self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -87,6 +88,17 @@ class Link:
         self._not_read_until_ns = 0
         self._dense = bool(self.channels & DENSE)
 
+    @property
+    def standby(self) -> bool:
+        """Whether another link of this connection is the one that counts."""
+        return self._standby
+
+    @standby.setter
+    def standby(self, standby: bool) -> None:
+        if self._standby and not standby:
+            self._record("promote", "")
+        self._standby = standby
+
     # Called by the transport
 
     def on_open(self, socket: WebSocket) -> None:
@@ -97,7 +109,8 @@ class Link:
         self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
         desk.pump.attach(socket)
         desk.stats.connected += 1
-        self._record("connect", self.connection.url)
+        if desk.tap is not None:
+            self._record("connect", write_connection(self.connection, standby=self.standby))
         self.first_sends = self._session.on_open(self._opened_wall_ns)
 
     def on_frames(self, frames: list[Frame], recv_ns: int) -> None:
@@ -109,7 +122,7 @@ class Link:
         events: list[MarketEvent] = []
         for frame in frames:
             if desk.tap is not None:
-                desk.tap(self.connection.name, "in", frame, recv_ns)
+                desk.tap(self._tape_name, "in", frame, recv_ns)
             try:
                 events += on_frame(frame, recv_ns)
             except DecodeError as error:
@@ -312,6 +325,6 @@ class Link:
         words = [self._refused.get(topic.name) for topic in self.connection.topics if channel in topic.channels]
         return all(said is not None and said != NO_ACK for said in words)
 
-    def _record(self, kind: Literal["connect", "disconnect", "out"], payload: str) -> None:
+    def _record(self, kind: TapKind, payload: str) -> None:
         if self._desk.tap is not None:
-            self._desk.tap(self.connection.name, kind, payload, self._desk.clock.wall_ns())
+            self._desk.tap(self._tape_name, kind, payload, self._desk.clock.wall_ns())

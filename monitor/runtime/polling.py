@@ -100,7 +100,7 @@ class Poller:
         try:
             reply = await self._http.fetch(poll.request, timeout_s=desk.settings.poll_timeout_s)
             if desk.tap is not None:
-                desk.tap(poll.request.name, "rest", reply.body, reply.recv_ns)
+                desk.tap(f"{desk.stats.venue}/poll/{poll.request.name}", "rest", reply.body, reply.recv_ns)
             events = desk.feed.parse_poll(poll, reply.body, reply.recv_ns, desk.registry)
         except FetchError as error:
             return self._failed(turn, error.reason, error.detail, error.retry_after_s)
