@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from monitor.clock import NS_PER_MS
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, PositionSide, Price
@@ -214,6 +214,7 @@ class BinanceSession(TradeSession):
         self._dollars_only = any(t.name.startswith("!") and t.payload is None for t in connection.topics)
         """Rows against other currencies count only where their symbol was named."""
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
+        self._owned: set[Instrument | None] = set()
         self._learned_h: dict[Instrument, float] = {}
         self._charged_ms: dict[str, int] = {}
         self._filled: dict[tuple[str, str, str, str], Decimal] = {}
@@ -238,16 +239,12 @@ class BinanceSession(TradeSession):
 
     def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """See `monitor.feed.Session`. The usual frames are decoded in one pass; `decode` sorts out the rest."""
-        if not self._wrapped:
-            try:
-                message = _MESSAGE.decode(frame)
-            except DECODING_ERRORS:
-                pass
-            else:
-                return self._event(message, recv_ns)
-        return super().on_frame(frame, recv_ns)
-
-    def _event(self, message: Any, recv_ns: int) -> list[MarketEvent]:
+        if self._wrapped:
+            return super().on_frame(frame, recv_ns)
+        try:
+            message = _MESSAGE.decode(frame)
+        except DECODING_ERRORS:
+            return super().on_frame(frame, recv_ns)
         try:
             return self._handlers[type(message)](message, recv_ns)
         except DecodeError as error:
@@ -323,6 +320,15 @@ class BinanceSession(TradeSession):
 
     def _own(self, symbol: str, channel: Channel) -> Instrument | None:
         """The instrument of this product with a market; the other product's rows in a merged stream are left out."""
+        instrument = self.table.get(symbol)
+        if instrument in self._owned:
+            return instrument
+        instrument = self._admitted(symbol, channel)
+        if instrument is not None:
+            self._owned.add(instrument)
+        return instrument
+
+    def _admitted(self, symbol: str, channel: Channel) -> Instrument | None:
         if symbol not in self.table and is_coin_margined(symbol) != self.coin_margined:
             self.skip("other_product")
             return None
@@ -347,8 +353,9 @@ class BinanceSession(TradeSession):
             if 0 < index < _BIG:
                 events.append(Price(instrument, "index", index, ts_ns, recv_ns))
         if self._wants_funding and row.r and instrument.kind == "perp":
-            rate, interval_h = gauge(row.r) or 0.0, self._interval_h(instrument, row.T)
-            events.append(Funding(instrument, rate, interval_h, ts_ns, recv_ns, row.T * NS_PER_MS))
+            rate, next_ms = gauge(row.r) or 0.0, row.T
+            interval_h = self._interval_h(instrument, next_ms)
+            events.append(Funding(instrument, rate, interval_h, ts_ns, recv_ns, next_ms * NS_PER_MS))
         return events
 
     def _interval_h(self, instrument: Instrument, next_ms: int) -> float:
@@ -393,10 +400,10 @@ class BinanceSession(TradeSession):
         if quantity is None:
             self.skip("not_filled")
             return []
-        price = decimal(order.ap or "0") or decimal(order.p)
+        price = order.ap if gauge(order.ap) else order.p
         side: PositionSide = "long" if order.S == "SELL" else "short"
         key = f"{order.s}|{order.S}|{order.T}|{order.z}|{order.ap}"
-        usd_micros = exact_micros(instrument, quantity, price)
+        usd_micros = written_micros(instrument, quantity, price)
         return [Liquidation(instrument, side, usd_micros, float(price), order.T * NS_PER_MS, recv_ns, key)]
 
     def _liquidated(self, symbol: str, *, coin_margined: bool) -> Instrument | None:
@@ -418,19 +425,21 @@ class BinanceSession(TradeSession):
         """Coins of the chosen symbols: their COIN-M liquidations count too."""
         return {self.table[symbol].base for symbol in self._selected or () if symbol in self.table}
 
-    def _newly_filled(self, order: Order) -> Decimal | None:
+    def _newly_filled(self, order: Order) -> str | None:
         """What this push adds: the last fill of a partly filled order, the rest once it is filled; None if neither.
 
         The venue gives no order number, so an order is known by symbol, side, quantity and limit price.
         """
+        if order.X == "FILLED" and not self._filled:
+            return order.z
         identity = (order.s, order.S, order.q, order.p)
         if order.X == "PARTIALLY_FILLED":
             fill = decimal(order.l or order.z)
             if len(self._filled) >= _ORDERS_KEPT:
                 self._filled.pop(next(iter(self._filled)))
             self._filled[identity] = self._filled.get(identity, Decimal(0)) + fill
-            return fill
+            return str(fill)
         if order.X != "FILLED":
             return None
         total, counted = decimal(order.z), self._filled.pop(identity, Decimal(0))
-        return total - counted if 0 < counted < total else total
+        return str(total - counted) if 0 < counted < total else order.z

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.clock import NS_PER_MS
-from monitor.dialects.fields import LARGEST_USD
+from monitor.dialects.fields import LARGEST_USD, terms
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, TakerSide, Trade
 from monitor.feed import Connection
@@ -14,14 +14,13 @@ from monitor.venue import VenueFeed, VenueSession
 class TradeSession(VenueSession):
     """A session whose trades are frequent.
 
-    The dollars of a trade are ``quantity x (fixed + per_price x price)``: an inverse contract is worth a fixed sum, a
-    linear one a multiple of the price. They are worked out in floats and rounded to micro-dollars, whose error is below
-    half a micro-dollar up to 1e9 USD; liquidations are exact.
+    The dollars of a trade (`monitor.dialects.fields.terms`) are worked out in floats and rounded to micro-dollars,
+    whose error is below half a micro-dollar up to 1e9 USD; liquidations are exact.
     """
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
-        self._terms: dict[Instrument | None, tuple[float, float]] = {}
+        self._worth: dict[Instrument | None, tuple[float, float]] = {}
 
     def trade_row(  # noqa: PLR0917  # the hot path: keywords cost
         self, symbol: str, side: TakerSide, quantity: float, price: float, ts_ms: int, recv_ns: int
@@ -32,10 +31,10 @@ class TradeSession(VenueSession):
             DecodeError: A sum that no trade can have.
         """
         instrument = self.table.get(symbol)
-        terms = self._terms.get(instrument)
-        if terms is None or instrument is None:
+        worth = self._worth.get(instrument)
+        if worth is None or instrument is None:
             return self._first(symbol, side, quantity, price, ts_ms, recv_ns)
-        usd = quantity * (terms[0] + terms[1] * price)
+        usd = quantity * (worth[0] + worth[1] * price)
         if usd >= LARGEST_USD:
             raise DecodeError("out_of_range", f"{usd} USD")
         return [Trade(instrument, side, int(usd * 1e6 + 0.5), price, ts_ms * NS_PER_MS, recv_ns)]
@@ -47,6 +46,5 @@ class TradeSession(VenueSession):
         instrument = self.find(symbol, Channel.TRADES)
         if instrument is None or not self.carries.get(Channel.TRADES) or not self._in_dollars(instrument):
             return []
-        value = float(instrument.contract_value)
-        self._terms[instrument] = (value, 0.0) if instrument.form == "inverse" else (0.0, value)
+        self._worth[instrument] = terms(instrument)
         return self.trade_row(symbol, side, quantity, price, ts_ms, recv_ns)

@@ -18,7 +18,6 @@ A spot pair has the same symbol as the linear contract; its key in the registry 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -28,7 +27,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, written_micros
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
@@ -266,7 +265,7 @@ class BybitSession(TradeSession):
         if kind == "publicTrade":
             return self.each(_rows(message), lambda raw, now: self._trade(read(_TRADE, raw), now), recv_ns)
         if kind == "allLiquidation":
-            seen: Counter[str] = Counter()
+            seen: dict[str, int] = {}
             return self.each(
                 _rows(message), lambda raw, now: self._liquidation(read(_LIQUIDATION, raw), now, seen), recv_ns
             )
@@ -320,21 +319,19 @@ class BybitSession(TradeSession):
         return self.trade_row(self._prefix + row.s, "buy" if row.S == "Buy" else "sell", row.v, row.p, row.T, recv_ns)
 
     def _liquidations(self, message: _LiquidationFrame, recv_ns: int) -> list[MarketEvent]:
-        seen: Counter[str] = Counter()
+        seen: dict[str, int] = {}
         return self.each(message.data, lambda row, now: self._liquidation(row, now, seen), recv_ns)
 
-    def _liquidation(self, row: _Liquidation, recv_ns: int, seen: Counter[str]) -> list[MarketEvent]:
+    def _liquidation(self, row: _Liquidation, recv_ns: int, seen: dict[str, int]) -> list[MarketEvent]:
         """One liquidation; equal rows of a batch are several, so the key counts them."""
         instrument = self.find(self._prefix + row.s, Channel.LIQUIDATIONS)
         if instrument is None or not self._wants_liquidations or not self._in_dollars(instrument):
             return []
-        price = decimal(row.p)
-        usd_micros = exact_micros(instrument, decimal(row.v), price)
+        usd_micros = written_micros(instrument, row.v, row.p)
         side: PositionSide = "long" if row.S == "Buy" else "short"
         key = f"{row.s}|{row.S}|{row.T}|{row.v}|{row.p}"
-        seen[key] += 1
-        ts_ns = row.T * NS_PER_MS
-        return [Liquidation(instrument, side, usd_micros, float(price), ts_ns, recv_ns, f"{key}|{seen[key]}")]
+        seen[key] = nth = seen.get(key, 0) + 1
+        return [Liquidation(instrument, side, usd_micros, float(row.p), row.T * NS_PER_MS, recv_ns, f"{key}|{nth}")]
 
     def _ticker(self, message: _TickerFrame, recv_ns: int) -> list[MarketEvent]:
         row = message.data

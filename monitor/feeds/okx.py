@@ -20,7 +20,6 @@ every 30 to 90 s and open interest every 3 s.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -30,7 +29,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, exact_micros
+from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
@@ -340,7 +339,7 @@ class OkxSession(TradeSession):
         instrument = self.find(row.instId, Channel.LIQUIDATIONS)
         if instrument is None or not self._wants_liquidations or not self._in_dollars(instrument):
             return []
-        seen: Counter[str] = Counter()
+        seen: dict[str, int] = {}
         return self.each(
             self._details(row), lambda detail, now: self._liquidation(instrument, detail, now, seen), recv_ns
         )
@@ -358,18 +357,17 @@ class OkxSession(TradeSession):
             return details
 
     def _liquidation(
-        self, instrument: Instrument, detail: _Detail, recv_ns: int, seen: Counter[str]
+        self, instrument: Instrument, detail: _Detail, recv_ns: int, seen: dict[str, int]
     ) -> list[MarketEvent]:  # fmt: skip
         ts_ns = detail.ts * NS_PER_MS
         if self.is_history(ts_ns):
             self.skip("history")
             return []
-        price = decimal(detail.bkPx)
-        usd_micros = exact_micros(instrument, decimal(detail.sz), price)
+        usd_micros = written_micros(instrument, detail.sz, detail.bkPx)
         side: PositionSide = "long" if detail.side == "sell" else "short"
         key = f"{instrument.symbol}|{detail.ts}|{detail.side}|{detail.bkPx}|{detail.sz}"
-        seen[key] += 1
-        return [Liquidation(instrument, side, usd_micros, float(price), ts_ns, recv_ns, f"{key}|{seen[key]}")]
+        seen[key] = nth = seen.get(key, 0) + 1
+        return [Liquidation(instrument, side, usd_micros, float(detail.bkPx), ts_ns, recv_ns, f"{key}|{nth}")]
 
 
 def _arg(name: str) -> dict[str, str]:
