@@ -17,6 +17,7 @@ from monitor.errors import ConfigError, MonitorError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("monitor.commands.run", "watch the markets and send alerts (the default)"),
     "demo": ("monitor.commands.demo", "the November 2025 sell-off, synthetic, without a network"),
+    "init": ("monitor.commands.init", "write a configuration and starter rules by asking five questions"),
     "check": ("monitor.commands.check", "validate configuration, rules and rule tests"),
     "test": ("monitor.commands.test", "run rule unit tests"),
     "status": ("monitor.commands.status", "what a running monitor sees"),
