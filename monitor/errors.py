@@ -8,7 +8,8 @@
     ├── FeedRefused          a venue refused a connection or a subscription, with its own words
     ├── FetchError           an HTTPS request got no usable answer
     ├── SinkError            a sink could not be built or reached
-    └── StateError           a state file is corrupt or of an unknown version
+    ├── StateError           a state file is corrupt or of an unknown version
+    └── TapeError            a tape cannot be read: which file, at which offset, and why
 """
 
 from __future__ import annotations
@@ -92,3 +93,13 @@ class SinkError(MonitorError):
 
 class StateError(MonitorError):
     """A state file is corrupt or was written by an unknown version."""
+
+
+class TapeError(MonitorError):
+    """A tape, or a part of it, cannot be read. ``offset`` counts bytes from the start of ``file``."""
+
+    def __init__(self, reason: str, file: str = "", offset: int = 0) -> None:
+        self.reason = reason
+        self.file = file
+        self.offset = offset
+        super().__init__(f"{file}:{offset}: {reason}" if file else reason)

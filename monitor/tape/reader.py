@@ -1,0 +1,150 @@
+"""Walks one tape file: its blocks, and in place of what cannot be read, what is missing and where.
+
+A damaged block is left out and the walk goes on behind it: by its length where its header is whole, else at the next
+place where a whole header starts. A file that is no tape, or of another version, is an error at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from monitor.errors import TapeError
+from monitor.tape.format import (
+    BLOCK_HEAD,
+    BLOCK_MAGIC,
+    FILE_HEAD,
+    MAX_ABOUT_BYTES,
+    BlockHead,
+    Record,
+    decode_block,
+    decode_block_head,
+    decode_file_head,
+)
+
+_HEAD_BYTES = BLOCK_HEAD.size + 65_535
+_SEARCH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Bytes that cannot be read.
+
+    ``records`` is how many records they held where that is known, ``torn`` whether they are the end of the file, which
+    is what a crash leaves.
+    """
+
+    file: str
+    offset: int
+    size: int
+    reason: str
+    records: int | None = None
+    torn: bool = False
+
+    def __str__(self) -> str:
+        """Place, extent and reason."""
+        count = "an unknown number of" if self.records is None else str(self.records)
+        return f"{self.file}:{self.offset}: {self.size} bytes with {count} records are missing: {self.reason}"
+
+
+class Place(NamedTuple):
+    """Where a block is."""
+
+    offset: int
+    head: BlockHead
+
+
+class TapeReader:
+    """One file, opened for reading at any place.
+
+    Args:
+        file: Seekable; stays the caller's to close.
+        name: For messages.
+
+    Raises:
+        TapeError: It is no tape, of another version, or its header is damaged.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        self._file = file
+        try:
+            self.about, self._start = decode_file_head(self._at(0, FILE_HEAD.size + MAX_ABOUT_BYTES))
+        except TapeError as error:
+            raise TapeError(error.reason, name, 0) from None
+        self.size = file.seek(0, 2)
+
+    def index(self) -> Iterator[Place | Loss]:
+        """Every block's header, in order, without reading the blocks; a cut-off last block is a loss."""
+        offset = self._start
+        while offset < self.size:
+            step = self._look(offset)
+            yield step
+            offset += step.size if isinstance(step, Loss) else step.head.size
+
+    def block(self, place: Place) -> list[Record] | Loss:
+        """The records of one block."""
+        stored = self._at(place.offset + place.head.head_size, place.head.stored)
+        try:
+            return decode_block(place.head, stored)
+        except TapeError as error:
+            torn = place.offset + place.head.size >= self.size
+            return Loss(self.name, place.offset, place.head.size, error.reason, place.head.records, torn)
+
+    def records(
+        self, from_ns: int | None = None, to_ns: int | None = None, venue: str | None = None
+    ) -> Iterator[Record | Loss]:
+        """Records received in [from, to), in the order of recording, and losses where they stand.
+
+        With `venue`, blocks without it are not read; the others are given whole.
+        """
+        for step in self.index():
+            if isinstance(step, Loss):
+                yield step
+            elif step.head.overlaps(from_ns, to_ns) and (venue is None or venue in step.head.venues):
+                yield from self._within(step, from_ns, to_ns)
+
+    def _within(self, place: Place, from_ns: int | None, to_ns: int | None) -> Iterator[Record | Loss]:
+        records = self.block(place)
+        if isinstance(records, Loss):
+            yield records
+        elif from_ns is None and to_ns is None:
+            yield from records
+        else:
+            for record in records:
+                if (from_ns is None or record.recv_ns >= from_ns) and (to_ns is None or record.recv_ns < to_ns):
+                    yield record
+
+    def _look(self, offset: int) -> Place | Loss:
+        try:
+            head = decode_block_head(self._at(offset, _HEAD_BYTES))
+        except TapeError as error:
+            end = self._next_head(offset + 1)
+            return Loss(self.name, offset, end - offset, error.reason, torn=end == self.size)
+        left = self.size - offset
+        if head.size <= left:
+            return Place(offset, head)
+        end = self._next_head(offset + head.head_size)
+        return Loss(self.name, offset, end - offset, "a block is cut short", head.records, torn=end == self.size)
+
+    def _next_head(self, offset: int) -> int:
+        """The next place at which a whole header starts; the end of the file where there is none."""
+        while offset < self.size:
+            data = self._at(offset, _SEARCH_BYTES)
+            found = data.find(BLOCK_MAGIC)
+            if found < 0:
+                offset += max(1, len(data) - len(BLOCK_MAGIC) + 1)
+                continue
+            offset += found
+            try:
+                decode_block_head(self._at(offset, _HEAD_BYTES))
+            except TapeError:
+                offset += 1
+            else:
+                return offset
+        return self.size
+
+    def _at(self, offset: int, size: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(size)
