@@ -14,6 +14,12 @@ from monitor.events import Channel, FeedGap, FeedState
 STEP = 1000
 """Coverage is rounded down to 1/1000, so that a window sliding over a gap does not change every reading each tick."""
 
+ROUNDING = 1e-9
+"""Of a step: what division of whole nanoseconds may lose."""
+SHY = 0.999
+"""A forecast crossing is looked for a little early."""
+FAR_NS = 1 << 62
+
 Source = tuple[str, Channel]
 
 
@@ -69,6 +75,18 @@ class Spans:
         at = bisect_right(self.ends, at_ns - 1)
         return at < len(self.starts) and self.starts[at] <= at_ns
 
+    def live_after(self, at_ns: int) -> bool:
+        """Whether the channel was live right after an instant."""
+        return self.live_at(at_ns + 1)
+
+    def next_edge_ns(self, after_ns: int) -> int:
+        """When it next began or ceased to be live after an instant, as far as is known."""
+        at = bisect_right(self.ends, after_ns)
+        edges = [*self.starts[at : at + 1], *self.ends[at : at + 1]]
+        if self.open_since is not None:
+            edges.append(self.open_since)
+        return min((edge for edge in edges if edge > after_ns), default=FAR_NS)
+
     def first_ns(self) -> int | None:
         """When it was first live."""
         return self.starts[0] if self.starts else self.open_since
@@ -111,20 +129,25 @@ class Ledger:
         """The (venue, spans) that a reading of a channel needs."""
         return [(venue, s) for (venue, c), s in self.spans.items() if c is channel and accept(venue)]
 
-    def share(self, channel: Channel, accept: Callable[[str], bool], start_ns: int, end_ns: int) -> float:
+    def share(self, channel: Channel, accept: Callable[[str], bool], start_ns: int, end_ns: int) -> tuple[float, int]:
         """Mean share of (start, end] in which the needed feeds were live; of an instant when start equals end.
 
         Without any feed tracked at all the caller does not keep track, and 1 is returned.
+
+        Returns:
+            The share, and until when it stays that (as `end_ns`, exclusive, the window's length being the same and
+            the ledger, too).
         """
-        needed = self.needed(channel, accept)
+        needed = [spans for _, spans in self.needed(channel, accept)]
         if not needed:
-            return 0.0 if self._tracked and channel is not Channel.REFERENCE else 1.0
+            return 0.0 if self._tracked and channel is not Channel.REFERENCE else 1.0, FAR_NS
         if start_ns == end_ns:
-            shares: list[float] = [float(spans.live_at(end_ns)) for _, spans in needed]
-        else:
-            shares = [spans.covered_ns(start_ns, end_ns) / (end_ns - start_ns) for _, spans in needed]
-        mean = sum(shares) / len(shares)
-        return int(mean * STEP + 1e-9) / STEP
+            edge_ns = min(spans.next_edge_ns(end_ns - 1) for spans in needed)
+            until_ns = end_ns + 1 if edge_ns == end_ns else edge_ns
+            return rounded(sum(spans.live_at(end_ns) for spans in needed) / len(needed)), until_ns
+        length_ns = end_ns - start_ns
+        mean = sum(spans.covered_ns(start_ns, end_ns) for spans in needed) / (length_ns * len(needed))
+        return rounded(mean), end_ns + _constant_ns(needed, mean, start_ns, end_ns)
 
     def silent(self, channel: Channel, accept: Callable[[str], bool], now_ns: int) -> str:
         """Which needed feeds are not live now, and for how long: ``bybit liquidations silent 4m12s``."""
@@ -137,6 +160,29 @@ class Ledger:
             else:
                 words.append(f"{venue} {channel.value} silent {duration_text(now_ns - spans.down_since)}")
         return ", ".join(words)
+
+
+def rounded(share: float) -> float:
+    """A share rounded down to whole steps."""
+    return int(share * STEP + ROUNDING) / STEP
+
+
+def _constant_ns(needed: Sequence[Spans], mean: float, start_ns: int, end_ns: int) -> int:
+    """For how long the rounded mean share of a sliding window stays what it is; a little less is never wrong.
+
+    Between two edges of spans the share moves in a straight line: up where a feed is live at the window's end and was
+    not at its start, down the other way round.
+    """
+    flat_ns = min(
+        min(spans.next_edge_ns(start_ns) - start_ns, max(spans.next_edge_ns(end_ns) - end_ns, 1)) for spans in needed
+    )
+    slope = sum(spans.live_after(end_ns) - spans.live_after(start_ns) for spans in needed)
+    if not slope:
+        return max(flat_ns, 1)
+    steps = mean * STEP + ROUNDING
+    left = 1.0 - steps % 1.0 if slope > 0 else steps % 1.0
+    crossing_ns = left / STEP * (end_ns - start_ns) * len(needed) / abs(slope)
+    return max(min(flat_ns, int(crossing_ns * SHY)), 1)
 
 
 def duration_text(ns: int) -> str:

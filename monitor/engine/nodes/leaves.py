@@ -38,39 +38,36 @@ class Need:
         self.ledger, self.channel, self.accept = ledger, channel, accept
         self.window_ns, self.delay_ns = window_ns, delay_ns
         self._by_venue = by_venue
-        self._key: tuple[int, int] | None = None
+        self._version = self._rows = -1
+        self._until_ns = 0
         self._value: Coverage = 1.0
 
     def share(self, now_ns: int) -> tuple[Coverage, bool]:
         """Coverage, and whether it changed since the last call."""
         rows = len(self._by_venue) if self._by_venue is not None else 0
-        key = (self.ledger.version, rows)
-        if key == self._key and self._settled():
+        if now_ns < self._until_ns and self.ledger.version == self._version and rows == self._rows:
             return self._value, False
-        self._key = key
-        old, self._value = self._value, self._work_out(now_ns - self.delay_ns)
+        self._version, self._rows = self.ledger.version, rows
+        old = self._value
+        self._value, until_ns = self._work_out(now_ns - self.delay_ns)
+        self._until_ns = until_ns + self.delay_ns
         return self._value, not np.array_equal(old, self._value)
 
     def silent(self, now_ns: int) -> str:
         """Feeds that are not live now."""
         return self.ledger.silent(self.channel, self.accept, now_ns)
 
-    def _settled(self) -> bool:
-        """Full coverage stays full until the ledger changes; an instant's coverage changes only with the ledger."""
-        if not self.window_ns and not self.delay_ns:
-            return True
-        return self._value == 1.0 if isinstance(self._value, float) else bool((self._value == 1.0).all())
-
-    def _work_out(self, end_ns: int) -> Coverage:
+    def _work_out(self, end_ns: int) -> tuple[Coverage, int]:
+        """Coverage, and until when it holds if the ledger stays as it is."""
         start_ns = end_ns - self.window_ns
         if self._by_venue is None:
             return self.ledger.share(self.channel, self.accept, start_ns, end_ns)
-        shares: dict[str, float] = {}
-        for labels in self._by_venue.labels:
-            venue = dict(labels).get("venue", "")
-            if venue not in shares:
-                shares[venue] = self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns)
-        return np.array([shares[dict(labels).get("venue", "")] for labels in self._by_venue.labels], np.float64)
+        venues = [dict(labels).get("venue", "") for labels in self._by_venue.labels]
+        shares = {
+            venue: self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns) for venue in dict.fromkeys(venues)
+        }
+        until_ns = min((until for _, until in shares.values()), default=FAR_NS)
+        return np.array([shares[venue][0] for venue in venues], np.float64), until_ns
 
 
 class ConstantNode(Node):
