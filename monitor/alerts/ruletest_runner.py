@@ -158,7 +158,7 @@ class _Scenario:
 
     def _stale_limits(self) -> Mapping[tuple[str, Channel], float]:
         limits: dict[Channel, float] = {}
-        for spec in SERIES.values():
+        for spec in (SERIES[name] for name in {one.series for one in self.test.inputs} & SERIES.keys()):
             limits[spec.channel] = max(limits.get(spec.channel, LOOKBACK_S), min(spec.stale_s, 5 * 86_400.0))
         return {(venue, channel): limit for venue in self._venues() for channel, limit in limits.items()}
 
