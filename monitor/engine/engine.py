@@ -129,6 +129,10 @@ class Engine:
             rule.evaluate(Tick(self._serial, self.now_ns))
         return rule.latest
 
+    def newest_ns(self, series: str) -> int:
+        """Time of the newest value of a series that a rule reads; 0 where there is none."""
+        return max((log.newest_ns for (name, _), log in self.store.logs.items() if name == series), default=0)
+
     def next_edge_ns(self) -> int | None:
         """When a reading may next change without a new event; None when nothing is pending."""
         edges = [compiled.next_edge_ns() for compiled in self._rules.values()]

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from aiohttp import web
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine, EngineSettings, IngestReport
 from monitor.errors import ConfigError, MonitorError, Problem
+from monitor.events import Event
 from monitor.feed import Feed
 from monitor.instruments import Registry
 from monitor.runtime.alert_desk import AlertDesk
@@ -32,6 +34,7 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.pump import Pump
 from monitor.runtime.reload import Reloader
 from monitor.runtime.settings import FeedSettings
+from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import Store
 from monitor.runtime.view import AppView, Happenings, Parts
@@ -42,6 +45,7 @@ from monitor.web.server import WebSettings, make_app
 
 DRAIN_S = 2.0
 WATCH_S = 2.0
+REMEMBERED_AT_ONCE = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class AppSettings:
         tls: Replaces the system's trust store for websockets.
         watch_files: Whether a changed file reloads.
         on_started: Called with the address of the live page once it answers.
+        history: What the monitor would remember, had it run before; taken in between other work.
     """
 
     synthetic_note: str = ""
@@ -65,6 +70,7 @@ class AppSettings:
     tls: ssl.SSLContext | None = None
     watch_files: bool = True
     on_started: Callable[[str], None] | None = None
+    history: Iterable[Event] = ()
 
 
 class App:
@@ -112,6 +118,10 @@ class App:
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
+                self._beside = [
+                    tasks.create_task(self._remember(), name="history"),
+                    tasks.create_task(self.slow.run(), name="slow-side"),
+                ]
                 self._follow_feeds(tasks)
                 self._tasks = tasks
                 self.log.info(
@@ -166,7 +176,7 @@ class App:
             clock=self.clock,
             time_scale=self.settings.time_scale,
         )
-        self.pump = Pump(self.room.flush, self.clock)
+        self.pump = Pump(self._take_in, self.clock)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
         self.loader = InstrumentLoader(
             self.registry,
@@ -175,6 +185,18 @@ class App:
             InstrumentsCache(data_dir / "instruments"),
             self.settings.feed,
             tap=self.settings.tap,
+        )
+        self.slow = SlowSide(
+            config.sources,
+            config.inlets,
+            config.derived,
+            self.pump.append,
+            http=self.http,
+            clock=self.clock,
+            base=loaded.source.base,
+            data_dir=data_dir,
+            rng=Random(),  # noqa: S311 - jitter
+            speed=self.settings.feed.poll_speed,
         )
         self.reloader = Reloader(self)
         self.view = AppView(self._parts())
@@ -192,6 +214,7 @@ class App:
             happenings=self._happenings,
             min_coverage=self.loaded.source.config.engine.min_coverage,
             sink_kinds={options.id: options.type for options in self.sink_options},
+            slow=self.slow,
         )
 
     async def _serve(self, stack: AsyncExitStack) -> None:
@@ -201,7 +224,9 @@ class App:
             allowed_hosts=config.api.allowed_hosts,
             budget=Budget(watch=frozenset(config.watch)),
         )
-        runner = web.AppRunner(make_app(self.view, settings), access_log=None, shutdown_timeout=0.5)
+        pages = make_app(self.view, settings)
+        pages.add_routes([self.slow.route])
+        runner = web.AppRunner(pages, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, port = config.listen_address
@@ -257,9 +282,26 @@ class App:
         while True:
             await self.clock.sleep_until(due_ns)
             self.room.tick()
+            self._derive((), self.clock.wall_ns())
             self.desk.tick()
             now_ns = self.clock.mono_ns()
             due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
+
+    def _take_in(self, events: Sequence[Event], now_ns: int) -> None:
+        self.room.flush(events, now_ns)
+        self._derive(events, now_ns)
+
+    def _derive(self, events: Sequence[Event], now_ns: int) -> None:
+        """What follows from a batch goes the same way as the batch, in the next turn."""
+        derived = self.slow.observe(events, now_ns)
+        if derived:
+            self.pump.append(derived)
+
+    async def _remember(self) -> None:
+        history = iter(self.settings.history)
+        while chunk := list(islice(history, REMEMBERED_AT_ONCE)):
+            self.pump.append(chunk)
+            await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
         """How late the event loop wakes us: the health of the process in one number."""
@@ -287,9 +329,10 @@ class App:
     async def _drain(self) -> None:
         self._happenings.draining = True
         self.log.info("app.draining")
-        for _, task in self._runners.values():
+        inflows = [*(task for _, task in self._runners.values()), *self._beside]
+        for task in inflows:
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._runners.values()), return_exceptions=True)
+        await asyncio.gather(*inflows, return_exceptions=True)
         self.pump.drain()
         if not await self.delivery.drain(DRAIN_S):
             self.log.warning("app.outbox_not_empty", note="what is left is sent after the next start")
@@ -314,7 +357,7 @@ class App:
             raise MonitorError("this monitor was started without files")
         loaded = self._reload()
         old, new = self.loaded.source.config, loaded.source.config
-        fixed = ("listen", "data_dir", "sinks", "api", "engine", "log")
+        fixed = ("listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "log")
         problems = [
             loaded.source.problem((name,), f"{name} cannot change while running; restart to apply it")
             for name in fixed

@@ -20,6 +20,7 @@ from monitor.feeds import FEEDS, feed_class, make_feed, make_feeds
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from monitor.runtime.panels import panel_recordings
+from monitor.runtime.slow_side import check_slow_side
 from monitor.sinks import KINDS, sink_options
 from monitor.yamlsource import Document
 
@@ -180,6 +181,6 @@ def _suggest(word: str, known: Mapping[str, object]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
-CHECKS: Sequence[Check] = (check_venues, check_sinks, check_routes)
+CHECKS: Sequence[Check] = (check_venues, check_sinks, check_routes, check_slow_side)
 
 __all__ = ["CHECKS", "ConfigError", "Loaded", "load", "load_text"]

@@ -17,9 +17,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+import structlog
 from aiohttp import web
 
-from monitor.clock import Clock
+from monitor.clock import NS_PER_S, Clock
 from monitor.derived.desk import DerivedDesk, read_derived
 from monitor.errors import Problem
 from monitor.events import Event, Sample
@@ -32,11 +33,12 @@ from monitor.sources import read_source
 from monitor.transports.http import HttpClient
 from monitor.yamlsource import Document
 
+RESTART_S = 60.0
 INLET_KEYS = {"folder": {"path", "every_s"}, "mqtt": {"url", "topic", "username", "password", "ca_file"}}
 
 
 class Inlet(Protocol):
-    """A way in that runs."""
+    """A way in that runs; a source's runner is one as well."""
 
     async def run(self) -> None:
         """Take rows until cancelled."""
@@ -56,6 +58,7 @@ class SlowSide:
         base: Folder that relative paths start from.
         data_dir: Where quotas and last replies are kept.
         rng: Jitter.
+        speed: Asks so many times as often as the services want; only where market time is scaled (the demo).
     """
 
     def __init__(
@@ -70,13 +73,23 @@ class SlowSide:
         base: Path,
         data_dir: Path,
         rng: Random,
+        speed: float = 1.0,
     ) -> None:
-        self._emit = emit
+        self._clock = clock
+        self._log = structlog.get_logger("monitor.slow_side")
         self.desk = DerivedDesk(read_derived(derived))
         self.door = Door(emit)
         self.route: web.RouteDef = inlet_route(self.door, clock)
         self.runners = [
-            SourceRunner(read_source(entry), emit, http=http, clock=clock, directory=data_dir / "sources", rng=rng)
+            SourceRunner(
+                read_source(entry),
+                emit,
+                http=http,
+                clock=clock,
+                directory=data_dir / "sources",
+                rng=rng,
+                speed=speed,
+            )
             for entry in sources
         ]
         self._inlets = [read_inlet(entry, self.door, clock, base) for entry in inlets]
@@ -85,9 +98,26 @@ class SlowSide:
         """Ask sources and take rows until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for runner in self.runners:
-                tasks.create_task(runner.run(), name=f"source/{runner.name}")
+                tasks.create_task(self._keep_running(runner), name=f"source/{runner.name}")
             for inlet in self._inlets:
-                tasks.create_task(inlet.run(), name=f"inlet/{type(inlet).__name__}")
+                tasks.create_task(self._keep_running(inlet), name=f"inlet/{type(inlet).__name__}")
+
+    async def _keep_running(self, part: Inlet) -> None:
+        """A full disk or a bug of one way in must not end the program: it is logged, and tried again later."""
+        while True:
+            try:
+                return await part.run()
+            except Exception:  # noqa: BLE001  # whatever it is, the rest runs on
+                self._log.exception("slow_side.failed", part=type(part).__name__, again_in_s=RESTART_S)
+            await self._clock.sleep_until(self._clock.mono_ns() + int(RESTART_S * NS_PER_S))
+
+    def trouble(self, source: str) -> str | None:
+        """What keeps a configured source from giving values, in words; None where it is not configured."""
+        runner = next((runner for runner in self.runners if runner.name == source), None)
+        if runner is None:
+            return None
+        errors = [f"{poll.name}: {poll.last_error}" for poll in runner.polls.values() if poll.last_error]
+        return "; ".join(errors) or "has given no value yet"
 
     def observe(self, events: Sequence[Event], now_ns: int) -> list[Sample]:
         """What follows from a batch at `now_ns`; an empty batch is a tick."""

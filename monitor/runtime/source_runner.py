@@ -31,6 +31,7 @@ TIMEOUT_S = 30.0
 LONGEST_WAIT_S = 3600.0
 STALE_PERIODS = 3.0
 PACE_S = 0.25
+SHORTEST_S = 1.0
 WATCH_NS = 15 * NS_PER_S
 KEPT_BYTES = 4 * 1024 * 1024
 LARGE_BYTES = 256 * 1024
@@ -76,10 +77,19 @@ class SourceRunner:
         clock: Wall time stamps values, monotonic time paces requests.
         directory: Where quota and last replies are kept; None: nowhere.
         rng: Jitter.
+        speed: Market seconds per real one (the demo); intervals are in the market's.
     """
 
     def __init__(
-        self, source: Source, emit: Emit, *, http: HttpClient, clock: Clock, directory: Path | None, rng: Random
+        self,
+        source: Source,
+        emit: Emit,
+        *,
+        http: HttpClient,
+        clock: Clock,
+        directory: Path | None,
+        rng: Random,
+        speed: float = 1.0,
     ) -> None:
         self.source = source
         self.name = source.spec.name
@@ -90,6 +100,7 @@ class SourceRunner:
         self._clock = clock
         self._shelf = None if directory is None else Shelf(directory / self.name)
         self._rng = rng
+        self._speed = speed
         self._novelty = Novelty(keep=2000)
         self._turn = asyncio.Lock()
         self._up: bool | None = None
@@ -130,8 +141,8 @@ class SourceRunner:
         backoff = Backoff(min(60.0, status.every_s), LONGEST_WAIT_S, self._rng)
         wait_s = self._first_wait_s(status)
         while True:
-            await self._clock.sleep_until(self._clock.mono_ns() + int(wait_s * NS_PER_S))
-            wait_s = await self._ask(name, backoff)
+            await self._clock.sleep_until(self._clock.mono_ns() + int(wait_s / self._speed * NS_PER_S))
+            wait_s = max(await self._ask(name, backoff), self._speed * SHORTEST_S)
             self._tell()
 
     async def _watch(self) -> None:
@@ -195,12 +206,12 @@ class SourceRunner:
     async def _within_quota(self) -> None:
         """Wait for the quota and the pace, then use one call."""
         quota = self.source.spec.quota
-        await self._clock.sleep_until(self._clock.mono_ns() + int(PACE_S * NS_PER_S))
+        await self._clock.sleep_until(self._clock.mono_ns() + int(PACE_S / self._speed * NS_PER_S))
         if quota is not None:
             wait_ns = self.used.wait_ns(quota, self._clock.wall_ns())
             if wait_ns:
                 self._log.warning("source.quota_used_up", wait_s=round(wait_ns / NS_PER_S))
-                await self._clock.sleep_until(self._clock.mono_ns() + wait_ns)
+                await self._clock.sleep_until(self._clock.mono_ns() + int(wait_ns / self._speed))
                 self.used.wait_ns(quota, self._clock.wall_ns())
             self.used.calls += 1
             if self._shelf is not None:

@@ -23,9 +23,11 @@ from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
+from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import HistoryFilter, Store
 from monitor.series import Unit
+from monitor.signals import SignalReading, readings
 from monitor.telemetry.latency import LatencyHistogram
 from monitor.telemetry.view import (
     STAGES,
@@ -79,6 +81,7 @@ class Parts:
     happenings: Happenings
     min_coverage: float
     sink_kinds: Mapping[str, str]
+    slow: SlowSide
 
 
 class AppView:
@@ -231,8 +234,32 @@ class AppView:
         )
 
     def signals(self) -> Sequence[SignalRow] | None:
-        """The signal catalogue; not offered yet."""
-        return None
+        """The signal catalogue with its values now."""
+        engine = self.parts.engine
+        newest = [engine.latest(rule.id) for rule in engine.ruleset.alerts]
+        return [self._signal_row(reading) for reading in readings(item for item in newest if item is not None)]
+
+    def _signal_row(self, reading: SignalReading) -> SignalRow:
+        signal = reading.signal
+        seen_ns = [at_ns for series in signal.series if (at_ns := self.parts.engine.newest_ns(series))]
+        return SignalRow(
+            id=signal.id,
+            title=signal.title,
+            value=reading.value,
+            unit=signal.unit,
+            source=signal.input[1],
+            as_of_ns=min(seen_ns, default=0),
+            absent=self._why_absent(reading),
+            coverage_ratio=reading.coverage,
+            rule=signal.rules[0],
+            firing=reading.firing,
+        )
+
+    def _why_absent(self, reading: SignalReading) -> str:
+        """Where the input is configured already, how it fares."""
+        kind, name = reading.signal.input
+        status = self.parts.slow.trouble(name) if kind == "source" else None
+        return reading.absent if not reading.absent or status is None else f"{name} is configured, but {status}"
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryEntry]:
         """What happened, newest first."""

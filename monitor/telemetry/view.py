@@ -306,7 +306,11 @@ class WhyRow:
 
 @dataclass(frozen=True, slots=True)
 class SignalRow:
-    """One signal of the catalogue: its value now, or why it is absent."""
+    """One signal of the catalogue: its value now, or why it is absent.
+
+    ``as_of_ns`` is the time of the newest value of its input (of the oldest input where it has several); ``firing``
+    says whether any of its rules is true, `rule` is the one whose value stands for it.
+    """
 
     id: str
     title: str
@@ -315,6 +319,9 @@ class SignalRow:
     source: str
     as_of_ns: int = 0
     absent: str = ""
+    coverage_ratio: float = 1.0
+    rule: str = ""
+    firing: bool = False
 
 
 class MonitorView(Protocol):
