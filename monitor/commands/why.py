@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from monitor import format as fmt
 from monitor.commands.client import add_client_options, call
 
 EPILOG = """examples:
@@ -37,13 +38,25 @@ def render(data: Any) -> str:
 
 
 def _block(row: dict[str, Any]) -> str:
-    labels = row.get("labels") or {}
-    pairs = labels.items() if isinstance(labels, dict) else labels
-    name = ", ".join(f"{key}={value}" for key, value in pairs) or "(whole market)"
+    """One label set: its state, the numbers behind it, who made them up, what is missing."""
+    name = ", ".join(f"{key}={value}" for key, value in (row.get("labels") or {}).items()) or "(whole market)"
     lines = [f"{name}: {row.get('state', '?')}"]
-    fields = ("value", "threshold", "coverage_ratio", "near_miss", "reason")
-    lines += [f"  {key:<15} {row[key]}" for key in fields if row.get(key) not in (None, "")]
-    explanation = row.get("explanation") or {}
-    lines += [f"  {text} = {'missing' if value is None else value}" for text, value in explanation.get("parts", [])]
-    lines += [f"  missing: {text}" for text in explanation.get("missing", [])]
+    lines.append(
+        f"  value {fmt.num(row.get('value'))} against {fmt.num(row.get('threshold'))}, coverage {fmt.pct(row.get('coverage'))}"
+    )
+    lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
+    lines += [f"  {part['text']} = {_number(part['value'])}" for part in row.get("parts", [])]
+    lines += [_contributor(part) for part in row.get("contributors", [])[:5]]
+    if row.get("largest"):
+        lines.append(f"  largest: {row['largest']}")
+    lines += [f"  missing: {text}" for text in row.get("missing", [])]
     return "\n".join(lines)
+
+
+def _contributor(part: dict[str, Any]) -> str:
+    share = fmt.pct(part["share"]) if part.get("share") else ""
+    return f"  {share:>7}  {' '.join(part['labels'].values())}  {fmt.num(part['value'])}"
+
+
+def _number(value: float | None) -> str:
+    return "missing" if value is None else fmt.num(value)
