@@ -1,8 +1,8 @@
-"""Bytes of a tape file, version 1. Pure.
+r"""Bytes of a tape file, version 1. Pure.
 
 All integers are little-endian. A file is a header and blocks; every block can be read without any other::
 
-    file    "MRMTAPE\\n"  version u16  zero u16  length u32  crc u32  | JSON: created_ns, program, note
+    file    "MRMTAPE\n"  version u16  zero u16  length u32  crc u32  | JSON: created_ns, program, note
     block   "BLK1"  stored u32  raw u32  records u32  first_ns i64  last_ns i64  venues u16  zero u16
             crc of what follows u32  crc of this header and the venues u32
             | venues: names, comma-separated | stored bytes: zstd of
@@ -38,6 +38,7 @@ MAX_RAW_BYTES = 192 * 1024 * 1024
 """A reply may have 64 MiB; a block holds one of these at most, and what came with it."""
 MAX_RECORDS = 1 << 20
 MAX_NAMES = 65_535
+MAX_VENUE_BYTES = 4096
 
 KINDS = ("connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "lost")
 """`monitor.runtime.desk.TapKind` in the order of their codes, and ``lost``: frames that the recorder had to drop."""
@@ -45,6 +46,10 @@ CODES = {kind: code for code, kind in enumerate(KINDS)}
 _TEXT = 0x80
 _CARRIED = 0x40
 _KIND_BITS = 0x3F
+
+
+Row = tuple[int, str, str, Frame, bool]
+"""A `Record` before it has one's name: what the receive path can afford to make."""
 
 
 class Record(NamedTuple):
@@ -119,28 +124,40 @@ def decode_file_head(data: bytes) -> tuple[About, int]:
         raise TapeError(f"the file's header is damaged: {error}") from None
 
 
-def encode_block(records: Sequence[Record], compress: zstandard.ZstdCompressor | None = None) -> bytes:
-    """One block of at least one record."""
-    names = list(dict.fromkeys([record.name for record in records]))
+def encode_block(rows: Sequence[Row], compress: zstandard.ZstdCompressor | None = None) -> bytes:
+    """One block of at least one row.
+
+    Raises:
+        ValueError: More names or venues than a block can hold.
+    """
+    times, owners, kinds, payloads, carried = zip(*rows, strict=True)
+    names = list(dict.fromkeys(owners))
     numbers = {name: number for number, name in enumerate(names)}
-    times = [record.recv_ns for record in records]
-    payloads = [_as_bytes(record.payload) for record in records]
-    count = len(records)
+    texts = [isinstance(payload, str) for payload in payloads]
+    data = [_as_bytes(payload) for payload in payloads]
+    count = len(rows)
+    venues = ",".join(sorted({venue_of(name) for name in names})).encode()
+    if len(names) > MAX_NAMES or len(venues) > MAX_VENUE_BYTES:
+        raise ValueError("too many names for one block")
     raw = b"".join(
         [
             _encode_names(names),
             struct.pack(f"<{count}q", *times),
-            struct.pack(f"<{count}H", *[numbers[record.name] for record in records]),
-            bytes([_flags(record) for record in records]),
-            struct.pack(f"<{count}I", *map(len, payloads)),
-            *payloads,
+            struct.pack(f"<{count}H", *[numbers[name] for name in owners]),
+            bytes(
+                [
+                    CODES[kind] | _TEXT * text | _CARRIED * old
+                    for kind, text, old in zip(kinds, texts, carried, strict=True)
+                ]
+            ),
+            struct.pack(f"<{count}I", *map(len, data)),
+            *data,
         ]
     )
     stored = (compress or zstandard.ZstdCompressor()).compress(raw)
-    venues = ",".join(sorted({venue_of(name) for name in names})).encode()
     fields = (len(stored), len(raw), count, min(times), max(times), len(venues), 0, zlib.crc32(stored))
-    head = BLOCK_HEAD.pack(BLOCK_MAGIC, *fields, 0)[:-4] + venues
-    return head[: BLOCK_HEAD.size - 4] + struct.pack("<I", zlib.crc32(head)) + venues + stored
+    head = BLOCK_HEAD.pack(BLOCK_MAGIC, *fields, 0)[:-4]
+    return head + struct.pack("<I", zlib.crc32(head + venues)) + venues + stored
 
 
 def decode_block_head(data: bytes) -> BlockHead:
@@ -160,7 +177,7 @@ def decode_block_head(data: bytes) -> BlockHead:
         raise TapeError("a block's header is cut short")
     if zlib.crc32(data[: BLOCK_HEAD.size - 4] + venues) != own:
         raise TapeError("a block's header is damaged")
-    if raw > MAX_RAW_BYTES or not 0 < records <= MAX_RECORDS:
+    if raw > MAX_RAW_BYTES or not 0 < records <= MAX_RECORDS or venue_bytes > MAX_VENUE_BYTES:
         raise TapeError("a block's header names impossible sizes")
     names = tuple(venues.decode("utf-8", "replace").split(","))
     return BlockHead(stored, raw, records, first_ns, last_ns, names, crc, end)
@@ -204,13 +221,12 @@ def _decode_raw(raw: bytes, count: int) -> list[Record]:
     at += 4 * count
     if at + sum(lengths) != len(raw):
         raise ValueError("payloads of another length than announced")
-    records = []
+    records: list[Record] = []
     add, kinds = records.append, KINDS
     for recv_ns, number, flag, length in zip(times, numbers, flags, lengths, strict=True):
-        payload: Frame = raw[at : at + length]
+        data = raw[at : at + length]
         at += length
-        if flag & _TEXT:
-            payload = str(payload, "utf-8", "surrogatepass")
+        payload = data.decode("utf-8", "surrogatepass") if flag & _TEXT else data
         add(Record(recv_ns, names[number], kinds[flag & _KIND_BITS], payload, flag & _CARRIED != 0))
     return records
 
@@ -232,10 +248,3 @@ def _decode_names(raw: bytes) -> tuple[list[str], int]:
 
 def _as_bytes(payload: Frame) -> bytes:
     return payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
-
-
-def _flags(record: Record) -> int:
-    code = CODES[record.kind]
-    if record.carried:
-        code |= _CARRIED
-    return code | _TEXT if isinstance(record.payload, str) else code

@@ -16,6 +16,7 @@ from monitor.tape.format import (
     BLOCK_MAGIC,
     FILE_HEAD,
     MAX_ABOUT_BYTES,
+    MAX_VENUE_BYTES,
     BlockHead,
     Record,
     decode_block,
@@ -23,7 +24,7 @@ from monitor.tape.format import (
     decode_file_head,
 )
 
-_HEAD_BYTES = BLOCK_HEAD.size + 65_535
+_HEAD_BYTES = BLOCK_HEAD.size + MAX_VENUE_BYTES
 _SEARCH_BYTES = 1024 * 1024
 
 

@@ -1,0 +1,156 @@
+"""A directory of tape files, oldest first: names, records across files, and what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from monitor.clock import NS_PER_S
+from monitor.errors import TapeError
+from monitor.tape.format import Record
+from monitor.tape.reader import Loss, TapeReader
+
+SUFFIX = ".tape"
+_NAME = re.compile(r"(\d{8})-(\d{8}T\d{6}Z)\.tape")
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+def file_name(number: int, created_ns: int) -> str:
+    """``00000001-20251121T044000Z.tape``: the number gives the order, whatever the wall clock did."""
+    return f"{number:08d}-{dt.datetime.fromtimestamp(created_ns / NS_PER_S, dt.UTC).strftime(_TIME)}{SUFFIX}"
+
+
+def file_number(path: Path) -> int:
+    """The number in a file's name; 0 for a name that is not ours."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
+def created_ns(path: Path) -> int:
+    """When a file was begun, by its name, to the second; 0 for a name that is not ours."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return 0
+    return int(dt.datetime.strptime(match[2], _TIME).replace(tzinfo=dt.UTC).timestamp()) * NS_PER_S
+
+
+def tape_files(folder: Path) -> list[Path]:
+    """The files of a tape, oldest first."""
+    return sorted((path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name)), key=file_number)
+
+
+@contextlib.contextmanager
+def open_tape(path: Path) -> Iterator[TapeReader]:
+    """Open one file for reading.
+
+    Raises:
+        TapeError: It cannot be opened, is no tape, or of another version.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise TapeError(error.strerror or str(error), str(path)) from None
+    with file:
+        yield TapeReader(file, str(path))
+
+
+def read_folder(folder: Path) -> Iterator[Record | Loss]:
+    """Records of all files in the order of recording, and losses where they stand.
+
+    What a file repeats of the one before it is left out, except in the first and after a file that cannot be read,
+    which is one loss.
+
+    Raises:
+        TapeError: There is no tape in the folder.
+    """
+    return read_files(some_files(folder))
+
+
+def some_files(folder: Path) -> list[Path]:
+    """The files of a tape, oldest first, at least one.
+
+    Raises:
+        TapeError: There is none.
+    """
+    files = tape_files(folder)
+    if not files:
+        raise TapeError("no tape here", str(folder))
+    return files
+
+
+def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:
+    """As `read_folder`, for some files that follow each other."""
+    first = True
+    for path in files:
+        try:
+            with open_tape(path) as reader:
+                for item in reader.records():
+                    if isinstance(item, Loss) or first or not item.carried:
+                        yield item
+                first = False
+        except TapeError as error:
+            yield Loss(str(path), error.offset, path.stat().st_size, error.reason)
+            first = True
+
+
+@dataclass(slots=True)
+class FileInfo:
+    """One file's index, added up. ``lost`` are the records that its recorder dropped."""
+
+    path: Path
+    size: int
+    blocks: int = 0
+    records: int = 0
+    raw_bytes: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    venues: set[str] = field(default_factory=set)
+    losses: list[Loss] = field(default_factory=list)
+    note: str = ""
+
+
+def inspect(path: Path, *, deep: bool = False) -> FileInfo:
+    """What is in a file, by its index; `deep` also reads every block, so that damage inside one is found."""
+    info = FileInfo(path, path.stat().st_size)
+    try:
+        with open_tape(path) as reader:
+            info.note = reader.about.note
+            for step in reader.index():
+                damage = step if isinstance(step, Loss) else reader.block(step) if deep else []
+                if isinstance(damage, Loss):
+                    info.losses.append(damage)
+                elif not isinstance(step, Loss):
+                    _add(info, step.head.records, step.head.raw, step.head.first_ns, step.head.last_ns)
+                    info.venues.update(step.head.venues)
+    except TapeError as error:
+        info.losses.append(Loss(str(path), error.offset, info.size, error.reason))
+    return info
+
+
+def _add(info: FileInfo, records: int, raw: int, first_ns: int, last_ns: int) -> None:
+    info.blocks += 1
+    info.records += records
+    info.raw_bytes += raw
+    info.first_ns = first_ns if info.first_ns is None else min(info.first_ns, first_ns)
+    info.last_ns = last_ns if info.last_ns is None else max(info.last_ns, last_ns)
+
+
+def write_lost(frames: int, reason: str) -> str:
+    """The payload of a ``lost`` record: how many frames the recorder dropped, and why (``slow`` or ``disk``)."""
+    return msgspec.json.encode({"frames": frames, "reason": reason}).decode()
+
+
+def read_lost(payload: str | bytes) -> tuple[int, str]:
+    """Frames and reason of a ``lost`` record.
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    found = msgspec.json.decode(payload, type=dict[str, int | str])
+    return int(found.get("frames", 0)), str(found.get("reason", ""))

@@ -1,0 +1,162 @@
+"""Appends blocks to files, rotates them, and keeps the folder within its budget. Blocking: the recorder has a thread for it.
+
+A block is written whole with one call and never changed, so that a process that dies leaves whole blocks and at most
+one torn end. A write that fails is undone by cutting the file back to its last whole block. Old files are never
+appended to: each start begins a new one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from monitor.clock import NS_PER_S
+from monitor.tape.carry import Carry
+from monitor.tape.folder import created_ns, file_name, file_number, tape_files
+from monitor.tape.format import About, Row, encode_block, encode_file_head
+
+_NS_PER_HOUR = 3600 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class TapeLimits:
+    """Sizes in bytes.
+
+    Attributes:
+        file_bytes: A file that has grown so large is followed by a new one; a full hour of the wall clock ends it too.
+        folder_bytes: The oldest files are removed when all together exceed this; None keeps all.
+        keep_s: Files that ended longer ago are removed; None keeps all.
+        level: Of zstd.
+    """
+
+    file_bytes: int = 256 * 1024 * 1024
+    folder_bytes: int | None = None
+    keep_s: float | None = None
+    level: int = 3
+
+
+class TapeWriter:
+    """A tape that grows.
+
+    Attributes:
+        files: Files begun; ``removed``: old files removed for budget or age.
+        blocks: Blocks written, with ``bytes_written`` in all.
+
+    Args:
+        folder: Created where it is missing.
+        limits: When to rotate and what to keep.
+        program: Name and version of who writes, for the files' headers.
+        note: Says that the market was made up.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, limits: TapeLimits | None = None, *, program: str = "", note: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.limits = limits or TapeLimits()
+        self.files = self.removed = self.blocks = self.bytes_written = 0
+        self._program = program
+        self._note = note
+        self._carry = Carry()
+        self._compress = zstandard.ZstdCompressor(level=self.limits.level)
+        self._number = max(map(file_number, tape_files(folder)), default=0)
+        self._fd: int | None = None
+        self._path: Path | None = None
+        self._size = 0
+        self._created_ns = 0
+
+    def write(self, rows: Sequence[Row], now_ns: int) -> None:
+        """Append one block.
+
+        Raises:
+            OSError: The disk refused; nothing of the block is on it.
+        """
+        if self._is_full(now_ns):
+            self.rotate()
+        try:
+            if self._fd is None:
+                self._begin(now_ns)
+            self._append(encode_block(rows, self._compress))
+            self.blocks += 1
+        finally:
+            for row in rows:
+                self._carry.hear(row)
+
+    def sync(self) -> None:
+        """Have the disk keep what was written, against a loss of power."""
+        if self._fd is not None:
+            os.fsync(self._fd)
+
+    def rotate(self) -> None:
+        """End the file; the next block begins a new one."""
+        if self._fd is not None:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = None
+
+    close = rotate
+
+    def _is_full(self, now_ns: int) -> bool:
+        return self._fd is not None and (
+            self._size >= self.limits.file_bytes or now_ns // _NS_PER_HOUR != self._created_ns // _NS_PER_HOUR
+        )
+
+    def _begin(self, now_ns: int) -> None:
+        self._make_room(now_ns)
+        self._number += 1
+        self._path = self.folder / file_name(self._number, now_ns)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        self._size, self._created_ns = 0, now_ns
+        self.files += 1
+        self._append(encode_file_head(About(now_ns, self._program, self._note)))
+        carried = self._carry.records()
+        if carried:
+            self._append(encode_block(carried, self._compress))
+
+    def _append(self, data: bytes) -> None:
+        assert self._fd is not None
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            self._undo()
+            raise
+        self._size += len(data)
+        self.bytes_written += len(data)
+
+    def _undo(self) -> None:
+        """Cut the torn end off; a file without a whole header is removed, and the next block begins another."""
+        assert self._fd is not None
+        assert self._path is not None
+        os.ftruncate(self._fd, self._size)
+        os.lseek(self._fd, self._size, os.SEEK_SET)
+        if self._size == 0:
+            os.close(self._fd)
+            self._fd = None
+            self._path.unlink(missing_ok=True)
+
+    def _make_room(self, now_ns: int) -> None:
+        """Remove the oldest files, so that a full new one will fit into the budget."""
+        files = tape_files(self.folder)
+        sizes = {path: path.stat().st_size for path in files}
+        for path, follower in zip(files, [*files[1:], None], strict=True):
+            ended_ns = created_ns(follower) if follower is not None else now_ns
+            if not self._is_over(sum(sizes.values())) and not self._is_old(ended_ns, now_ns):
+                return
+            path.unlink(missing_ok=True)
+            del sizes[path]
+            self.removed += 1
+
+    def _is_over(self, total: int) -> bool:
+        limits = self.limits
+        return limits.folder_bytes is not None and total + limits.file_bytes > limits.folder_bytes
+
+    def _is_old(self, ended_ns: int, now_ns: int) -> bool:
+        return self.limits.keep_s is not None and now_ns - ended_ns > self.limits.keep_s * NS_PER_S
