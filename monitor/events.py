@@ -25,6 +25,8 @@ PriceKind = Literal["mark", "index", "last", "mid"]
 class Channel(StrEnum):
     """What a feed can carry; the values are the words of ``channels:`` in the configuration."""
 
+    __hash__ = str.__hash__  # that of the equal text; the enum's own hashes the name, and in Python
+
     PRICE = "price"
     TRADES = "trades"
     LIQUIDATIONS = "liquidations"

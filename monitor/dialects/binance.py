@@ -17,7 +17,7 @@ proves nothing: the feeds build every address themselves, and their sessions ref
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -315,24 +315,26 @@ class BinanceSession(TradeSession):
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
-    def _array(self, rows: Iterable[Any], recv_ns: int) -> list[MarketEvent]:
+    def _array(self, rows: list[Any], recv_ns: int) -> list[MarketEvent]:
+        if len(set(map(type, rows))) == 1:  # always, unless the venue mixes kinds
+            return self.each(rows, self._handlers[type(rows[0])], recv_ns)
         return self.each(rows, lambda row, now: self._handlers[type(row)](row, now), recv_ns)
 
-    def _own(self, symbol: str, channel: Channel) -> Instrument | None:
+    def _own(self, symbol: str) -> Instrument | None:
         """The instrument of this product with a market; the other product's rows in a merged stream are left out."""
         instrument = self.table.get(symbol)
         if instrument in self._owned:
             return instrument
-        instrument = self._admitted(symbol, channel)
+        instrument = self._admitted(symbol)
         if instrument is not None:
             self._owned.add(instrument)
         return instrument
 
-    def _admitted(self, symbol: str, channel: Channel) -> Instrument | None:
+    def _admitted(self, symbol: str) -> Instrument | None:
         if symbol not in self.table and is_coin_margined(symbol) != self.coin_margined:
             self.skip("other_product")
             return None
-        found = self.find(symbol, channel)
+        found = self.find(symbol, Channel.PRICE)
         if found is None or found.status == "closed":
             return None
         if self._dollars_only and not found.usd_quoted:
@@ -341,7 +343,7 @@ class BinanceSession(TradeSession):
         return found
 
     def _mark(self, row: MarkPrice, recv_ns: int) -> list[MarketEvent]:
-        instrument = self._own(row.s, Channel.PRICE)
+        instrument = self._own(row.s)
         if instrument is None:
             return []
         ts_ns = row.E * NS_PER_MS
@@ -372,13 +374,13 @@ class BinanceSession(TradeSession):
         return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T, recv_ns)
 
     def _last(self, row: MiniTicker | Ticker, recv_ns: int) -> list[MarketEvent]:
-        instrument = self._own(row.s, Channel.PRICE)
+        instrument = self._own(row.s)
         if instrument is None or not self._wants_price:
             return []
         return [Price(instrument, "last", row.c, row.E * NS_PER_MS, recv_ns)]
 
     def _book(self, row: BookTicker, recv_ns: int) -> list[MarketEvent]:
-        instrument = self._own(row.s, Channel.PRICE)
+        instrument = self._own(row.s)
         if instrument is None or not self._wants_price or row.a < row.b:
             return []
         ts_ns = row.E * NS_PER_MS or recv_ns

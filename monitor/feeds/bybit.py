@@ -97,19 +97,16 @@ class _Liquidation(msgspec.Struct, gc=False):
 
 
 class _TickerFrame(msgspec.Struct, gc=False):
-    topic: str
     data: _Ticker
     ts: Millis
     type: str = "snapshot"
 
 
 class _TradeFrame(msgspec.Struct, gc=False):
-    topic: str
     data: list[_Trade]
 
 
 class _LiquidationFrame(msgspec.Struct, gc=False):
-    topic: str
     data: list[_Liquidation]
 
 
@@ -142,7 +139,7 @@ _BY_TOPIC: dict[Frame, msgspec.json.Decoder[Any]] = {
     "publ": _TRADE_FRAME, b"publ": _TRADE_FRAME,
     "allL": _LIQUIDATION_FRAME, b"allL": _LIQUIDATION_FRAME,
 }  # fmt: skip
-"""First letters of the topic, at their usual place in a frame -> the decoder that reads the frame in one pass."""
+"""First letters of the topic, at their usual place in a frame -> the decoder that reads the frame in one pass. It skips the rest of the topic: each row names its symbol."""
 _TOPIC_AT = slice(10, 14)
 
 
@@ -169,15 +166,26 @@ class _State:
         Raises:
             DecodeError: A field is no number; nothing was taken over from it or from later fields.
         """
-        for name, text in (("last", row.lastPrice), ("mark", row.markPrice), ("index", row.indexPrice),
-                           ("bid", row.bid1Price), ("ask", row.ask1Price), ("interval_h", row.fundingIntervalHour)):  # fmt: skip
-            if text is not None:
-                setattr(self, name, _not_negative(text) or None)
+        self._take_prices(row)
+        if row.fundingIntervalHour is not None:
+            self.interval_h = _not_negative(row.fundingIntervalHour) or None
         if row.fundingRate is not None:
             self.funding = gauge(row.fundingRate)
         if row.nextFundingTime is not None:
             self.next_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
         self._take_interest(row)
+
+    def _take_prices(self, row: _Ticker) -> None:
+        if row.lastPrice is not None:
+            self.last = _not_negative(row.lastPrice) or None
+        if row.markPrice is not None:
+            self.mark = _not_negative(row.markPrice) or None
+        if row.indexPrice is not None:
+            self.index = _not_negative(row.indexPrice) or None
+        if row.bid1Price is not None:
+            self.bid = _not_negative(row.bid1Price) or None
+        if row.ask1Price is not None:
+            self.ask = _not_negative(row.ask1Price) or None
 
     def _take_interest(self, row: _Ticker) -> None:
         """One side where the venue says it, else half of both."""
@@ -261,7 +269,7 @@ class BybitSession(TradeSession):
         kind = message.topic.partition(".")[0]
         if kind == "tickers":
             row = read(_TICKER, message.data)
-            return self._ticker(_TickerFrame(message.topic, row, message.ts, message.type), recv_ns)
+            return self._ticker(_TickerFrame(row, message.ts, message.type), recv_ns)
         if kind == "publicTrade":
             return self.each(_rows(message), lambda raw, now: self._trade(read(_TRADE, raw), now), recv_ns)
         if kind == "allLiquidation":

@@ -119,10 +119,11 @@ class Link:
         self._last_recv_ns = recv_ns
         desk.stats.frames += len(frames)
         desk.stats.bytes_received += sum(map(len, frames))
+        if desk.tap is not None:
+            for frame in frames:
+                desk.tap(self._tape_name, "in", frame, recv_ns)
         events: list[MarketEvent] = []
         for frame in frames:
-            if desk.tap is not None:
-                desk.tap(self._tape_name, "in", frame, recv_ns)
             try:
                 events += on_frame(frame, recv_ns)
             except DecodeError as error:

@@ -7,10 +7,11 @@ plain dictionaries and turns them into tables only when somebody looks.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 
-from monitor.events import Event, Funding, Liquidation, OpenInterest, Price
+from monitor.events import Event, Funding, Liquidation, OpenInterest, Price, PriceKind, Trade
 from monitor.instruments import Instrument
 from monitor.telemetry.view import MarketView, Table
 
@@ -22,7 +23,7 @@ class MarketBoard:
     """Totals since start and last values."""
 
     def __init__(self) -> None:
-        self._prices: dict[str, dict[Instrument, float]] = {}
+        self._prices: dict[PriceKind, dict[Instrument, float]] = {kind: {} for kind in get_args(PriceKind)}
         self._funding: dict[Instrument, Funding] = {}
         self._open_interest: dict[Instrument, float] = {}
         self._liquidated: dict[tuple[str, str, str], list[int]] = {}
@@ -35,10 +36,13 @@ class MarketBoard:
 
     def update(self, events: Iterable[Event]) -> None:
         """Take in a batch. Backfilled history is not counted; a listed TradFi contract is nobody's crypto."""
+        prices = self._prices
         for event in events:
             kind = type(event)
+            if kind is Trade:
+                continue  # the most frequent, and not shown here
             if kind is Price:
-                self._prices.setdefault(event.kind, {})[event.instrument] = event.value  # type: ignore[union-attr]
+                prices[event.kind][event.instrument] = event.value  # type: ignore[union-attr]
             elif kind is Funding:
                 self._funding[event.instrument] = event  # type: ignore[union-attr, assignment]
             elif kind is OpenInterest:

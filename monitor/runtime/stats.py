@@ -144,7 +144,8 @@ class FeedStats:
     def record(self, events: Sequence[MarketEvent], recv_ns: int) -> set[Channel]:
         """Count a batch of decoded events and return the channels that it belongs to."""
         channels = set()
-        for kind, count in Counter(map(type, events)).items():
+        kinds = Counter(map(type, events)) if len(events) > 1 else {type(events[0]): 1}
+        for kind, count in kinds.items():
             self.events[EVENT_NAMES[kind]] += count
             channel = CHANNEL_OF.get(kind)
             if channel is None:
