@@ -244,7 +244,7 @@ class Api:
         rows = self._view.signals()
         if rows is None:
             return failure(404, "not_found", "this monitor has no signal catalogue")
-        return success({"signals": rows})
+        return success({"now": shapes.millis(self._view.process().now_ns), "signals": rows})
 
     async def silences(self, _request: web.Request) -> web.Response:
         """Silences that are active or to come."""

@@ -1,0 +1,72 @@
+"""``signals``: the 37 signals of the catalogue, with their values now or what keeps them absent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monitor import format as fmt
+from monitor.clock import NS_PER_MS
+from monitor.commands.client import add_client_options, call
+
+EPILOG = """examples:
+  python -m monitor signals
+  python -m monitor signals --json | jq '.data.signals[] | select(.firing)'
+exit code: 0, or 2 when no monitor answers
+"""
+COLUMNS = ("", "value", "age", "coverage", "state", "rule", "signal")
+WIDTHS = (4, 12, 8, 9, 7, 31)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the signal table of a running monitor."""
+    parser = argparse.ArgumentParser(
+        "monitor signals", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_client_options(parser)
+    options = parser.parse_args(argv)
+    reply = call(options.url, "/api/v1/signals")
+    if options.json:
+        print(json.dumps(reply, indent=2))
+    else:
+        data = reply["data"]
+        print(render(data["signals"], now_ns=data["now"] * NS_PER_MS))
+    return 0
+
+
+def render(rows: Sequence[Mapping[str, Any]], now_ns: int) -> str:
+    """One line per signal; an absent one says why instead of a value."""
+    alive = sum(not row["absent"] for row in rows)
+    lines = [_line(COLUMNS), *(_row(row, now_ns) for row in rows)]
+    return "\n".join([*lines, "", f"{alive} of {len(rows)} signals have a value"])
+
+
+def _row(row: Mapping[str, Any], now_ns: int) -> str:
+    if row["absent"]:
+        return _line((row["id"], "absent", "", "", "", row["rule"], f"{row['title']}: {row['absent']}"))
+    age = fmt.duration(max(0, now_ns - row["as_of_ns"]) // 10**9 * 10**9) if row["as_of_ns"] else fmt.MISSING
+    state = "FIRING" if row["firing"] else "quiet"
+    cells = (row["id"], value_text(row["value"], row["unit"]), age, fmt.pct(row["coverage_ratio"]), state)
+    return _line((*cells, row["rule"], row["title"]))
+
+
+def value_text(value: float | None, unit: str) -> str:
+    """A value as people read it, with what it is measured in."""
+    match unit:
+        case "ratio":
+            return fmt.pct(value)
+        case "price":
+            return fmt.price(value)
+        case "USD":
+            return f"${fmt.usd(value)}"
+        case "vol points":
+            return f"{fmt.num(value)} vol"
+        case _:
+            return fmt.num(value)
+
+
+def _line(cells: Sequence[str]) -> str:
+    padded = [f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=False)]
+    return " ".join([*padded, cells[-1]]).rstrip()
