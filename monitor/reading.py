@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,7 +34,7 @@ class Evaluation:
             threshold), so that low coverage does not put the truth in doubt.
         clear: Truth of the ``clear:`` condition; None when the rule has none.
         level: For a ladder: index of the highest level that holds, -1 for none; None for a rule without a ladder.
-        reasons: Why a row is unknown or held, by row; only such rows are present.
+        reasons: Why a row is unknown or held, by row; only such rows are present. Worked out when looked at.
     """
 
     rule: str
@@ -47,7 +47,7 @@ class Evaluation:
     lower_bound: npt.NDArray[np.bool_]
     clear: Truth | None = None
     level: npt.NDArray[np.int8] | None = None
-    reasons: dict[int, str] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from monitor.engine.explain import explain
 from monitor.engine.families import families
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
-from monitor.engine.persist import dump, load
+from monitor.engine.persist import Columns, dump, gather, load
 from monitor.engine.program import CompiledRecording, CompiledRule, walk
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
@@ -168,6 +168,10 @@ class Engine:
         sizes["total"] += sum(history.nbytes for history in self.store.histories.values())
         sizes["total"] += sum(bank.sums.nbytes + bank.counts.nbytes for bank in self._compiler.domain.banks.values())
         return sizes
+
+    def gather(self) -> Columns:
+        """A copy of the windows' state as columns, for `monitor.engine.persist.pack` on another thread."""
+        return gather(self.store, self.now_ns)
 
     def dump(self) -> bytes:
         """The windows' state, for `load` after a restart."""

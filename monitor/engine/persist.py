@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,37 @@ from monitor.language import to_text
 VERSION = 1
 
 
+Columns = dict[str, np.ndarray[Any, Any]]
+DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+def taken_ns(data: bytes) -> int:
+    """The instant that dumped state is of.
+
+    Raises:
+        StateError: The data is damaged.
+    """
+    try:
+        return int(json.loads(np.load(io.BytesIO(data), allow_pickle=False)["head"].tobytes())["now_ns"])
+    except DAMAGE as error:
+        raise StateError(f"window state is damaged: {error}") from error
+
+
 def dump(store: Store, now_ns: int) -> bytes:
     """Everything that a restart needs, as one compressed numpy archive; the pickle format is not used."""
-    columns: dict[str, np.ndarray[Any, Any]] = {}
+    return pack(gather(store, now_ns))
+
+
+def pack(columns: Columns) -> bytes:
+    """Compress gathered columns; slow, touches nothing of the engine, and so can run on another thread."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def gather(store: Store, now_ns: int) -> Columns:
+    """Copy everything that a restart needs; quick, and independent of the engine afterwards."""
+    columns: Columns = {}
     head: dict[str, Any] = {"version": VERSION, "now_ns": now_ns, "started_ns": store.sources.started_ns, "logs": []}
     for number, ((series, pane_ns), log) in enumerate(store.logs.items()):
         head["logs"].append([series, pane_ns])
@@ -40,9 +70,7 @@ def dump(store: Store, now_ns: int) -> bytes:
         head["histories"].append([_name(key), history.index.labels])
         columns |= _dump_history(number, history)
     columns["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return {name: np.array(column) for name, column in columns.items()}
 
 
 def load(store: Store, data: bytes) -> int:
@@ -61,7 +89,7 @@ def load(store: Store, data: bytes) -> int:
             raise StateError(f"window state is of version {head['version']}, this program reads {VERSION}")
         _load_logs(store, head, archive)
         _load_histories(store, head, archive)
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except DAMAGE as error:
         raise StateError(f"window state is damaged: {error}") from error
     for venue, channel, starts, ends, open_since, down_since, reason in head["spans"]:
         spans = store.ledger.spans.setdefault((venue, Channel(channel)), Spans())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from monitor.engine.compile import Compiler
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.events import Labels
-from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
+from monitor.reading import TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
 from monitor.window import Ints
 
@@ -87,6 +87,29 @@ class _Case:
         return found
 
 
+class Reasons(Mapping[int, str]):
+    """Why rows are unknown, by row; put into words only when looked at, which is soon or never."""
+
+    __slots__ = ("_at_ns", "_rule", "_truth")
+
+    def __init__(self, rule: CompiledRule, truth: Truth, at_ns: int) -> None:
+        self._rule, self._truth, self._at_ns = rule, truth, at_ns
+
+    def __getitem__(self, row: int) -> str:
+        if not 0 <= row < len(self._truth) or self._truth[row] != UNKNOWN:
+            raise KeyError(row)
+        return self._rule.reason(row, self._at_ns)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self._truth == UNKNOWN).tolist())
+
+    def __len__(self) -> int:
+        return int((self._truth == UNKNOWN).sum())
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class CompiledRule:
     """One alert rule."""
 
@@ -142,7 +165,7 @@ class CompiledRule:
             lower_bound=sound,
             clear=clear,
             level=level,
-            reasons=self._reasons(truth, tick.now_ns),
+            reasons=Reasons(self, truth, tick.now_ns),
         )
 
     @staticmethod
@@ -157,11 +180,6 @@ class CompiledRule:
             base = level if level is not None else np.full(len(mine), -1, np.int8)
             level = np.where(mine, case.ladder.level(len(mine)), base)
         return clear, level
-
-    def _reasons(self, truth: Truth, now_ns: int) -> dict[int, str]:
-        if truth.min(initial=FALSE) != UNKNOWN:
-            return {}
-        return {row: self.reason(row, now_ns) for row in np.flatnonzero(truth == UNKNOWN).tolist()}
 
     def reason(self, row: int, now_ns: int) -> str:
         """Why a row is unknown."""

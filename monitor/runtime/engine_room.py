@@ -63,7 +63,7 @@ class EngineRoom:
         self._evaluate(self._clock.wall_ns())
 
     def _evaluate(self, now_ns: int) -> None:
-        evaluations = self.engine.evaluate(now_ns)
+        evaluations = self.engine.evaluate(now_ns, changed_only=True)
         self._on_evaluated(evaluations, self.engine.now_ns)
 
     def _note_receipt(self, events: Sequence[Event], now_ns: int) -> None:
