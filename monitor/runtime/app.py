@@ -35,6 +35,7 @@ from monitor.runtime.pump import Pump
 from monitor.runtime.reload import Reloader
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.slow_side import SlowSide
+from monitor.runtime.snapshot import Snapshots
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import Store
 from monitor.runtime.view import AppView, Happenings, Parts
@@ -115,6 +116,7 @@ class App:
                     tasks.create_task(self.delivery.run(), name="delivery"),
                     tasks.create_task(self._tick_for_ever(), name="ticker"),
                     tasks.create_task(self._watch_loop(), name="loop-lag"),
+                    tasks.create_task(self.snapshots.run(), name="snapshots"),
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
@@ -144,6 +146,8 @@ class App:
         self.registry = Registry()
         self.board = MarketBoard()
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
+        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock)
+        self.snapshots.restore()
         self.store = await Store.open(data_dir / "monitor.db")
         stack.push_async_callback(self.store.close)
         if self.store.set_aside is not None:
@@ -334,6 +338,7 @@ class App:
             task.cancel()
         await asyncio.gather(*inflows, return_exceptions=True)
         self.pump.drain()
+        await self.snapshots.write()
         if not await self.delivery.drain(DRAIN_S):
             self.log.warning("app.outbox_not_empty", note="what is left is sent after the next start")
 
