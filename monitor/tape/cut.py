@@ -29,9 +29,8 @@ class CutReport:
 def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Record | Loss]:
     """Records received in [from, to), led by what was still true before, marked as carried.
 
-    Reading starts with the last file that was begun before `from_ns`, and ends with the first that was begun after
-    `to_ns` by more than the wall clock may have been stepped back within it: records out of order are found within
-    their file.
+    Reading starts with the last file that was begun by `from_ns` and leaves out files begun after `to_ns`: records out
+    of order are found within these files only.
 
     Raises:
         TapeError: There is no tape in the folder.
@@ -40,13 +39,17 @@ def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -
     for item in read_files(_files_of(folder, from_ns, to_ns)):
         if isinstance(item, Loss):
             yield item
-        elif item.carried or (from_ns is not None and item.recv_ns < from_ns):
+        elif leading and (item.carried or _is_before(item, from_ns)):
             carry.hear(item)
-        elif to_ns is None or item.recv_ns < to_ns:
+        elif item.carried or not (_is_before(item, from_ns) or (to_ns is not None and item.recv_ns >= to_ns)):
             if leading:
                 yield from carry.records()
                 leading = False
             yield item
+
+
+def _is_before(item: Record, from_ns: int | None) -> bool:
+    return from_ns is not None and item.recv_ns < from_ns
 
 
 def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None) -> CutReport:

@@ -1,0 +1,149 @@
+"""``tape``: what is on a tape, what is missing from it, and cutting a piece out."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor import __version__
+from monitor.clock import NS_PER_S
+from monitor.errors import TapeError
+from monitor.tape.cut import cut
+from monitor.tape.folder import FileInfo, inspect, some_files, tape_files
+from monitor.tape.writer import TapeWriter
+
+EPILOG = """examples:
+  python -m monitor tape info tapes
+  python -m monitor tape info tapes --verify --json
+  python -m monitor tape cut tapes --from 2025-11-21T04:40 --to 2025-11-21T05:10 --out incident
+Times are UTC unless they say otherwise, or unix seconds. `info` ends with 1 when something is missing.
+"""
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
+_DURATION = re.compile(r"(\d+)([smhdw])")
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print or cut."""
+    options = _parser().parse_args(argv)
+    return _cut(options) if options.action == "cut" else _info(options)
+
+
+def size_bytes(text: str) -> int:
+    """``50G`` as bytes; the units are powers of 1024."""
+    match = _SIZE.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError("expected a size such as 500M or 50G")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def duration_s(text: str) -> float:
+    """``30d`` as seconds."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError("expected a duration such as 12h or 30d")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def time_ns(text: str) -> int:
+    """A moment as unix nanoseconds."""
+    if text.isdigit():
+        return int(text) * NS_PER_S
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected a time such as 2025-11-21T04:40, or unix seconds") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
+
+
+def _info(options: argparse.Namespace) -> int:
+    found = [inspect(path, deep=options.verify) for path in some_files(options.folder)]
+    if options.json:
+        print(json.dumps({"files": [_plain(info) for info in found]}, indent=2))
+    else:
+        _print(found)
+    return 1 if any(info.losses for info in found) else 0
+
+
+def _plain(info: FileInfo) -> dict[str, object]:
+    losses = [
+        {"offset": loss.offset, "bytes": loss.size, "records": loss.records, "torn": loss.torn, "reason": loss.reason}
+        for loss in info.losses
+    ]
+    return {
+        "file": str(info.path),
+        "bytes": info.size,
+        "raw_bytes": info.raw_bytes,
+        "blocks": info.blocks,
+        "records": info.records,
+        "first_ns": info.first_ns,
+        "last_ns": info.last_ns,
+        "venues": sorted(info.venues),
+        "note": info.note,
+        "losses": losses,
+    }
+
+
+def _print(found: Sequence[FileInfo]) -> None:
+    for info in found:
+        span = f"{_shown(info.first_ns)} to {_shown(info.last_ns)}"
+        print(f"{info.path.name}  {span}  {info.records} records, {info.size} bytes in {info.blocks} blocks")
+        print(f"    {', '.join(sorted(info.venues))}{'  ' + info.note if info.note else ''}")
+        for loss in info.losses:
+            print(f"    MISSING {loss}")
+    records, size, raw = (sum(getattr(info, name) for info in found) for name in ("records", "size", "raw_bytes"))
+    ratio = f", 1:{raw / size:.1f}" if size else ""
+    print(f"{len(found)} files, {records} records, {size} bytes{ratio}, {sum(len(i.losses) for i in found)} losses")
+
+
+def _shown(moment_ns: int | None) -> str:
+    if moment_ns is None:
+        return "-"
+    return dt.datetime.fromtimestamp(moment_ns // NS_PER_S, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cut(options: argparse.Namespace) -> int:
+    some_files(options.folder)
+    if tape_files(options.out):
+        raise TapeError("there is a tape here already; give an empty folder", str(options.out))
+    try:
+        writer = TapeWriter(options.out, program=f"monitor {__version__}", note=_note(options.folder))
+        try:
+            report = cut(options.folder, writer, options.start, options.end)
+        finally:
+            writer.close()
+    except OSError as error:
+        raise TapeError(error.strerror or str(error), str(options.out)) from None
+    for loss in report.losses:
+        sys.stderr.write(f"MISSING {loss}\n")
+    print(f"{report.records} records, and {report.carried} of before, to {options.out}; {len(report.losses)} losses")
+    return 1 if report.losses else 0
+
+
+def _note(folder: Path) -> str:
+    return next((info.note for info in map(inspect, some_files(folder)) if info.note), "")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "monitor tape", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    info = actions.add_parser("info", help="files, times, venues, losses")
+    info.add_argument("folder", type=Path, metavar="DIR")
+    info.add_argument("--json", action="store_true")
+    info.add_argument("--verify", action="store_true", help="read every block, not just the index")
+    piece = actions.add_parser("cut", help="copy a stretch into a tape of its own")
+    piece.add_argument("folder", type=Path, metavar="DIR")
+    piece.add_argument("--from", dest="start", type=time_ns, metavar="TIME")
+    piece.add_argument("--to", dest="end", type=time_ns, metavar="TIME")
+    piece.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return parser
