@@ -46,6 +46,8 @@ from monitor.web.server import WebSettings, make_app
 
 DRAIN_S = 2.0
 WATCH_S = 2.0
+KEEP_HISTORY_NS = 400 * 86_400 * NS_PER_S
+PRUNE_EVERY_NS = 3_600 * NS_PER_S
 REMEMBERED_AT_ONCE = 4000
 
 
@@ -117,6 +119,7 @@ class App:
                     tasks.create_task(self._tick_for_ever(), name="ticker"),
                     tasks.create_task(self._watch_loop(), name="loop-lag"),
                     tasks.create_task(self.snapshots.run(), name="snapshots"),
+                    tasks.create_task(self._prune_for_ever(), name="prune"),
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
@@ -314,6 +317,12 @@ class App:
             due_ns = self.clock.mono_ns() + step_ns
             await self.clock.sleep_until(due_ns)
             self._happenings.loop_lag_s = max(0, self.clock.mono_ns() - due_ns) / NS_PER_S
+
+    async def _prune_for_ever(self) -> None:
+        """Forget history and deliveries that nobody will ask for any more."""
+        while True:
+            await self.store.prune(self.clock.wall_ns() - KEEP_HISTORY_NS)
+            await self.clock.sleep_until(self.clock.mono_ns() + PRUNE_EVERY_NS)
 
     def _count_late(self, report: IngestReport) -> None:
         for venue, count in report.late.items():

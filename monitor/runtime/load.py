@@ -130,6 +130,27 @@ def check_sinks(data: Any, document: Document) -> list[Problem]:
             )
         else:
             problems += _option_problems(entry, index, document)
+    return problems + _name_problems(data, document)
+
+
+def _sink_names(data: Any) -> list[tuple[int, str]]:
+    return [(index, str(entry.get("name") or entry.get("type"))) for index, entry in entries(data, "sinks")]
+
+
+def _name_problems(data: Any, document: Document) -> list[Problem]:
+    """Two sinks of one name, and a fallback to a sink that does not exist or to itself."""
+    names = _sink_names(data)
+    first = {name: index for index, name in reversed(names)}
+    problems = [
+        document.problem(("sinks", index), f"two sinks are named {name!r}", hint="give one of them a name")
+        for index, name in names
+        if first[name] != index
+    ]
+    for (index, entry), (_, own) in zip(entries(data, "sinks"), names, strict=True):
+        fallback = entry.get("fallback")
+        if fallback and (fallback == own or fallback not in first):
+            hint = f"other sinks: {', '.join(sorted(first.keys() - {own})) or 'none'}"
+            problems.append(document.problem(("sinks", index, "fallback"), f"no other sink {fallback!r}", hint=hint))
     return problems
 
 
@@ -155,7 +176,7 @@ def check_routes(data: Any, document: Document) -> list[Problem]:
             _option_problem(("routes", *_own_path(raw, details["loc"])), details, document)
             for details in error.errors()
         ]
-    known = {str(entry.get("name") or entry.get("type")) for _, entry in entries(data, "sinks")} or {"console"}
+    known = {name for _, name in _sink_names(data)} or {"console"}
     return [
         document.problem(
             ("routes",), f"no sink named {name!r}", hint=f"there are: {', '.join(sorted(known))}", key=True
