@@ -146,8 +146,8 @@ class TapeWriter:
         """Remove the oldest files, so that a full new one will fit into the budget."""
         files = tape_files(self.folder)
         sizes = {path: path.stat().st_size for path in files}
-        for path, follower in zip(files, [*files[1:], None], strict=True):
-            ended_ns = created_ns(follower) if follower is not None else now_ns
+        ends = [*(created_ns(path) for path in files[1:]), now_ns]
+        for path, ended_ns in zip(files, ends, strict=False):
             if not self._is_over(sum(sizes.values())) and not self._is_old(ended_ns, now_ns):
                 return
             path.unlink(missing_ok=True)

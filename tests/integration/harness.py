@@ -164,7 +164,7 @@ async def running(
             pump,
             clock=clock,
             http=http,
-            loader=InstrumentLoader(registry, http, clock, cache, settings),
+            loader=InstrumentLoader(registry, http, clock, cache, settings, tap=tap),
             stats=stats,
             rng=rng or Random(1),
             settings=settings,
