@@ -168,6 +168,7 @@ _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _CONTROL = msgspec.json.Decoder(_Control)
 _PLAIN_BOOK = msgspec.json.Decoder(PlainBook, strict=False)
+_PLAIN_BOOK_STARTS: frozenset[Frame] = frozenset({'{"u"', b'{"u"'})
 
 
 def is_coin_margined(symbol: str) -> bool:
@@ -244,6 +245,8 @@ class BinanceSession(TradeSession):
         try:
             message = _MESSAGE.decode(frame)
         except DECODING_ERRORS:
+            if frame[:4] in _PLAIN_BOOK_STARTS:
+                return self._plain_book(frame, recv_ns)
             return super().on_frame(frame, recv_ns)
         try:
             return self._handlers[type(message)](message, recv_ns)
@@ -252,6 +255,13 @@ class BinanceSession(TradeSession):
         except (ValueError, ArithmeticError) as error:
             self.bad_row(DecodeError("wrong_type", str(error)[:200]))
         return []
+
+    def _plain_book(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        try:
+            book = _PLAIN_BOOK.decode(frame)
+        except DECODING_ERRORS:
+            return super().on_frame(frame, recv_ns)
+        return self._book(BookTicker(book.s, book.b, book.a), recv_ns)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """Wrapped events, acknowledgements, arrays with a bad row, and what is none of these."""
