@@ -107,7 +107,7 @@ class Engine:
 
         Args:
             now_ns: Our time.
-            changed_only: Leave out rules that were true on no row, with full coverage, and whose truth has not changed
+            changed_only: Leave out rules that were true on no row, and whose truth and coverage have not changed
                 anywhere: only values may have moved, and `latest` works those out when asked. Many times faster.
         """
         tick = self._advance(now_ns)

@@ -1,7 +1,7 @@
 """Rules that compare one reading with a constant, judged together: most of them are far from their threshold.
 
-A rule is *settled* when its newest evaluation was true on no row, with full coverage. As long as the same rows are
-missing and the family's greatest (or smallest) value does not reach the nearest settled threshold, none of its settled
+A rule is *settled* when its newest evaluation was true on no row. As long as the same rows are missing, coverage is the
+same, and the family's greatest (or smallest) value does not reach the nearest settled threshold, none of its settled
 rules can change, and one maximum stands for all their comparisons.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick
+from monitor.engine.nodes.base import Bools, ConditionNode, Coverage, Node, Tick
 from monitor.engine.nodes.leaves import ConstantNode
 from monitor.engine.nodes.logic import CompareNode
 from monitor.engine.program import CompiledRule
-from monitor.reading import TRUE, Evaluation
+from monitor.reading import FALSE, TRUE, Evaluation
 
 
 class Family:
@@ -25,6 +25,7 @@ class Family:
         self._awake: list[tuple[float, CompiledRule]] = []
         self._nearest = 0.0
         self._missing: Bools = np.ones(1, np.bool_)
+        self._coverage: Coverage = -1.0
         self._version = -1
 
     def add(self, threshold: float, rule: CompiledRule) -> None:
@@ -49,15 +50,13 @@ class Family:
     def _disturbed(self) -> bool:
         values = self.left.values
         missing = np.isnan(values)
-        if not np.array_equal(missing, self._missing) or not self._full():
-            self._missing = missing
+        coverage = self.left.coverage
+        same = coverage is self._coverage or np.array_equal(coverage, self._coverage)
+        if not same or missing.tobytes() != self._missing.tobytes():
+            self._missing, self._coverage = missing, coverage
             return True
         extreme = (np.fmax if self.above else np.fmin).reduce(values, initial=-np.inf if self.above else np.inf)
         return not (extreme < self._nearest if self.above else extreme > self._nearest)
-
-    def _full(self) -> bool:
-        coverage = self.left.coverage
-        return coverage == 1.0 if isinstance(coverage, float) else bool((coverage == 1.0).all())
 
     def _sort(self) -> None:
         """Put the settled rules to sleep."""
@@ -71,9 +70,9 @@ class Family:
 
 
 def settled(rule: CompiledRule) -> bool:
-    """Whether a rule's newest evaluation was true on no row, with full coverage."""
+    """Whether a rule's newest evaluation was true on no row."""
     latest = rule.latest
-    return latest is not None and bool((latest.truth != TRUE).all() and (latest.coverage == 1.0).all())
+    return latest is not None and latest.truth.max(initial=FALSE) != TRUE
 
 
 def families(rules: list[CompiledRule]) -> tuple[list[Family], list[CompiledRule]]:

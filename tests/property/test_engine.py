@@ -302,6 +302,7 @@ def test_leaving_out_settled_rules_loses_no_truth(timeline: Timeline, seed: int)
             want = full.latest(rule.id)
             assert want is not None
             np.testing.assert_array_equal(seen[rule.id].truth, want.truth, f"{rule.text} at {now}")
+            np.testing.assert_array_equal(seen[rule.id].coverage, want.coverage, f"{rule.text} at {now}")
             got = brief.latest(rule.id)
             assert got is not None
             np.testing.assert_array_equal(got.value, want.value)
