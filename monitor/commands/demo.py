@@ -11,17 +11,18 @@ import datetime as dt
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import monitor
 from monitor.clock import NS_PER_S, ScaledClock
 from monitor.commands.run import run_loop
+from monitor.events import Event
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load_text
 from monitor.runtime.settings import FeedSettings
 from monitor.telemetry.logs import configure_logs
-from monitor.testing.demo import NOTE, DemoMarket
+from monitor.testing.demo import INSTRUMENTS, NOTE, DemoMarket
 from monitor.testing.scenario import Scenario, resolution_for
 
 BASE = Path(monitor.__file__).resolve().parent.parent
@@ -48,17 +49,23 @@ def run(argv: Sequence[str]) -> int:
 
 
 async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> None:
-    scenario = Scenario(options.seed, resolution_s=resolution_for(options.speed))
+    resolution_s = resolution_for(options.speed, instruments=len(INSTRUMENTS))
+    scenario = Scenario(options.seed, INSTRUMENTS, resolution_s)
     clock = ScaledClock(start_ns, options.speed)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
         loaded = load_text(text, "demo.yaml", BASE, os.environ)
+
+        def remembered() -> Iterator[Event]:
+            yield from market.slow.history(app.slow.desk.baskets)
+
         settings = AppSettings(
             synthetic_note=NOTE,
             time_scale=options.speed,
             feed=FeedSettings(poll_speed=options.speed, idle_s=60.0),
             watch_files=False,
             on_started=_welcome,
+            history=remembered(),
         )
         app = App(loaded, clock, settings=settings)
         install_signals(app)

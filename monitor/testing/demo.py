@@ -5,15 +5,18 @@ Everything between the scenario and the monitor is real: sockets, wire protocols
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from monitor.clock import NS_PER_MS, NS_PER_S, Clock
-from monitor.events import MarketEvent
+from monitor.events import Channel, MarketEvent
+from monitor.feeds import feed_class
 from monitor.instruments import Instrument
-from monitor.testing.scenario import Scenario
+from monitor.testing.demo_slow import DemoSlowSide
+from monitor.testing.scenario import Scenario, instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
 
@@ -23,8 +26,12 @@ FEEDS: dict[str, tuple[str, ...]] = {
     "binance_usdm": ("binance_usdm", "binance_coinm"),
     "bybit": ("bybit",),
     "okx": ("okx",),
+    "binance_spot": ("binance_spot",),
 }
 """Feed of the demo -> venues whose instruments its server lists (Binance serves both product lines)."""
+
+CHANNELS = ("price", "liquidations", "funding", "open_interest", "trades", "depth")
+INSTRUMENTS = instruments_of(*(venue for venues in FEEDS.values() for venue in venues))
 
 
 class DemoMarket:
@@ -42,12 +49,14 @@ class DemoMarket:
             feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues)), clock)
             for feed, venues in FEEDS.items()
         }
+        self.slow = DemoSlowSide(scenario, clock)
         self._stack = AsyncExitStack()
         self.published = 0
 
     async def __aenter__(self) -> Self:
         for server in self.servers.values():
             await self._stack.enter_async_context(server)
+        await self._stack.enter_async_context(self.slow)
         now_ns = self.clock.wall_ns()
         await self._publish(list(self.scenario.events(now_ns - 60 * NS_PER_S, now_ns)))
         return self
@@ -59,6 +68,12 @@ class DemoMarket:
 
     async def run(self) -> None:
         """Publish what happens until the scenario ends or the task is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            pushing = tasks.create_task(self.slow.run(), name="pushing")
+            await self._play()
+            pushing.cancel()
+
+    async def _play(self) -> None:
         done_ns = self.clock.wall_ns()
         while done_ns < self.scenario.end_ns:
             await self.clock.sleep_until(self.clock.mono_ns() + STEP_NS)
@@ -70,20 +85,28 @@ class DemoMarket:
         for server in self.servers.values():
             self.published += await server.publish(*events)
 
-    def configuration(self, listen: str, data_dir: str, rules: str, extra_sinks: Sequence[str] = ()) -> str:
-        """The text of a configuration whose feeds lead to these servers."""
+    def configuration(
+        self, listen: str, data_dir: str, rules: str, extra_sinks: Sequence[str] = (), *, slow: bool = True
+    ) -> str:
+        """The text of a configuration whose feeds (and with `slow` all other inputs) lead to these servers."""
         lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{rules}]"]
         lines += ["engine: {allowed_lateness: 30m}  # a slow second of ours is minutes of the market's", "feeds:"]
         for feed, server in self.servers.items():
             lines += [
                 f"  - venue: {feed}",
-                "    channels: [price, liquidations, funding, open_interest, trades]",
+                f"    channels: [{', '.join(_channels(feed))}]",
                 '    symbols: "*"',
                 f"    ws_url: {server.ws_url}",
                 f"    rest_url: {server.rest_url}",
             ]
+        lines += self.slow.configuration(data_dir) if slow else []
         lines += ["sinks:", "  - type: console", "  - {type: file, path: " + f"{data_dir}/alerts.jsonl" + "}"]
         return "\n".join([*lines, *(f"  - {sink}" for sink in extra_sinks), ""])
+
+
+def _channels(feed: str) -> list[str]:
+    laws = feed_class(feed).spec.laws
+    return [channel for channel in CHANNELS if Channel(channel) in laws]
 
 
 def _listed(instruments: Sequence[Instrument], venues: Sequence[str]) -> list[Instrument]:

@@ -31,7 +31,7 @@ HOUR_NS = 3600 * 10**9
 async def running(tmp_path: Path, more: str, history: tuple[Event, ...] = ()) -> AsyncIterator[App]:
     clock = ScaledClock(START_NS, 1.0)
     async with DemoMarket(Scenario(7, resolution_s=1), clock) as market:
-        text = market.configuration("127.0.0.1:0", str(tmp_path / "data"), "rules/*.yaml")
+        text = market.configuration("127.0.0.1:0", str(tmp_path / "data"), "rules/*.yaml", slow=False)
         text = f"{text}api: {{token: {TOKEN}}}\n{more}"
         up = asyncio.Event()
         settings = AppSettings(watch_files=False, on_started=lambda _: up.set(), history=history)

@@ -141,17 +141,18 @@ class Scenario:
             events, times = self._minute(minute)
             yield from events[bisect_left(times, from_ns) : bisect_left(times, to_ns)]
 
-    def history(self, days: int = 60) -> Iterator[MarketEvent]:
-        """Hourly open interest and prices of the derivatives before the start, as backfill, in time order.
+    def history(self, days: int = 60, until_ns: int | None = None) -> Iterator[MarketEvent]:
+        """Hourly open interest and prices of the derivatives before the start (or `until_ns`), as backfill, in time order.
 
         What a monitor that had run since October would remember; a demo starts with it, so that windows of a month
         have something to look back on. Open interest falls from its October peak to the scenario's first value.
         """
-        for ts_ns in range(self.start_ns - days * 24 * HOUR_NS, self.start_ns, HOUR_NS):
-            grown = timeline.OPEN_INTEREST_HISTORY(ts_ns)
+        for ts_ns in range(self.start_ns - days * 24 * HOUR_NS, until_ns or self.start_ns, HOUR_NS):
+            grown, share = timeline.OPEN_INTEREST_HISTORY(ts_ns), timeline.OPEN_INTEREST_SHARE(ts_ns)
             for row in self._derivatives:
                 base = row.instrument.base
-                usd = timeline.OPEN_INTEREST_AT_START_USD[base] * grown * row.share
+                now = grown if ts_ns < self.start_ns else timeline.open_interest_share(base, share)
+                usd = timeline.OPEN_INTEREST_AT_START_USD[base] * now * row.share
                 yield OpenInterest(row.instrument, round(usd, 2), ts_ns, ts_ns, backfill=True)
                 value = round(self.price(base, ts_ns) * row.instrument.base_units, row.price_decimals)
                 yield Price(row.instrument, "mark", value, ts_ns, ts_ns, backfill=True)

@@ -1,0 +1,132 @@
+"""The slow side of the demo: stand-ins of the services, a folder that somebody fills, and what came before the start.
+
+All of it **synthetic**. What is pushed into the folder, the companies and their holdings are invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from monitor.clock import NS_PER_S, Clock
+from monitor.derived.baskets import Basket
+from monitor.events import Event, Sample
+from monitor.runtime.files import write_atomically
+from monitor.testing.scenario import BASES, Scenario
+from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
+from monitor.testing.scenario.slow import EXTERNAL, slow_samples
+from monitor.testing.sources import SlowMarket, SourceServer
+
+PUSH_EVERY_NS = 2 * NS_PER_S
+HISTORY_NS = 60 * DAY_NS
+BASKETS_NS = 31 * DAY_NS
+ROW_EVERY_NS = 30 * MINUTE_NS
+COMPANY = "invented_miner"
+CLOSES = [0.99 - 0.004 * day for day in range(45)]
+"""Of the invented company, newest last: under one dollar for more than 30 trading days."""
+
+NEWS = (("surprise_payrolls", 1.6, "2025-11-20T13:30"), ("moved_btc", 950.0, "2025-11-20T15:10"),
+        ("moved_btc", 7_200.0, "2025-11-21T05:45"))  # fmt: skip
+"""What somebody reports: a macro print in standard deviations, coins that left a known old wallet."""
+
+
+class DemoSlowSide:
+    """Runs the services' stand-ins and fills the folder.
+
+    Args:
+        scenario: What happens.
+        clock: Wall time is the scenario's, monotonic time is real.
+    """
+
+    def __init__(self, scenario: Scenario, clock: Clock) -> None:
+        self._scenario = scenario
+        self._clock = clock
+        self._from_ns = clock.wall_ns()
+        self._folder = Path()
+        self.server = SourceServer(SlowMarket(scenario), clock)
+
+    async def __aenter__(self) -> Self:
+        await self.server.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.server.__aexit__(kind, error, tb)
+
+    def configuration(self, data_dir: str) -> list[str]:
+        """The lines for sources, inlets and derived series; what is pushed goes to a folder in `data_dir`."""
+        self._folder = Path(data_dir) / "pushed"
+        url, bases = self.server.url, ", ".join(BASES)
+        return [
+            "sources:",
+            f"  - {{type: coingecko, url: '{url}'}}",
+            f"  - {{type: defillama, url: '{url}'}}",
+            f"  - {{type: sosovalue, url: '{url}', key: demo}}",
+            f"  - {{type: ratios, url: '{url}'}}",
+            f"  - {{type: candles, url: '{url}', bases: [{bases}]}}",
+            f"  - {{type: deribit_options, url: '{url}', bases: [BTC, ETH]}}",
+            "inlets:",
+            f"  - {{type: folder, path: '{self._folder}', every_s: 0.5}}",
+            "derived:",
+            "  treasuries:",
+            "    - {holder: Invented Holdings, base: BTC, quantity: 640000, cost_price_usd: 74400}",
+            "    - {holder: Invented Ether Fund, base: ETH, quantity: 3500000, cost_price_usd: 4000}",
+            "  streaks:",
+            f"    - {{name: {COMPANY}, limit: 1.0}}",
+        ]
+
+    async def run(self) -> None:
+        """Fill the folder until cancelled, as a script of the desk would."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            write_atomically(self._folder / "desk.csv", self._table(self._clock.wall_ns()).encode())
+            await self._clock.sleep_until(self._clock.mono_ns() + PUSH_EVERY_NS)
+
+    def _table(self, now_ns: int) -> str:
+        rows = sorted(chain(self._curves(now_ns), _news(), _closes(now_ns)))
+        return "name,value,ts,source\n" + "".join(
+            f"{name},{value:.6g},{ts_ns // NS_PER_S},synthetic\n" for ts_ns, name, value in rows if ts_ns <= now_ns
+        )
+
+    def _curves(self, now_ns: int) -> Iterator[tuple[int, str, float]]:
+        """Prices and probabilities, every half hour since the start."""
+        first = self._from_ns // ROW_EVERY_NS * ROW_EVERY_NS
+        for ts_ns in range(first, now_ns + 1, ROW_EVERY_NS):
+            for name, line in EXTERNAL.items():
+                yield ts_ns, name, line(ts_ns)
+
+    def history(self, baskets: Iterable[Basket]) -> Iterator[Event]:
+        """What a monitor that has run for two months would remember at the start, as backfill.
+
+        Args:
+            baskets: Of the program, before their first price; they start from where their history ends.
+        """
+        start_ns = self._from_ns
+        yield from [sample for basket in baskets for sample in self._basket(basket)]
+        yield from (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
+        yield from self._scenario.history(HISTORY_NS // DAY_NS, start_ns)
+
+    def _basket(self, basket: Basket) -> list[Sample]:
+        name, found = basket.spec.name, []
+        for ts_ns in range(self._from_ns - BASKETS_NS, self._from_ns, HOUR_NS):
+            prices = {base: self._scenario.price(base, ts_ns) for base in basket.spec.weights if base in BASES}
+            level = basket.update(prices, ts_ns)
+            if level is not None:
+                found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
+        return found
+
+
+def _news() -> Iterator[tuple[int, str, float]]:
+    for name, value, text in NEWS:
+        yield at(text), name, value
+
+
+def _closes(now_ns: int) -> Iterator[tuple[int, str, float]]:
+    """One close per day at 21:00 UTC; the inlet leaves weekends out of the streak by itself."""
+    today = now_ns // DAY_NS
+    for age, value in enumerate(reversed(CLOSES)):
+        yield (today - age) * DAY_NS + 21 * HOUR_NS, COMPANY, value
