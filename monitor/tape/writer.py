@@ -28,7 +28,8 @@ class TapeLimits:
 
     Attributes:
         file_bytes: A file that has grown so large is followed by a new one; a full hour of the wall clock ends it too.
-        folder_bytes: The oldest files are removed when all together exceed this; None keeps all.
+        folder_bytes: The oldest files are removed so that all together stay below this, but for the block that fills
+            a file; None keeps all.
         keep_s: Files that ended longer ago are removed; None keeps all.
         level: Of zstd.
     """

@@ -1,0 +1,145 @@
+"""What recording costs the receive path and the event loop, and how fast a tape is written, read and replayed.
+
+    python benchmarks/tape.py
+
+The market is synthetic: Binance mark prices and liquidations of 100 symbols, one frame each, as the feed decodes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import zstandard
+
+from monitor.clock import SystemClock
+from monitor.events import Channel
+from monitor.feed import Connection, FeedOptions, Topic
+from monitor.feeds import make_feed
+from monitor.instruments import Instrument
+from monitor.runtime.recorder import Recorder
+from monitor.runtime.repeats import Repeats
+from monitor.tape.facts import snapshot_name, write_connection, write_instruments
+from monitor.tape.folder import read_folder
+from monitor.tape.reader import Loss
+from monitor.tape.replay import Replay
+from monitor.tape.writer import TapeWriter
+
+NOW_MS = 1_763_700_000_000
+LINK = "binance_usdm/market/0#1"
+
+
+def frames(count: int) -> list[str]:
+    """One frame in ten is a liquidation."""
+    rng = random.Random(1)
+    made = []
+    for number in range(count):
+        symbol, price = f"C{number % 100}USDT", f"{rng.uniform(1, 90_000):.4f}"
+        row: dict[str, object]
+        if number % 10:
+            row = {"e": "markPriceUpdate", "E": NOW_MS + number, "s": symbol, "p": price, "i": price, "P": price}
+            row |= {"r": f"{rng.uniform(-1e-3, 1e-3):.8f}", "T": NOW_MS + 28_800_000}
+        else:
+            order = {"s": symbol, "S": "SELL", "o": "LIMIT", "f": "IOC", "q": f"{rng.uniform(0, 9):.3f}", "p": price}
+            order |= {"ap": price, "X": "FILLED", "l": "1", "z": f"{rng.uniform(0, 9):.3f}", "T": str(NOW_MS + number)}
+            row = {"e": "forceOrder", "E": NOW_MS + number, "o": order | {"T": NOW_MS + number}}
+        made.append(msgspec.json.encode(row).decode())
+    return made
+
+
+def facts(tap: Recorder) -> None:
+    """Instruments and the opening of the link, as the shell records them."""
+    names = [f"C{number}" for number in range(100)]
+    listed = [
+        Instrument(venue="binance_usdm", symbol=f"{n}USDT", base=n, quote="USDT", settle="USDT", kind="perp", funding_interval_h=8.0)
+        for n in names
+    ]  # fmt: skip
+    topics = (Topic("!forceOrder@arr", (Channel.LIQUIDATIONS,)), Topic("!markPrice@arr@1s", (Channel.PRICE,)))
+    tap(snapshot_name("binance_usdm"), "rest", write_instruments(listed), NOW_MS * 1_000_000)
+    connection = Connection("binance_usdm/market/0", "wss://localhost", topics)
+    tap(LINK, "connect", write_connection(connection, standby=False), NOW_MS * 1_000_000)
+
+
+def receive_path(folder: Path, payloads: list[str]) -> list[float]:
+    """Nanoseconds per call of the tap, the writer thread running beside, by batches of a socket's read."""
+    took = []
+    with Recorder(TapeWriter(folder), SystemClock()) as tap:
+        facts(tap)
+        for start in range(0, len(payloads), 64):
+            batch = payloads[start : start + 64]
+            began = time.perf_counter_ns()
+            for payload in batch:
+                tap(LINK, "in", payload, NOW_MS * 1_000_000 + start)
+            took.append((time.perf_counter_ns() - began) / len(batch))
+            if start % 640 == 0:
+                time.sleep(0.001)
+    assert not tap.dropped.total(), tap.dropped
+    return took
+
+
+async def wakeups(tap: Callable[..., None] | None, payloads: list[str], seconds: float) -> list[float]:
+    """How late, in microseconds, the loop wakes while 20,000 frames a second come in."""
+    late, clock, at = [], SystemClock(), 0
+    due = clock.mono_ns()
+    end = due + int(seconds * 1e9)
+    while due < end:
+        due += 1_000_000
+        await clock.sleep_until(due)
+        late.append((clock.mono_ns() - due) / 1e3)
+        for payload in payloads[at : at + 20]:
+            if tap is not None:
+                tap(LINK, "in", payload, due)
+        at = (at + 20) % len(payloads)
+    return late
+
+
+def shown(values: list[float]) -> str:
+    """Median, p99 and worst."""
+    ordered = sorted(values)
+    return f"median {statistics.median(ordered):7.2f}  p99 {ordered[int(len(ordered) * 0.99)]:8.2f}  worst {ordered[-1]:9.2f}"
+
+
+def main() -> None:
+    """Print every figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--frames", type=int, default=300_000)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    options = parser.parse_args()
+    payloads = frames(options.frames)
+    raw = sum(map(len, payloads))
+    print(
+        f"Python {platform.python_version()}, zstandard {zstandard.__version__}, {len(payloads)} synthetic frames of {raw / len(payloads):.0f} B"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "tape"
+        per_call = receive_path(folder, payloads)
+        print(f"tap, ns per frame        {shown(per_call)}  mean {statistics.mean(per_call):.0f}")
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        print(f"on disk                  {size / len(payloads):.1f} B per frame, 1:{raw / size:.1f}")
+        began = time.perf_counter()
+        count = sum(not isinstance(item, Loss) for item in read_folder(folder))
+        print(f"read back                {count / (time.perf_counter() - began):,.0f} records/s")
+        channels = frozenset({Channel.PRICE, Channel.LIQUIDATIONS, Channel.FUNDING})
+        replay = Replay([make_feed("binance_usdm", FeedOptions(channels=channels))], lambda: Repeats().is_new)
+        began = time.perf_counter()
+        events = sum(len(batch) for _, batch in replay.run(read_folder(folder)))
+        took = time.perf_counter() - began
+        print(
+            f"read and decode          {len(payloads) / took:,.0f} frames/s, {events} events, {dict(replay.report.decode_errors)}"
+        )
+        for label in ("off", "on", "off", "on"):
+            with Recorder(TapeWriter(Path(name) / f"{label}{time.monotonic_ns()}"), SystemClock()) as tap:
+                late = asyncio.run(wakeups(tap if label == "on" else None, payloads, options.seconds))
+            print(f"loop late, us, tape {label:3}  {shown(late)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import NS_PER_S
+from monitor.commands import dispatch
+from monitor.commands.record import without_alerts
+from monitor.commands.tape import duration_s, size_bytes, time_ns
+from monitor.runtime.load import load_text
+from monitor.tape.folder import read_folder, tape_files
+from monitor.tape.format import Record, Row
+from monitor.tape.writer import TapeWriter
+
+START_NS = 1_763_700_000 * NS_PER_S
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A minute of one frame a second."""
+    writer = TapeWriter(tmp_path / "tape", note="synthetic")
+    connect: Row = (START_NS, "toy/0#1", "connect", "{}", False)
+    frames: list[Row] = [(START_NS + n * NS_PER_S, "toy/0#1", "in", f"frame {n}", False) for n in range(60)]
+    writer.write([connect, *frames], START_NS)
+    writer.close()
+    return tmp_path / "tape"
+
+
+def test_info_says_what_is_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["tape", "info", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "2025-11-21T04:40:00Z to 2025-11-21T04:40:59Z  61 records" in out
+    assert "toy  synthetic" in out
+
+
+def test_info_says_what_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tape_files(folder)[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    assert dispatch(["tape", "info", str(folder), "--json"]) == 1
+    [info] = json.loads(capsys.readouterr().out)["files"]
+    [loss] = info["losses"]
+    assert loss["torn"]
+    assert loss["records"] == 61
+    assert loss["offset"] + loss["bytes"] == len(data) - 1
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert dispatch(["tape", "info", str(folder)]) == 0  # the index alone is whole
+    assert dispatch(["tape", "info", str(folder), "--verify"]) == 1
+    assert "checksum" in capsys.readouterr().out
+
+
+def test_cut_copies_a_stretch(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "piece")
+    arguments = ["tape", "cut", str(folder), "--from", "2025-11-21T04:40:10", "--to", "2025-11-21T04:40:20"]
+    assert dispatch([*arguments, "--out", out]) == 0
+    assert "10 records, and 1 of before" in capsys.readouterr().out
+    found = [item for item in read_folder(Path(out)) if isinstance(item, Record)]
+    assert [item.payload for item in found] == ["{}", *(f"frame {n}" for n in range(10, 20))]
+    assert dispatch([*arguments, "--out", out]) == 2
+    assert "there is a tape here already" in capsys.readouterr().err
+
+
+def test_nothing_there_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["tape", "info", str(tmp_path / "none")]) == 2
+    assert "no tape here" in capsys.readouterr().err
+    assert dispatch(["tape", "cut", str(folder), "--from", "2026-01-01", "--out", str(tmp_path / "p")]) == 2
+    assert "nothing was recorded in this stretch" in capsys.readouterr().err
+
+
+def test_sizes_durations_and_times() -> None:
+    assert (size_bytes("50G"), size_bytes("2MiB"), duration_s("30d")) == (50 << 30, 2 << 20, 2_592_000.0)
+    assert time_ns("1763700000") == time_ns("2025-11-21T04:40") == time_ns("2025-11-21T05:40+01:00") == START_NS
+    for parse, text in ((size_bytes, "many"), (size_bytes, "0"), (duration_s, "1y"), (time_ns, "noon")):
+        with pytest.raises(argparse.ArgumentTypeError):
+            parse(text)
+
+
+def test_recording_evaluates_no_rule_and_sends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(
+        "groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: sum(liquidations[1h]) > 1B\n"
+    )
+    text = "rules: [rules.yaml]\nfeeds:\n  - venue: bybit\nsinks:\n  - type: mqtt\n    url: mqtt://127.0.0.1:1\n"
+    loaded = without_alerts(load_text(text, "c.yaml", tmp_path, {}), tmp_path / "state", "127.0.0.1:0")
+    assert loaded.rules.alerts == ()
+    assert loaded.source.config.sinks == ()
+    assert loaded.source.data_dir == tmp_path / "state"
+    assert [feed.spec.venue for feed in loaded.feeds] == ["bybit"]

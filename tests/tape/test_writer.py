@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import NS_PER_S
+from monitor.errors import TapeError
+from monitor.tape.folder import inspect, read_folder, read_lost, tape_files, write_lost
+from monitor.tape.format import Record, Row
+from monitor.tape.reader import Loss
+from monitor.tape.writer import TapeLimits, TapeWriter
+
+NOW_NS = 1_763_700_000 * NS_PER_S
+HOUR_NS = 3600 * NS_PER_S
+
+
+def rows(number: int, count: int = 3) -> list[Row]:
+    return [(NOW_NS + number, "toy/0#1", "in", os.urandom(200).hex(), False) for _ in range(count)]
+
+
+def connect(name: str = "toy/0#1") -> Row:
+    return (NOW_NS, name, "connect", "{}", False)
+
+
+def records(folder: Path) -> list[Record | Loss]:
+    return list(read_folder(folder))
+
+
+def test_a_full_file_and_a_full_hour_begin_another(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path, TapeLimits(file_bytes=500))
+    written = [rows(number) for number in range(3)]
+    writer.write(written[0], NOW_NS)
+    writer.write(written[1], NOW_NS)  # the first block filled the file
+    writer.close()
+    assert len(tape_files(tmp_path)) == 2
+    hours = TapeWriter(tmp_path)
+    hours.write(written[2], NOW_NS)
+    hours.write([connect()], NOW_NS + HOUR_NS)
+    hours.close()
+    names = [path.name for path in tape_files(tmp_path)]
+    assert names[2:] == ["00000003-20251121T044000Z.tape", "00000004-20251121T054000Z.tape"]
+    assert records(tmp_path) == [tuple(row) for part in written for row in part] + [connect()]
+
+
+def test_every_file_repeats_what_still_holds_and_the_folder_tells_it_once(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path)
+    metadata: Row = (NOW_NS, "toy/metadata/0/all", "rest", b"old", False)
+    newer: Row = (NOW_NS + 1, "toy/metadata/0/all", "rest", b"new", False)
+    gone: Row = (NOW_NS + 2, "toy/0#2", "disconnect", "drop: ", False)
+    first = [metadata, connect(), connect("toy/0#2"), newer, gone, *rows(1)]
+    writer.write(first, NOW_NS)
+    writer.write(rows(2), NOW_NS + HOUR_NS)
+    writer.close()
+    whole = records(tmp_path)
+    assert whole[: len(first)] == first
+    assert len(whole) == len(first) + 3
+    tape_files(tmp_path)[0].unlink()
+    alone = records(tmp_path)
+    assert [item[:4] for item in alone[:2] if isinstance(item, Record)] == [newer[:4], connect()[:4]]
+    assert [item.carried for item in alone if isinstance(item, Record)] == [True, True, False, False, False]
+
+
+def test_the_oldest_files_go_first_and_are_counted(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path, TapeLimits(file_bytes=1000, folder_bytes=4000))
+    for number in range(20):
+        writer.write(rows(number, 8), NOW_NS + number)
+    writer.close()
+    files = tape_files(tmp_path)
+    assert writer.files == 20
+    assert writer.removed == 20 - len(files) > 0
+    block = max(path.stat().st_size for path in files)
+    assert sum(path.stat().st_size for path in files) <= 4000 + block  # a file is full after the block that fills it
+    assert files[-1].name.startswith("00000020-")
+
+
+def test_files_are_removed_for_age(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path, TapeLimits(keep_s=7200))
+    for hour in range(6):
+        writer.write(rows(hour), NOW_NS + hour * HOUR_NS)
+    writer.close()
+    assert writer.removed == 2
+    assert [path.name[:8] for path in tape_files(tmp_path)] == ["00000003", "00000004", "00000005", "00000006"]
+
+
+def test_a_refused_write_leaves_no_torn_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = TapeWriter(tmp_path)
+    good = rows(1)
+    writer.write(good, NOW_NS)
+    real = os.write
+
+    def half(fd: int, data: memoryview) -> int:
+        if len(data) > 100:
+            return real(fd, data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(OSError, match="No space"):
+            writer.write(rows(2), NOW_NS)
+    after = rows(3)
+    writer.write(after, NOW_NS)
+    writer.close()
+    assert records(tmp_path) == [*good, *after]
+
+
+def test_an_unreadable_file_is_one_loss_and_the_rest_is_read(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path)
+    for hour in range(3):
+        writer.write([connect(), *rows(hour)], NOW_NS + hour * HOUR_NS)
+    writer.close()
+    bad = tape_files(tmp_path)[1]
+    bad.write_bytes(b"not a tape at all, and long enough")
+    found = records(tmp_path)
+    [loss] = [item for item in found if isinstance(item, Loss)]
+    assert (loss.file, loss.offset, loss.reason) == (str(bad), 0, "not a tape")
+    assert sum(isinstance(item, Record) and not item.carried for item in found) == 8
+    assert [info.losses for info in map(inspect, tape_files(tmp_path))] == [[], [loss], []]
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TapeError, match="no tape here"):
+        records(tmp_path)
+
+
+def test_lost_frames_are_said_on_the_tape() -> None:
+    assert read_lost(write_lost(7, "slow")) == (7, "slow")
