@@ -7,6 +7,7 @@ import functools
 import io
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from monitor.alerts.routes import RoutingConfig
 from monitor.commands import COMMANDS, dispatch
 from monitor.config import Config
 from monitor.language import load_rules
-from monitor.language.ruletest import read_test_file
 from monitor.runtime.load import load_text
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ yaml = YAML(typ="safe")
 class _Anything(dict[str, str]):
     """An environment in which every variable is set."""
 
-    def get(self, key: str, default: Any = None) -> str:  # type: ignore[override]
+    def get(self, key: str, default: Any = None) -> str:
         return "https://placeholder.invalid/x" if key.endswith("URL") else "1"
 
 
@@ -50,13 +50,16 @@ def blocks(kind: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
-def test_yaml_loads(text: str) -> None:
+def test_yaml_loads(text: str, tmp_path: Path) -> None:
     data = yaml.load(text)
     if isinstance(data, list):
         data = {"groups": [{"name": "docs", "rules": data}]}
         text = dumped(data)
     if "tests" in data:
-        read_test_file(text, "docs.yaml")
+        shutil.copytree(ROOT / "rules", tmp_path / "rules", ignore=shutil.ignore_patterns("tests"))
+        (tmp_path / "rules" / "tests").mkdir()
+        (tmp_path / "rules" / "tests" / "docs.yaml").write_text(text)
+        assert dispatch(["test", str(tmp_path / "rules" / "tests")]) == 0
     elif "groups" in data:
         load_rules([("docs.yaml", text)])
     else:
