@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
+from time import thread_time_ns
 
 import structlog
 from aiohttp import web
@@ -213,6 +214,7 @@ class App:
         return Parts(
             clock=self.clock,
             engine=self.engine,
+            room=self.room,
             board=self.board,
             feeds=[(runner.feed, runner.stats) for runner, _ in self._runners.values()],
             store=self.store,
@@ -311,12 +313,14 @@ class App:
             await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
-        """How late the event loop wakes us: the health of the process in one number."""
+        """How late the event loop wakes us, and the share of time in which its thread works."""
         step_ns = NS_PER_S // 2
         while True:
-            due_ns = self.clock.mono_ns() + step_ns
-            await self.clock.sleep_until(due_ns)
-            self._happenings.loop_lag_s = max(0, self.clock.mono_ns() - due_ns) / NS_PER_S
+            began_ns, busy_ns = self.clock.mono_ns(), thread_time_ns()
+            await self.clock.sleep_until(began_ns + step_ns)
+            took_ns = self.clock.mono_ns() - began_ns
+            self._happenings.loop_lag_s = max(0, took_ns - step_ns) / NS_PER_S
+            self._happenings.saturation_ratio = min(1.0, (thread_time_ns() - busy_ns) / max(1, took_ns))
 
     async def _prune_for_ever(self) -> None:
         """Forget history and deliveries that nobody will ask for any more."""

@@ -42,6 +42,8 @@ class EngineRoom:
         self.engine = engine
         self.board = board
         self.last_receive_lag_ns = 0
+        self.turns = 0
+        self.last_turn_s = float("nan")
         self._on_evaluated = on_evaluated
         self._on_report = on_report
         self._latencies = latencies
@@ -63,7 +65,10 @@ class EngineRoom:
         self._evaluate(self._clock.wall_ns())
 
     def _evaluate(self, now_ns: int) -> None:
+        started = perf_counter_ns()
         evaluations = self.engine.evaluate(now_ns, changed_only=True)
+        self.turns += 1
+        self.last_turn_s = (perf_counter_ns() - started) / NS_PER_S
         self._on_evaluated(evaluations, self.engine.now_ns)
 
     def _note_receipt(self, events: Sequence[Event], now_ns: int) -> None:

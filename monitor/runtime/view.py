@@ -21,6 +21,7 @@ from monitor.reading import FALSE, TRUE, Evaluation
 from monitor.rule import Rule
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.delivery import Delivery
+from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.slow_side import SlowSide
@@ -61,6 +62,7 @@ class Happenings:
     config_hash: str = ""
     draining: bool = False
     loop_lag_s: float = NAN
+    saturation_ratio: float = NAN
     reload: ReloadView = field(default_factory=ReloadView)
     latencies: dict[str, LatencyHistogram] = field(
         default_factory=lambda: {stage: LatencyHistogram() for stage in STAGES}
@@ -73,6 +75,7 @@ class Parts:
 
     clock: Clock
     engine: Engine
+    room: EngineRoom
     board: MarketBoard
     feeds: Sequence[tuple[Feed, FeedStats]]
     store: Store
@@ -103,6 +106,7 @@ class AppView:
             config_hash=happenings.config_hash,
             draining=happenings.draining,
             loop_lag_s=happenings.loop_lag_s,
+            saturation_ratio=happenings.saturation_ratio,
         )
 
     def reload(self) -> ReloadView:
@@ -178,6 +182,9 @@ class AppView:
             file=rule.file,
             line=rule.line,
             last_evaluation_ns=evaluation.at_ns if evaluation is not None else 0,
+            # every turn judges all rules at once; a rule's duration is its equal share
+            last_duration_s=self.parts.room.last_turn_s / max(1, len(self.parts.engine.ruleset.alerts)),
+            evaluations=self.parts.room.turns,
         )
 
     def alerts(self) -> Sequence[AlertView]:
