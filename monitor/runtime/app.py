@@ -64,7 +64,7 @@ class AppSettings:
         tls: Replaces the system's trust store for websockets.
         watch_files: Whether a changed file reloads.
         on_started: Called with the address of the live page once it answers.
-        history: What the monitor would remember, had it run before; taken in between other work.
+        history: What the monitor would remember, had it run before; taken in before it starts.
     """
 
     synthetic_note: str = ""
@@ -124,10 +124,7 @@ class App:
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
-                self._beside = [
-                    tasks.create_task(self._remember(), name="history"),
-                    tasks.create_task(self.slow.run(), name="slow-side"),
-                ]
+                self._slow_task = tasks.create_task(self.slow.run(), name="slow-side")
                 self._follow_feeds(tasks)
                 self._tasks = tasks
                 self.log.info(
@@ -208,6 +205,7 @@ class App:
         )
         self.reloader = Reloader(self)
         self.view = AppView(self._parts())
+        await self._remember()
         await self._serve(stack)
 
     def _parts(self) -> Parts:
@@ -307,9 +305,10 @@ class App:
             self.pump.append(derived)
 
     async def _remember(self) -> None:
+        """Take in the given past before the first evaluation: what is sampled over time starts where the data begins."""
         history = iter(self.settings.history)
         while chunk := list(islice(history, REMEMBERED_AT_ONCE)):
-            self.pump.append(chunk)
+            self.engine.ingest(chunk)
             await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
@@ -346,7 +345,7 @@ class App:
     async def _drain(self) -> None:
         self._happenings.draining = True
         self.log.info("app.draining")
-        inflows = [*(task for _, task in self._runners.values()), *self._beside]
+        inflows = [*(task for _, task in self._runners.values()), self._slow_task]
         for task in inflows:
             task.cancel()
         await asyncio.gather(*inflows, return_exceptions=True)
