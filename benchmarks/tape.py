@@ -64,7 +64,7 @@ def facts(tap: Recorder) -> None:
     ]  # fmt: skip
     topics = (Topic("!forceOrder@arr", (Channel.LIQUIDATIONS,)), Topic("!markPrice@arr@1s", (Channel.PRICE,)))
     tap(snapshot_name("binance_usdm"), "rest", write_instruments(listed), NOW_MS * 1_000_000)
-    connection = Connection("binance_usdm/market/0", "wss://localhost", topics)
+    connection = Connection("binance_usdm/market/0", "ws://127.0.0.1/market/ws", topics)
     tap(LINK, "connect", write_connection(connection, standby=False), NOW_MS * 1_000_000)
 
 

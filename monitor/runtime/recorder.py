@@ -23,7 +23,8 @@ from monitor.tape.writer import TapeWriter
 NAME = "recorder"
 _ROW_BYTES = 200
 """What a waiting row costs besides its payload, about."""
-_MOST_ROWS = 4096
+_MOST_ROWS = 1024
+"""Of a block: what the thread encodes in one go, about 0.4 ms in which the event loop may have to wait."""
 _SYNC_S = 1.0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.clock import NS_PER_S
-from monitor.errors import DecodeError
+from monitor.errors import DecodeError, FeedRefused
 from monitor.events import FeedGap, FeedState, Liquidation, MarketEvent, Trade
 from monitor.feed import Feed, Poll, Request, Session
 from monitor.instruments import Registry
@@ -153,7 +153,7 @@ class Replay:
         except DecodeError as error:
             report.decode_errors[error.reason] += 1
             return []
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, FeedRefused):
             report.skipped["bad_fact"] += 1
             return []
         report.events += len(events)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_S, SystemClock
 from monitor.commands import dispatch
 from monitor.commands.record import without_alerts
 from monitor.commands.tape import duration_s, size_bytes, time_ns
@@ -14,6 +17,9 @@ from monitor.runtime.load import load_text
 from monitor.tape.folder import read_folder, tape_files
 from monitor.tape.format import Record, Row
 from monitor.tape.writer import TapeWriter
+from monitor.testing.venue_server import VenueServer
+from monitor.testing.venues import make_protocol
+from tests.integration.test_venues import instrument_of, price
 
 START_NS = 1_763_700_000 * NS_PER_S
 
@@ -88,3 +94,27 @@ def test_recording_evaluates_no_rule_and_sends_nothing(tmp_path: Path) -> None:
     assert loaded.source.config.sinks == ()
     assert loaded.source.data_dir == tmp_path / "state"
     assert [feed.spec.venue for feed in loaded.feeds] == ["bybit"]
+
+
+async def test_record_runs_the_feeds_and_ends_with_a_whole_tape(tmp_path: Path) -> None:
+    item = instrument_of("bybit")
+    async with VenueServer(make_protocol("bybit", [item]), SystemClock()) as server:
+        (tmp_path / "rules.yaml").write_text(
+            "groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: sum(liquidations[1h]) > 1B\n"
+        )
+        (tmp_path / "config.yaml").write_text(
+            "rules: [rules.yaml]\nfeeds:\n  - venue: bybit\n    channels: [price]\n    symbols: [BTCUSDT]\n"
+            f"    ws_url: {server.ws_url}\n    rest_url: {server.rest_url}\n"
+        )
+        command = [sys.executable, "-m", "monitor", "record", "--config", "config.yaml", "--out", "tape"]
+        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stderr=asyncio.subprocess.PIPE)
+        await server.wait_for("subscribes", 1, timeout_s=60)
+        await server.publish(price(item))
+        process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert b"dropped: none" in errors
+    found = list(read_folder(tmp_path / "tape"))
+    kinds = {item.kind for item in found if isinstance(item, Record)}
+    assert len(found) == sum(isinstance(item, Record) for item in found)
+    assert kinds >= {"rest", "chosen", "state", "connect", "out", "in"}

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, OpenInterest, Price, Trade
@@ -18,6 +20,7 @@ from monitor.runtime.recorder import Recorder
 from monitor.runtime.repeats import Repeats
 from monitor.tape.cut import cut, window
 from monitor.tape.folder import read_folder
+from monitor.tape.format import KINDS, Record
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
 from monitor.testing.venue_server import VenueServer
@@ -117,3 +120,16 @@ async def test_another_configuration_is_counted_not_guessed(tmp_path: Path) -> N
     events, replay = replayed(tmp_path, bybit)
     assert not events
     assert replay.report.skipped == {"unknown_venue": replay.report.records}
+
+
+@given(
+    st.sampled_from([kind for kind in KINDS if kind != "lost"]),
+    st.sampled_from(["toy/0#1", "toy/0", "toy/metadata/0/metadata", "toy/poll/x", "toy/instruments", "toy", ""]),
+    st.text(max_size=60) | st.binary(max_size=60) | st.sampled_from(['{"symbols":["A"]}', "[]", "{}", "null"]),
+)
+def test_any_record_is_events_or_a_count(kind: str, name: str, payload: str | bytes) -> None:
+    replay = Replay([ToyFeed(FeedOptions(channels=frozenset({Channel.PRICE})))], lambda: Repeats().is_new)
+    replay.take(Record(1, "toy/metadata/0/metadata", "rest", b'{"symbols":["BTCUSDT"]}'))
+    events = replay.take(Record(2, name, kind, payload))
+    assert replay.report.records == 2
+    assert len(events) == replay.report.events
