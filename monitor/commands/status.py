@@ -41,9 +41,9 @@ def render(data: dict[str, Any]) -> str:
         lines.append(f"SYNTHETIC DATA: {process.get('synthetic_note') or 'not a live market'}")
     for feed in data.get("feeds", []):
         mark = "up  " if feed.get("up") else "DOWN"
-        trouble = feed.get("last_error") or ""
+        trouble = feed.get("error") or ""
         lines.append(f"{mark}  {feed.get('venue', '?'):<16} {feed.get('frames', 0):>12,} frames  {trouble}".rstrip())
-    reload = data.get("reload", {})
-    if reload and not reload.get("ok", True):
-        lines.append(f"LAST RELOAD FAILED, the old rules run on: {reload.get('last_error', '')}")
+    reload = process.get("reload", {})
+    if not reload.get("ok", True):
+        lines.append(f"LAST RELOAD FAILED, the old rules run on: {reload.get('error', '')}")
     return "\n".join(lines)
