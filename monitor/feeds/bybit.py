@@ -97,16 +97,19 @@ class _Liquidation(msgspec.Struct, gc=False):
 
 
 class _TickerFrame(msgspec.Struct, gc=False):
+    topic: str
     data: _Ticker
     ts: Millis
     type: str = "snapshot"
 
 
 class _TradeFrame(msgspec.Struct, gc=False):
+    topic: str
     data: list[_Trade]
 
 
 class _LiquidationFrame(msgspec.Struct, gc=False):
+    topic: str
     data: list[_Liquidation]
 
 
@@ -139,7 +142,7 @@ _BY_TOPIC: dict[Frame, msgspec.json.Decoder[Any]] = {
     "publ": _TRADE_FRAME, b"publ": _TRADE_FRAME,
     "allL": _LIQUIDATION_FRAME, b"allL": _LIQUIDATION_FRAME,
 }  # fmt: skip
-"""First letters of the topic, at their usual place in a frame -> the decoder that reads the frame in one pass. It skips the rest of the topic: each row names its symbol."""
+"""First letters of the topic, at their usual place in a frame -> the decoder that reads the frame in one pass."""
 _TOPIC_AT = slice(10, 14)
 
 
@@ -269,7 +272,7 @@ class BybitSession(TradeSession):
         kind = message.topic.partition(".")[0]
         if kind == "tickers":
             row = read(_TICKER, message.data)
-            return self._ticker(_TickerFrame(row, message.ts, message.type), recv_ns)
+            return self._ticker(_TickerFrame(message.topic, row, message.ts, message.type), recv_ns)
         if kind == "publicTrade":
             return self.each(_rows(message), lambda raw, now: self._trade(read(_TRADE, raw), now), recv_ns)
         if kind == "allLiquidation":

@@ -136,30 +136,37 @@ class _Liquidated(msgspec.Struct, gc=False):
 
 
 class _TickerFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Ticker]
 
 
 class _MarkFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Mark]
 
 
 class _IndexFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Index]
 
 
 class _TradeFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Trade]
 
 
 class _FundingFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Funding]
 
 
 class _InterestFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Interest]
 
 
 class _LiquidationFrame(msgspec.Struct, gc=False):
+    arg: _Arg
     data: list[_Liquidated]
 
 
@@ -195,7 +202,7 @@ _FRAMES: dict[str, msgspec.json.Decoder[Any]] = {
 _BY_CHANNEL: dict[Frame, msgspec.json.Decoder[Any]] = {
     key: decoder for word, decoder in _FRAMES.items() for key in (word, word.encode())
 }
-"""First letters of the channel, at their usual place in a frame -> the decoder that reads the frame in one pass. It skips ``arg``: each row names its instrument."""
+"""First letters of the channel, at their usual place in a frame -> the decoder that reads the frame in one pass."""
 _CHANNEL_AT = slice(19, 23)
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _DETAIL = msgspec.json.Decoder(_Detail, strict=False)
