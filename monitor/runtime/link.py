@@ -110,7 +110,8 @@ class Link:
         desk.pump.attach(socket)
         desk.stats.connected += 1
         if desk.tap is not None:
-            self._record("connect", write_connection(self.connection, standby=self.standby))
+            subscription = write_connection(self.connection, standby=self.standby)
+            desk.tap(self._tape_name, "connect", subscription, self._opened_wall_ns)
         self.first_sends = self._session.on_open(self._opened_wall_ns)
 
     def on_frames(self, frames: list[Frame], recv_ns: int) -> None:

@@ -141,9 +141,7 @@ class Replay:
         report = self.report
         report.records += 1
         if record.kind == "lost":
-            frames, reason = read_lost(record.payload)
-            report.lost_frames[reason] += frames
-            return []
+            return self._lost(record)
         venue = self._venues.get(venue_of(record.name))
         if venue is None:
             report.skipped["unknown_venue"] += 1
@@ -225,6 +223,14 @@ class Replay:
     @staticmethod
     def _state(_venue: _Venue, record: Record) -> list[StreamEvent]:
         return [*read_states(record.payload)]
+
+    def _lost(self, record: Record) -> list[StreamEvent]:
+        try:
+            frames, reason = read_lost(record.payload)
+        except ValueError:
+            return self._skip("bad_fact")
+        self.report.lost_frames[reason] += frames
+        return []
 
     def _skip(self, reason: str) -> list[StreamEvent]:
         self.report.skipped[reason] += 1

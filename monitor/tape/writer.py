@@ -8,7 +8,7 @@ appended to: each start begins a new one.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ import zstandard
 from monitor.clock import NS_PER_S
 from monitor.tape.carry import Carry
 from monitor.tape.folder import created_ns, file_name, file_number, tape_files
-from monitor.tape.format import About, Row, encode_block, encode_file_head
+from monitor.tape.format import About, Record, Row, encode_block, encode_file_head
 
 _NS_PER_HOUR = 3600 * NS_PER_S
+_CARRIED_BYTES = 8 * 1024 * 1024
+_MOST_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,8 @@ class TapeWriter:
         self._size, self._created_ns = 0, now_ns
         self.files += 1
         self._append(encode_file_head(About(now_ns, self._program, self._note)))
-        carried = self._carry.records()
-        if carried:
-            self._append(encode_block(carried, self._compress))
+        for part in _parts(self._carry.records()):
+            self._append(encode_block(part, self._compress))
 
     def _append(self, data: bytes) -> None:
         assert self._fd is not None
@@ -161,3 +162,17 @@ class TapeWriter:
 
     def _is_old(self, ended_ns: int, now_ns: int) -> bool:
         return self.limits.keep_s is not None and now_ns - ended_ns > self.limits.keep_s * NS_PER_S
+
+
+def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Records in blocks of a size that every reader takes."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record.payload)
+        if size >= _CARRIED_BYTES or len(part) >= _MOST_ROWS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -123,7 +123,7 @@ async def test_another_configuration_is_counted_not_guessed(tmp_path: Path) -> N
 
 
 @given(
-    st.sampled_from([kind for kind in KINDS if kind != "lost"]),
+    st.sampled_from(KINDS),
     st.sampled_from(["toy/0#1", "toy/0", "toy/metadata/0/metadata", "toy/poll/x", "toy/instruments", "toy", ""]),
     st.text(max_size=60) | st.binary(max_size=60) | st.sampled_from(['{"symbols":["A"]}', "[]", "{}", "null"]),
 )

@@ -127,3 +127,18 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_lost_frames_are_said_on_the_tape() -> None:
     assert read_lost(write_lost(7, "slow")) == (7, "slow")
+
+
+def test_many_instruments_are_carried_in_several_blocks(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path)
+    replies: list[Row] = [(NOW_NS, f"v{n}/metadata/0/all", "rest", bytes(3 << 20), False) for n in range(5)]
+    for reply in replies:
+        writer.write([reply], NOW_NS)
+    writer.write(rows(1), NOW_NS + HOUR_NS)
+    writer.close()
+    newest = tape_files(tmp_path)[-1]
+    assert inspect(newest, deep=True).blocks == 3
+    tape_files(tmp_path)[0].unlink()
+    assert [item[1:4] for item in records(tmp_path)[:5] if isinstance(item, Record)] == [
+        reply[1:4] for reply in replies
+    ]
