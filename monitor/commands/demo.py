@@ -57,7 +57,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> N
         loaded = load_text(text, "demo.yaml", BASE, os.environ)
 
         def remembered() -> Iterator[Event]:
-            yield from market.slow.history(app.slow.desk.baskets)
+            yield from market.slow.history(app.slow.desk.baskets, market.servers)
 
         settings = AppSettings(
             synthetic_note=NOTE,

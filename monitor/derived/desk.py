@@ -42,7 +42,7 @@ class DerivedDesk:
         self._closes: dict[str, dict[int, float]] = {}
         self._caps: dict[str, float] = {}
         self._next_ns = 0
-        self._bands_of = 0
+        self._bands_of = (0, 0, 0)
 
     def take(self, events: Iterable[Event]) -> list[Sample]:
         """Note events; returns streaks that changed with them."""
@@ -56,7 +56,7 @@ class DerivedDesk:
         return found
 
     def tick(self, now_ns: int) -> list[Sample]:
-        """Baskets and holdings every ``every_s``, bands when a day has closed."""
+        """Baskets and holdings every ``every_s``, bands when a day has closed or more coins are known."""
         if now_ns < self._next_ns:
             return []
         self._next_ns = now_ns + int(self.spec.every_s * NS_PER_S)
@@ -90,9 +90,10 @@ class DerivedDesk:
 
     def _bands(self, now_ns: int) -> list[Sample]:
         newest = max((max(closes) for closes in self._closes.values()), default=0)
-        if newest <= self._bands_of or not self._caps:
+        known = newest, sum(newest in closes for closes in self._closes.values()), len(self._caps)
+        if known == self._bands_of or not newest or not self._caps:
             return []
-        self._bands_of = newest
+        self._bands_of = known
         dates = sorted({ts_ns for closes in self._closes.values() for ts_ns in closes})[-CLOSES_KEPT:]
         table = {base: [closes.get(date, float("nan")) for date in dates] for base, closes in self._closes.items()}
         return band_samples(band_correlations(table, self.ranks(), self.spec.bands), newest, now_ns)

@@ -263,10 +263,21 @@ class AppView:
         )
 
     def _why_absent(self, reading: SignalReading) -> str:
-        """Where the input is configured already, how it fares."""
+        """What the rule misses; where its input is configured but gives nothing, how that fares."""
         kind, name = reading.signal.input
+        missing = self._missing(reading.signal.rules[0]) if reading.absent else ""
+        if missing or not reading.absent:
+            return missing
         status = self.parts.slow.trouble(name) if kind == "source" else None
-        return reading.absent if not reading.absent or status is None else f"{name} is configured, but {status}"
+        return reading.absent if status is None else f"{name} is configured, but {status}"
+
+    def _missing(self, rule: str) -> str:
+        """Why the rows of a rule have no value; empty where it has no row, or where nothing has arrived for it."""
+        found = [self.parts.engine.latest(known.id) for known in self.parts.engine.ruleset.alerts if known.name == rule]
+        reasons = [
+            reason for item in found if item is not None for reason in map(item.reasons.get, range(len(item.truth)))
+        ]
+        return next((reason for reason in reasons if reason), "")
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryEntry]:
         """What happened, newest first."""

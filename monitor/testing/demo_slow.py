@@ -5,7 +5,7 @@ All of it **synthetic**. What is pushed into the folder, the companies and their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.derived.baskets import Basket
-from monitor.events import Event, Sample
+from monitor.events import Event, MarketEvent, Sample
 from monitor.runtime.files import write_atomically
 from monitor.testing.scenario import BASES, Scenario
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
@@ -24,6 +24,11 @@ PUSH_EVERY_NS = 2 * NS_PER_S
 HISTORY_NS = 60 * DAY_NS
 BASKETS_NS = 31 * DAY_NS
 ROW_EVERY_NS = 30 * MINUTE_NS
+FINE_VENUE = "bybit"
+FINE_NS = 25 * HOUR_NS
+FINE = ((FINE_NS, 100 * NS_PER_S), (30 * DAY_NS + HOUR_NS, 240 * NS_PER_S))
+"""Where a change over a day or a month looks back to, one venue is remembered often enough not to be stale."""
+
 COMPANY = "invented_miner"
 CLOSES = [0.99 - 0.004 * day for day in range(45)]
 """Of the invented company, newest last: under one dollar for more than 30 trading days."""
@@ -99,16 +104,23 @@ class DemoSlowSide:
             for name, line in EXTERNAL.items():
                 yield ts_ns, name, line(ts_ns)
 
-    def history(self, baskets: Iterable[Basket]) -> Iterator[Event]:
+    def history(self, baskets: Iterable[Basket], venues: Collection[str]) -> Iterator[Event]:
         """What a monitor that has run for two months would remember at the start, as backfill.
 
         Args:
             baskets: Of the program, before their first price; they start from where their history ends.
+            venues: Whose prices and open interest are remembered.
         """
         start_ns = self._from_ns
         yield from [sample for basket in baskets for sample in self._basket(basket)]
         yield from (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
-        yield from self._scenario.history(HISTORY_NS // DAY_NS, start_ns)
+        fine = slow_samples(start_ns - FINE_NS, start_ns, 10 * MINUTE_NS)
+        yield from (s for s in fine if s.series in ("skew_25d", "iv"))
+        hourly = self._scenario.past(start_ns - HISTORY_NS, start_ns, HOUR_NS)
+        yield from (event for event in hourly if _venue(event) in venues)
+        for ago_ns, step_ns in FINE:
+            rows = self._scenario.past(start_ns - ago_ns, min(start_ns, start_ns - ago_ns + FINE_NS), step_ns)
+            yield from (event for event in rows if _venue(event) == FINE_VENUE)
 
     def _basket(self, basket: Basket) -> list[Sample]:
         name, found = basket.spec.name, []
@@ -118,6 +130,10 @@ class DemoSlowSide:
             if level is not None:
                 found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
         return found
+
+
+def _venue(event: MarketEvent) -> str:
+    return event.source if isinstance(event, Sample) else event.instrument.venue
 
 
 def _news() -> Iterator[tuple[int, str, float]]:

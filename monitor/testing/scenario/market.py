@@ -147,7 +147,11 @@ class Scenario:
         What a monitor that had run since October would remember; a demo starts with it, so that windows of a month
         have something to look back on. Open interest falls from its October peak to the scenario's first value.
         """
-        for ts_ns in range(self.start_ns - days * 24 * HOUR_NS, until_ns or self.start_ns, HOUR_NS):
+        yield from self.past(self.start_ns - days * 24 * HOUR_NS, until_ns or self.start_ns, HOUR_NS)
+
+    def past(self, from_ns: int, to_ns: int, step_ns: int) -> Iterator[MarketEvent]:
+        """As `history`, at every `step_ns` of ``from_ns <= ts_ns < to_ns``."""
+        for ts_ns in range(-(-from_ns // step_ns) * step_ns, to_ns, step_ns):
             grown, share = timeline.OPEN_INTEREST_HISTORY(ts_ns), timeline.OPEN_INTEREST_SHARE(ts_ns)
             for row in self._derivatives:
                 base = row.instrument.base
