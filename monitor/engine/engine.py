@@ -114,10 +114,9 @@ class Engine:
         self._record(tick)
         if changed_only:
             found = [evaluation for family in self._families for evaluation in family.evaluate(tick)]
-            rules = self._single
+            found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
         else:
-            found, rules = [], list(self._rules.values())
-        found += [evaluation for rule in rules if (evaluation := rule.evaluate(tick)) is not None]
+            found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
         if tick.serial % TRIM_EVERY == 0:
             self.store.trim(self.now_ns, self.settings.lateness_ns)
         return found

@@ -43,7 +43,7 @@ class Family:
                 self._awake = list(self.rules)
         if not self._awake:
             return []
-        found = [rule.evaluate(tick) for _, rule in self._awake]
+        found = [rule.evaluate_changed(tick) for _, rule in self._awake]
         self._sort()
         return [evaluation for evaluation in found if evaluation is not None]
 

@@ -12,7 +12,7 @@ from monitor.engine.compile import Compiler
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.events import Labels
-from monitor.reading import TRUE, UNKNOWN, Evaluation, Truth
+from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
 from monitor.window import Ints
 
@@ -123,13 +123,30 @@ class CompiledRule:
         self.latest: Evaluation | None = None
         self._versions: list[int] = []
         self._labels: tuple[Labels, ...] = ()
+        self._mine: list[Bools] = []
+        self._mains = [case.node for case in (self.base, *self.cases)]
+        self._told: list[int] = []
+        self._looks: list[bytes | float] = []
+
+    def evaluate_changed(self, tick: Tick) -> Evaluation | None:
+        """As `evaluate`, but None also when only values moved and no row is true: nobody waits for these."""
+        versions = [root.pull(tick) for root in self.roots]
+        if versions == self._told:
+            return None
+        self._told = versions
+        looks = [look for root in self.roots for look in _looks(root)]
+        if looks == self._looks and not any(node.truth.max(initial=FALSE) == TRUE for node in self._mains):
+            return None
+        self.evaluate(tick)
+        self._looks = looks
+        return self.latest
 
     def evaluate(self, tick: Tick) -> Evaluation | None:
         """The rule's readings, or None when nothing that it reads has changed."""
         versions = [root.pull(tick) for root in self.roots]
         if versions == self._versions:
             return None
-        self._versions = versions
+        self._versions, self._looks = versions, []
         self.latest = self._read(tick)
         return self.latest
 
@@ -139,14 +156,16 @@ class CompiledRule:
 
     def _read(self, tick: Tick) -> Evaluation:
         node, size = self.base.node, len(self.index)
-        if len(self._labels) != size:
+        if len(self._labels) != size or len(self._mine) != len(self.cases):
             self._labels = tuple(self.index.labels)
+            self._mine = [
+                np.array([case.wanted <= set(labels) for labels in self._labels], np.bool_) for case in self.cases
+            ]
         truth, values, threshold = node.truth, node.values, node.threshold
         coverage, sound = covers(node), node.sound
         clear = self.base.clear.truth() if self.base.clear else None
         level = self.base.ladder.level(size) if self.base.ladder else None
-        for case in self.cases:
-            mine = np.array([case.wanted <= set(labels) for labels in self._labels], np.bool_)
+        for case, mine in zip(self.cases, self._mine, strict=True):
             rows, other = case.main.update(), case.node
             truth = np.where(mine, case.main.truth(), truth)
             values = np.where(mine, take(other.values, rows, np.nan), values)
@@ -188,6 +207,13 @@ class CompiledRule:
             if case.wanted <= set(labels):
                 return case.node.reason(int(case.main.update()[row]), now_ns)
         return self.base.node.reason(row, now_ns)
+
+
+def _looks(root: Node) -> tuple[bytes | float, bytes | float]:
+    """What an alert's life depends on besides values: truth and coverage of every row."""
+    assert isinstance(root, ConditionNode)
+    coverage = root.coverage
+    return root.truth.tobytes(), coverage if isinstance(coverage, float) else coverage.tobytes()
 
 
 class CompiledRecording:

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
 from monitor.engine.coverage import Ledger, duration_text
-from monitor.engine.gauges import NAN, LastValues, fold_groups, weighted_mean
+from monitor.engine.gauges import NAN, Folder, LastValues, fold_groups, weighted_mean
 from monitor.engine.nodes.base import FAR_NS, Coverage, Node, Tick, padded
 from monitor.engine.projection import Projection
 from monitor.engine.sums import Bank, Lane
@@ -231,6 +231,7 @@ class GaugeNode(Node):
         self.members, self.projection, self.fold, self.weights, self.need = members, projection, fold, weights, need
         self.index = projection.index
         self._inputs: tuple[int, ...] = ()
+        self._folder = Folder(fold)
 
     def refresh(self, tick: Tick) -> bool:
         """Fold again when a value arrived or one went stale."""
@@ -241,8 +242,9 @@ class GaugeNode(Node):
         if inputs == self._inputs:
             return moved
         self._inputs = inputs
-        self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None)
-        return True
+        old = self.values
+        self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None, self._folder)
+        return moved or self.values is not old
 
     def snapshot(self, before: tuple[Floats, Floats | None] | None = None) -> tuple[Floats, Floats | None]:
         """Who was present, and with what weight; a group without a value keeps the members that it last had."""
@@ -256,7 +258,13 @@ class GaugeNode(Node):
         known = np.append(~np.isnan(self.values), True)[group]
         return np.where(known, present, padded(before, len(group)))
 
-    def against(self, then: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
+    def folders(self) -> tuple[Folder, Folder]:
+        """Then's and now's, for a caller that compares with the same instant's values again and again."""
+        return Folder(self.fold), Folder(self.fold)
+
+    def against(
+        self, then: tuple[Floats, Floats | None], folders: tuple[Folder, Folder] | None = None
+    ) -> tuple[Floats, Floats]:
         """Fold then and now over the members present at both."""
         size = len(self.projection.group)
         before, now = padded(then[0], size), self._present()
@@ -266,9 +274,10 @@ class GaugeNode(Node):
             both = ~(np.isnan(before_weights) | np.isnan(now_weights))
             before, now = np.where(both, before, NAN), np.where(both, now, NAN)
         common = ~(np.isnan(before) | np.isnan(now))
+        first, second = folders or self.folders()
         return (
-            self._fold(np.where(common, before, NAN), before_weights),
-            self._fold(np.where(common, now, NAN), now_weights),
+            self._fold(np.where(common, before, NAN), before_weights, first),
+            self._fold(np.where(common, now, NAN), now_weights, second),
         )
 
     def next_edge_ns(self) -> int:
@@ -286,13 +295,15 @@ class GaugeNode(Node):
     def _present(self) -> Floats:
         return padded(self.members.present, len(self.projection.group))
 
-    def _fold(self, values: Floats, weights: Floats | None) -> Floats:
+    def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
         group, size = self.projection.group, len(self.index)
         if self.projection.single and self.weights is None:
             out = np.full(size, NAN)
             chosen = group >= 0
             out[group[chosen]] = values[chosen]
             return out
+        if weights is None:
+            return folder.fold(values, self.projection)
         return fold_groups(self.fold, values, group, size, weights)
 
 
@@ -396,6 +407,7 @@ class ChangeNode(Node):
         self.index = now.index
         self.need = now.need
         self._then_version = -1
+        self._folders = now.folders()
 
     def refresh(self, tick: Tick) -> bool:
         """Compare again when either end changed."""
@@ -406,7 +418,7 @@ class ChangeNode(Node):
         self._then_version = version
         self.coverage = self.gauge.coverage
         before, now = self.gauge.against(
-            (self.then.present, self.then_weights.snapshot() if self.then_weights else None)
+            (self.then.present, self.then_weights.snapshot() if self.then_weights else None), self._folders
         )
         if self.what == "change":
             out = np.full(len(now), NAN)
