@@ -13,7 +13,7 @@ from typing import Self
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.derived.baskets import Basket
-from monitor.events import Event, MarketEvent, Sample
+from monitor.events import MarketEvent, Sample
 from monitor.runtime.files import write_atomically
 from monitor.testing.scenario import BASES, Scenario
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
@@ -104,13 +104,16 @@ class DemoSlowSide:
             for name, line in EXTERNAL.items():
                 yield ts_ns, name, line(ts_ns)
 
-    def history(self, baskets: Iterable[Basket], venues: Collection[str]) -> Iterator[Event]:
-        """What a monitor that has run for two months would remember at the start, as backfill.
+    def history(self, baskets: Iterable[Basket], venues: Collection[str]) -> list[MarketEvent]:
+        """What a monitor that has run for two months would remember at the start, as backfill, in time order.
 
         Args:
             baskets: Of the program, before their first price; they start from where their history ends.
             venues: Whose prices and open interest are remembered.
         """
+        return sorted(self._history(baskets, venues), key=lambda event: event.ts_ns)
+
+    def _history(self, baskets: Iterable[Basket], venues: Collection[str]) -> Iterator[MarketEvent]:
         start_ns = self._from_ns
         yield from [sample for basket in baskets for sample in self._basket(basket)]
         yield from (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
