@@ -1,0 +1,35 @@
+"""Folding only the groups that changed gives what folding all of them gives."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.engine.catalog import Index
+from monitor.engine.gauges import Folder, fold_groups
+from monitor.engine.projection import Projection
+from monitor.expression import Grouping
+from monitor.series import Fold
+
+VALUE = st.one_of(st.just(float("nan")), st.floats(-1e6, 1e6))
+CHANGES = st.lists(st.lists(st.tuples(st.integers(0, 29), VALUE), max_size=12), max_size=8)
+
+
+@given(st.sampled_from([Fold.MEDIAN, Fold.MEAN, Fold.SUM, Fold.MAX]), CHANGES, st.integers(0, 29))
+def test_few_changes_fold_as_all_values_do(fold: Fold, rounds: list[list[tuple[int, float]]], first_size: int) -> None:
+    """With changes, values that go missing, and members that appear half-way."""
+    members = Index()
+    projection = Projection(members, (), Grouping(labels=("base",)))
+    folder = Folder(fold)
+    values = np.full(30, np.nan)
+    for number, changes in enumerate(rounds):
+        size = 30 if number > 2 else first_size
+        for row in range(len(members), size):
+            members.add((("base", f"B{row % 4}"), ("venue", f"v{row}")))
+        projection.update()
+        values = values.copy()
+        for row, value in changes:
+            values[row] = value
+        got = folder.fold(values[:size].copy(), projection)
+        np.testing.assert_array_equal(got, fold_groups(fold, values[:size], projection.group, len(projection.index)))
