@@ -50,7 +50,7 @@ class DemoSlowSide:
         self._scenario = scenario
         self._clock = clock
         self._from_ns = clock.wall_ns()
-        self._folder = Path()
+        self._folder: Path | None = None
         self.server = SourceServer(SlowMarket(scenario), clock)
 
     async def __aenter__(self) -> Self:
@@ -85,7 +85,9 @@ class DemoSlowSide:
         ]
 
     async def run(self) -> None:
-        """Fill the folder until cancelled, as a script of the desk would."""
+        """Fill the configured folder until cancelled, as a script of the desk would."""
+        if self._folder is None:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         while True:
             write_atomically(self._folder / "desk.csv", self._table(self._clock.wall_ns()).encode())
