@@ -111,13 +111,10 @@ class SlowSide:
                 self._log.exception("slow_side.failed", part=type(part).__name__, again_in_s=RESTART_S)
             await self._clock.sleep_until(self._clock.mono_ns() + int(RESTART_S * NS_PER_S))
 
-    def trouble(self, source: str) -> str | None:
-        """What keeps a configured source from giving values, in words; None where it is not configured."""
-        runner = next((runner for runner in self.runners if runner.name == source), None)
-        if runner is None:
-            return None
-        errors = [f"{poll.name}: {poll.last_error}" for poll in runner.polls.values() if poll.last_error]
-        return "; ".join(errors) or "has given no value yet"
+    def trouble(self, source: str) -> str:
+        """The last errors of a configured source, in words; empty where there are none."""
+        polls = (poll for runner in self.runners if runner.name == source for poll in runner.polls.values())
+        return "; ".join(f"{poll.name}: {poll.last_error}" for poll in polls if poll.last_error)
 
     def observe(self, events: Sequence[Event], now_ns: int) -> list[Sample]:
         """What follows from a batch at `now_ns`; an empty batch is a tick."""

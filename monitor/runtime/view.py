@@ -263,13 +263,14 @@ class AppView:
         )
 
     def _why_absent(self, reading: SignalReading) -> str:
-        """What the rule misses; where its input is configured but gives nothing, how that fares."""
+        """How its input fares where that is configured and fails; else what the rule misses."""
+        if not reading.absent:
+            return ""
         kind, name = reading.signal.input
-        missing = self._missing(reading.signal.rules[0]) if reading.absent else ""
-        if missing or not reading.absent:
-            return missing
-        status = self.parts.slow.trouble(name) if kind == "source" else None
-        return reading.absent if status is None else f"{name} is configured, but {status}"
+        trouble = self.parts.slow.trouble(name) if kind == "source" else ""
+        if trouble:
+            return f"{name} is configured, but fails: {trouble}"
+        return self._missing(reading.signal.rules[0]) or reading.absent
 
     def _missing(self, rule: str) -> str:
         """Why the rows of a rule have no value; empty where it has no row, or where nothing has arrived for it."""
