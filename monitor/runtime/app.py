@@ -20,9 +20,9 @@ from aiohttp import web
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine, EngineSettings, IngestReport
 from monitor.errors import ConfigError, MonitorError, Problem
-from monitor.events import Event
+from monitor.events import Channel, Event
 from monitor.feed import Feed
-from monitor.instruments import Registry
+from monitor.instruments import Instrument, Registry
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.desk import Tap
@@ -45,7 +45,7 @@ from monitor.telemetry.metrics import Budget
 from monitor.transports.http import HttpClient
 from monitor.web.server import WebSettings, make_app
 
-DRAIN_S = 2.0
+DRAIN_S = 1.5
 WATCH_S = 2.0
 KEEP_HISTORY_NS = 400 * 86_400 * NS_PER_S
 PRUNE_EVERY_NS = 3_600 * NS_PER_S
@@ -104,6 +104,7 @@ class App:
             started_ns=clock.wall_ns(), synthetic_note=self.settings.synthetic_note, config_hash=loaded.digest
         )
         self._runners: dict[str, tuple[FeedRunner, asyncio.Task[None]]] = {}
+        self._declared: dict[str, list[Instrument]] = {}
 
     async def run(self) -> None:
         """Run until `stop` is set, then drain.
@@ -312,12 +313,13 @@ class App:
             await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
-        """How late the event loop wakes us, and the share of time in which its thread works."""
+        """Twice a second: how late the loop wakes us, the share of time in which its thread works, new instruments."""
         step_ns = NS_PER_S // 2
         while True:
             began_ns, busy_ns = self.clock.mono_ns(), thread_time_ns()
             await self.clock.sleep_until(began_ns + step_ns)
             took_ns = self.clock.mono_ns() - began_ns
+            self._declare()
             self._happenings.loop_lag_s = max(0, took_ns - step_ns) / NS_PER_S
             self._happenings.saturation_ratio = min(1.0, (thread_time_ns() - busy_ns) / max(1, took_ns))
 
@@ -326,6 +328,14 @@ class App:
         while True:
             await self.store.prune(self.clock.wall_ns() - KEEP_HISTORY_NS)
             await self.clock.sleep_until(self.clock.mono_ns() + PRUNE_EVERY_NS)
+
+    def _declare(self) -> None:
+        """Show liquidation totals of followed instruments from zero on, so that the first event is an increase."""
+        for venue, (runner, _) in self._runners.items():
+            if self._declared.get(venue) is not runner.chosen:
+                self._declared[venue] = runner.chosen
+                if Channel.LIQUIDATIONS in runner.covered:
+                    self.board.declare(runner.chosen)
 
     def _count_late(self, report: IngestReport) -> None:
         for venue, count in report.late.items():

@@ -55,6 +55,10 @@ class FeedStatus:
 class FeedRunner:
     """Runs one feed until it is cancelled; never raises anything else.
 
+    Attributes:
+        covered: The configured channels that the venue has.
+        chosen: The instruments that are followed; a new list whenever they change.
+
     Args:
         feed: What to run.
         registry: Shared with all feeds; filled by the loader.
@@ -94,8 +98,8 @@ class FeedRunner:
         self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
         self._tap = tap
         self._log = structlog.get_logger("monitor.feed").bind(venue=feed.spec.venue)
-        covered = {name for name in feed.options.channels if feed.spec.laws[name].kind != "not_covered"}
-        self._liveness = Liveness(stats, covered, self._emit, clock.wall_ns())
+        self.covered = frozenset(name for name in feed.options.channels if feed.spec.laws[name].kind != "not_covered")
+        self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns())
         self._refresh_wanted = asyncio.Event()
         self._desk = Desk(
             feed=feed,
@@ -117,7 +121,7 @@ class FeedRunner:
         self._sizes: dict[str, float] = {}
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._poller: tuple[Poller, asyncio.Task[None]] | None = None
-        self._chosen: list[Instrument] = []
+        self.chosen: list[Instrument] = []
 
     async def run(self) -> None:
         """Run until cancelled. An unexpected exception is logged and counted, and the feed starts again."""
@@ -232,9 +236,9 @@ class FeedRunner:
         if not chosen:
             self.stats.instruments_error = "no instrument fits the configuration"
             self._log.error("feed.no_instruments")
-        if joining and [item.symbol for item in chosen] == [item.symbol for item in self._chosen]:
+        if joining and [item.symbol for item in chosen] == [item.symbol for item in self.chosen]:
             return
-        self._chosen = chosen
+        self.chosen = chosen
         if self._tap is not None:
             self._tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
         self.stats.instruments = len(chosen)
