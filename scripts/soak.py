@@ -76,14 +76,14 @@ def p99_s(metrics: str, stage: str) -> float:
     )
 
 
-async def soak(rate: float, minutes: float, folder: Path) -> int:
+async def soak(rate: float, minutes: float, folder: Path, rules: list[str]) -> int:
     """Run it and print the figures."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     async with VenueServer(make_protocol("bybit", instruments_of("bybit")), SystemClock()) as server:
         config = folder / "config.yaml"
-        config.write_text(configuration(port, folder, server), encoding="utf-8")
+        config.write_text(configuration(port, folder, server, rules), encoding="utf-8")
         command = (sys.executable, "-m", "monitor", "--config", str(config))
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
         sending = asyncio.create_task(send(server, rate))
@@ -96,12 +96,12 @@ async def soak(rate: float, minutes: float, folder: Path) -> int:
             await process.wait()
 
 
-def configuration(port: int, folder: Path, server: VenueServer) -> str:
-    """One feed, all price rules of the repository."""
+def configuration(port: int, folder: Path, server: VenueServer, rules: list[str]) -> str:
+    """One feed, the given rules."""
     lines = [
         f"listen: 127.0.0.1:{port}",
         f"data_dir: {folder}/state",
-        f"rules: [{RULES}/price.yaml, {RULES}/venues.yaml]",
+        f"rules: [{', '.join(rules)}]",
         "feeds:",
         "  - venue: bybit",
         "    channels: [price]",
@@ -146,10 +146,13 @@ def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=5000.0, help="frames per second (default 5000)")
+    parser.add_argument("--rules", nargs="+", default=[f"{RULES}/price.yaml", f"{RULES}/venues.yaml"], metavar="FILE")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monitor-soak-") as folder:
-        return asyncio.run(soak(options.rate, options.minutes, Path(folder)))
+        return asyncio.run(
+            soak(options.rate, options.minutes, Path(folder), [str(Path(name).resolve()) for name in options.rules])
+        )
 
 
 if __name__ == "__main__":
