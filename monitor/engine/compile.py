@@ -312,22 +312,26 @@ class Compiler:
         return node
 
     def members(self, series: str, delay_ns: int, stale_ns: float | None = None, reach_ns: int = 0) -> Members:
-        """Present values of a series as of `delay_ns` ago; `stale_ns` replaces the channel's limit."""
+        """Present values of a series as of `delay_ns` ago; `stale_ns` replaces the channel's limit.
+
+        Where the past is kept in panes, a value may be one pane older: that is the error at the edge.
+        """
         key = (series, delay_ns, stale_ns)
         if key not in self._members:
             pane_ns = pane_of(max(delay_ns, reach_ns))
             self.store.need(series, pane_ns, delay_ns + 2 * pane_ns)
             last = self.domain.last(series, pane_ns, delay_ns)
-            stale_of = self._stale_of(series) if stale_ns is None else lambda _: stale_ns
+            slack_ns = pane_ns if delay_ns else 0
+            stale_of = self._stale_of(series, slack_ns) if stale_ns is None else lambda _: stale_ns
             self._members[key] = Members(last, self.store.catalog.series(series), stale_of, delay_ns)
         return self._members[key]
 
-    def _stale_of(self, series: str) -> Callable[[Labels], float]:
+    def _stale_of(self, series: str, slack_ns: int = 0) -> Callable[[Labels], float]:
         spec = self.spec(series)
 
         def stale_of(labels: Labels) -> float:
             venue = dict(labels).get("venue", "")
-            return self.settings.stale_s.get((venue, spec.channel), spec.stale_s) * NS_PER_S
+            return self.settings.stale_s.get((venue, spec.channel), spec.stale_s) * NS_PER_S + slack_ns
 
         return stale_of
 
