@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import perf_counter_ns
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
@@ -124,6 +125,7 @@ class Link:
             for frame in frames:
                 desk.tap(self._tape_name, "in", frame, recv_ns)
         events: list[MarketEvent] = []
+        began_ns = perf_counter_ns()
         for frame in frames:
             try:
                 events += on_frame(frame, recv_ns)
@@ -131,6 +133,7 @@ class Link:
                 desk.bad_frame(self.connection.name, error.reason, error.detail, frame)
             except Exception as error:  # noqa: BLE001  # a decoder's bug must not stop the feed; it is counted and logged
                 desk.bad_frame(self.connection.name, "internal", repr(error), frame)
+        desk.stats.decoding.observe_times(perf_counter_ns() - began_ns, len(frames))
         if events:
             self._accept(events, recv_ns)
         if self._session.notices:

@@ -20,6 +20,7 @@ from monitor.events import (
     Trade,
 )
 from monitor.series import SERIES
+from monitor.telemetry.latency import LatencyHistogram
 
 EVENT_NAMES: dict[type, str] = {
     Liquidation: "liquidation",
@@ -113,6 +114,7 @@ class FeedStats:
             ``instruments_error`` says why it is not ``venue``.
         findings: What the feed learned about the venue's own settings at run time.
         uptime: Up and down by channel.
+        decoding: Time to decode one read's frames, counted once for each of them.
     """
 
     venue: str
@@ -139,6 +141,7 @@ class FeedStats:
     instruments_error: str = ""
     findings: dict[str, str] = field(default_factory=dict)
     uptime: dict[Channel, UpTime] = field(default_factory=dict)
+    decoding: LatencyHistogram = field(default_factory=LatencyHistogram)
     _offsets_ns: deque[int] = field(default_factory=lambda: deque(maxlen=255))
 
     def record(self, events: Sequence[MarketEvent], recv_ns: int) -> set[Channel]:

@@ -210,8 +210,11 @@ class AppView:
         ]
 
     def latencies(self) -> Mapping[str, LatencyHistogram]:
-        """A histogram by stage."""
-        return self.parts.happenings.latencies
+        """A histogram by stage; decoding is the feeds' own, added up."""
+        decoding = LatencyHistogram()
+        for _, stats in self.parts.feeds:
+            decoding.add(stats.decoding)
+        return {**self.parts.happenings.latencies, "decode": decoding}
 
     def why(self, rule: str) -> Sequence[WhyRow] | None:
         """Explain every row of one rule."""

@@ -69,6 +69,11 @@ class LatencyHistogram:
         self.counts = [old + new for old, new in zip(self.counts, found.tolist(), strict=True)]
         self.sum_ns += int(column.sum())
 
+    def add(self, other: LatencyHistogram) -> None:
+        """Count what another histogram has counted."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.sum_ns += other.sum_ns
+
     def observe_exemplar(self, duration_ns: int, labels: Mapping[str, str]) -> None:
         """Count one duration and keep it as its bucket's exemplar (at most 128 characters of labels)."""
         self.observe(duration_ns)

@@ -60,3 +60,13 @@ def test_the_overflow_bucket_reads_as_the_last_bound() -> None:
     histogram = LatencyHistogram()
     histogram.observe(60 * 10**9)
     assert histogram.quantile_s(0.5) == pytest.approx(10.0)
+
+
+def test_two_histograms_add_up() -> None:
+    one, two = LatencyHistogram(), LatencyHistogram()
+    one.observe_times(20_000, 3)
+    two.observe(2_000_000)
+    one.add(two)
+    assert (one.count, one.sum_ns, two.count) == (4, 2_060_000, 1)
+    assert one.quantile_s(0.5) <= 20e-6
+    assert one.quantile_s(1.0) > 1e-3
