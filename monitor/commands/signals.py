@@ -60,7 +60,8 @@ def value_text(value: float | None, unit: str) -> str:
         case "price":
             return fmt.price(value)
         case "USD":
-            return f"${fmt.usd(value)}"
+            sign = "-" if value < 0 else ""
+            return f"{sign}${fmt.usd(abs(value))}"
         case "vol points":
             return f"{fmt.num(value)} vol"
         case _:

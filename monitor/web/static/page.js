@@ -160,7 +160,7 @@ function rules() {
 }
 
 function market() {
-  const venues = (state.feeds ?? []).map((feed) => feed.venue);
+  const venues = (state.feeds ?? []).filter((feed) => feed.channels.some((one) => one.channel === "funding")).map((feed) => feed.venue);
   if (!state.assets?.length) return h("p", { class: "empty" }, "No price has arrived yet.");
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Market table" }, h("table", { class: "market" },
     h("caption", { class: "unseen" }, "Price, funding and open interest by coin"),
