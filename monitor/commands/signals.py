@@ -60,8 +60,8 @@ def value_text(value: float | None, unit: str) -> str:
         case "price":
             return fmt.price(value)
         case "USD":
-            sign = "-" if value < 0 else ""
-            return f"{sign}${fmt.usd(abs(value))}"
+            text = fmt.usd(value)
+            return f"-${text[1:]}" if text.startswith("-") else f"${text}"
         case "vol points":
             return f"{fmt.num(value)} vol"
         case _:
