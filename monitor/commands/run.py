@@ -17,7 +17,6 @@ from monitor.telemetry.logs import configure_logs
 
 EPILOG = """examples:
   python -m monitor --config config.yaml
-  python -m monitor --config config.yaml --listen 127.0.0.1:9200
 signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and rules
 """
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -443,6 +443,3 @@ def _make_directory(path: Path) -> None:
         raise ConfigError([Problem(str(path), 0, 0, f"data_dir cannot be created: {error.strerror}")]) from None
     if not os.access(path, os.W_OK):
         raise ConfigError([Problem(str(path), 0, 0, "data_dir is not writable")])
-
-
-Environment = Mapping[str, str]

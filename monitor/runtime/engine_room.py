@@ -49,7 +49,6 @@ class EngineRoom:
         self._latencies = latencies
         self._clock = clock
         self._time_scale = time_scale
-        self._evaluated_ns = 0
 
     def flush(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in a batch and evaluate what it changed."""
@@ -78,8 +77,3 @@ class EngineRoom:
                 self.last_receive_lag_ns = lag_ns
                 self._latencies["receive"].observe_times(lag_ns, len(events))
                 return
-
-
-def seconds(value_s: float) -> int:
-    """Whole nanoseconds."""
-    return int(value_s * NS_PER_S)
