@@ -87,6 +87,7 @@ class FeedEntry(_Model):
     ws_url: Annotated[str, _url("ws", "wss")] | None = None
     rest_url: Annotated[str, _url("http", "https")] | None = None
     include_tradfi: bool = False
+    hot_standby: bool = Field(default=False, description="A second connection beside each takes over without a gap.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings of this venue only.")
 
     def options(self) -> FeedOptions:
@@ -98,6 +99,7 @@ class FeedEntry(_Model):
             ws_url=self.ws_url,
             rest_url=self.rest_url,
             include_tradfi=self.include_tradfi,
+            hot_standby=self.hot_standby,
             extra=self.settings,
         )
 

@@ -25,16 +25,26 @@ Frame = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """What a venue publishes at most: ``per_second`` rows of one symbol, or of one side of it when ``per_side``."""
+
+    per_second: int
+    per_side: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReportingLaw:
     """How much of the truth a venue's channel tells.
 
     ``sampled`` data is a lower bound by ``rule``; ``order_level`` counts orders, not fills; ``not_covered`` means that
-    the venue has no public source. ``source`` names the venue's page.
+    the venue has no public source. ``source`` names the venue's page. ``cap`` is the rule as a number where it is one;
+    how often it was reached is measured.
     """
 
     kind: Literal["complete", "sampled", "order_level", "not_covered"]
     rule: str
     source: str
+    cap: Cap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,8 @@ class FeedOptions:
     """One entry of ``feeds:`` after validation.
 
     ``symbols`` is ``"*"``, a tuple of the venue's symbols, or ``top=N`` by open interest. ``ws_url`` and ``rest_url``
-    replace scheme, host and port of every address of the venue (its paths are kept). ``extra`` holds the venue's own
+    replace scheme, host and port of every address of the venue (its paths are kept). ``hot_standby`` keeps a second
+    connection beside each. ``extra`` holds the venue's own
     settings, validated by the feed. ``peers`` names the other venues that this process runs, with their channels: two
     venues may share a stream, and only one of them may count it.
     """
@@ -91,6 +102,7 @@ class FeedOptions:
     ws_url: str | None = None
     rest_url: str | None = None
     include_tradfi: bool = False
+    hot_standby: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     peers: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from monitor.dialects.binance_coinm import coinm_instrument
 from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, FuturesSettings, Listing, RestPlan
 from monitor.errors import FeedRefused
 from monitor.events import Channel
-from monitor.feed import Connection, FeedSpec, ReportingLaw, Session, Topic
+from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Session, Topic
 from monitor.instruments import Instrument, Registry
 
 DOCS = "https://developers.binance.com/docs/derivatives/coin-margined-futures"
@@ -39,7 +39,7 @@ class BinanceCoinmFeed(FuturesFeed):
         laws={
             Channel.PRICE: ReportingLaw("complete", "mark every second; last on change; best bid and ask in real time", DOCS),
             Channel.TRADES: ReportingLaw("complete", "aggregated per taker order within 100 ms; insurance fund and ADL trades are left out", DOCS),
-            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS, Cap(1)),
             Channel.FUNDING: ReportingLaw("complete", "running estimate of the next rate, every second", DOCS),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "polled per symbol within the request weight", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 1000 levels a side of the majors, every 10 s: a lower bound", DOCS),

@@ -20,7 +20,7 @@ from monitor.dialects.binance_coinm import COINM_LISTINGS, coinm_instrument
 from monitor.dialects.binance_futures import FUTURES_LIMITS, MANY, FuturesFeed, Listing, RestPlan
 from monitor.errors import FeedRefused
 from monitor.events import Channel
-from monitor.feed import Connection, FeedSpec, ReportingLaw, Request, Session, Topic
+from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Request, Session, Topic
 from monitor.instruments import Instrument, Registry, canonical_base
 
 DOCS = "https://developers.binance.com/docs/derivatives/usds-margined-futures"
@@ -42,7 +42,7 @@ class BinanceUsdmFeed(FuturesFeed):
         laws={
             Channel.PRICE: ReportingLaw("complete", "mark and index every second; last on change; best bid and ask every 5 s", DOCS),
             Channel.TRADES: ReportingLaw("complete", "aggregated per taker order within 100 ms; insurance fund and ADL trades are left out", DOCS),
-            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS, Cap(1)),
             Channel.FUNDING: ReportingLaw("complete", "running estimate of the next rate, every second", DOCS),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "polled per symbol within the request weight", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 1000 levels a side of the majors, every 10 s: a lower bound", DOCS),

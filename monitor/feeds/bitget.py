@@ -22,6 +22,7 @@ from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
+    Cap,
     Connection,
     FeedOptions,
     FeedSpec,
@@ -146,7 +147,10 @@ class BitgetFeed(BookFeed):
             Channel.PRICE: ReportingLaw("complete", "ticker changes every 100 to 300 ms", f"{DOCS}/Tickers-Channel"),
             Channel.TRADES: ReportingLaw("complete", "every fill", f"{DOCS}/New-Trades-Channel"),
             Channel.LIQUIDATIONS: ReportingLaw(
-                "sampled", "the largest long and the largest short per pair and second", f"{DOCS}/Liquidation-Channel"
+                "sampled",
+                "the largest long and the largest short per pair and second",
+                f"{DOCS}/Liquidation-Channel",
+                Cap(1, per_side=True),
             ),
             Channel.FUNDING: ReportingLaw("complete", "current estimate", f"{DOCS}/Tickers-Channel"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS}/Tickers-Channel"),

@@ -22,6 +22,7 @@ from monitor.clock import NS_PER_S
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
+    Cap,
     Connection,
     FeedOptions,
     FeedSpec,
@@ -188,7 +189,7 @@ class GateFeed(BookFeed):
             Channel.PRICE: ReportingLaw("complete", "ticker changes", f"{DOCS}/#tickers-api futures.tickers"),
             Channel.TRADES: ReportingLaw("complete", "every fill but internal ones", f"{DOCS} futures.trades"),
             Channel.LIQUIDATIONS: ReportingLaw(
-                "sampled", "at most one per contract and second", f"{DOCS} futures.public_liquidates"
+                "sampled", "at most one per contract and second", f"{DOCS} futures.public_liquidates", Cap(1)
             ),
             Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} futures.tickers"),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS} futures.tickers"),

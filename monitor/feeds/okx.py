@@ -34,6 +34,7 @@ from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import (
+    Cap,
     Closing,
     Connection,
     FeedOptions,
@@ -465,7 +466,7 @@ class OkxFeed(VenueFeed):
         laws={
             Channel.PRICE: ReportingLaw("complete", "last, mark, index, best bid and ask on change, every 100 to 200 ms", DOCS),
             Channel.TRADES: ReportingLaw("complete", "fills of one taker order at one price may be joined", DOCS),
-            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per contract per second by earlier documentation; the venue says that it is no total", DOCS),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per contract per second by earlier documentation; the venue says that it is no total", DOCS, Cap(1)),
             Channel.FUNDING: ReportingLaw("complete", "forecast of the current period, every 30 to 90 s; polled for more than 50 instruments", DOCS),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every 3 s on change; polled for more than 50 instruments", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 400 levels a side of the majors, every 10 s: a lower bound", DOCS),

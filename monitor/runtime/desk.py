@@ -113,4 +113,6 @@ class Desk:
         is_new = self.repeats.is_new
         kept = [event for event in events if type(event) is not Liquidation or is_new(event, link)]
         self.stats.dropped["duplicate"] += len(events) - len(kept)
+        if self.stats.saturation is not None:
+            self.stats.saturation.note(event for event in kept if type(event) is Liquidation)
         return kept

@@ -13,7 +13,7 @@ import structlog
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import DecodeError, FetchError
-from monitor.events import FeedGap, FeedState
+from monitor.events import Channel, FeedGap, FeedState
 from monitor.feed import Connection, Feed
 from monitor.instruments import Instrument, Registry
 from monitor.runtime.backoff import Backoff, ConnectBudget
@@ -22,6 +22,7 @@ from monitor.runtime.instruments import InstrumentLoader, Loaded, choose, symbol
 from monitor.runtime.liveness import Liveness
 from monitor.runtime.polling import Poller
 from monitor.runtime.pump import Pump
+from monitor.runtime.saturation import Saturation
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.supervisor import Supervisor
@@ -90,7 +91,7 @@ class FeedRunner:
     ) -> None:
         self.feed = feed
         self.stats = stats
-        self.settings = settings or FeedSettings()
+        self.settings = _with_options(settings or FeedSettings(), feed)
         self._clock = clock
         self._http = http
         self._loader = loader
@@ -99,6 +100,9 @@ class FeedRunner:
         self._tap = tap
         self._log = structlog.get_logger("monitor.feed").bind(venue=feed.spec.venue)
         self.covered = frozenset(name for name in feed.options.channels if feed.spec.laws[name].kind != "not_covered")
+        law = feed.spec.laws.get(Channel.LIQUIDATIONS)
+        if law is not None and law.cap is not None and Channel.LIQUIDATIONS in self.covered:
+            stats.saturation = Saturation(law.cap, clock.wall_ns())
         self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns())
         self._refresh_wanted = asyncio.Event()
         self._desk = Desk(
@@ -291,6 +295,10 @@ class FeedRunner:
 
     async def _sleep(self, seconds: float) -> None:
         await self._clock.sleep_until(self._clock.mono_ns() + int(seconds * NS_PER_S))
+
+
+def _with_options(settings: FeedSettings, feed: Feed) -> FeedSettings:
+    return replace(settings, hot_standby=settings.hot_standby or feed.options.hot_standby)
 
 
 def _up(supervisor: Supervisor) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from monitor.events import (
     Sample,
     Trade,
 )
+from monitor.runtime.saturation import Saturation
 from monitor.series import SERIES
 from monitor.telemetry.latency import LatencyHistogram
 
@@ -115,6 +116,7 @@ class FeedStats:
         findings: What the feed learned about the venue's own settings at run time.
         uptime: Up and down by channel.
         decoding: Time to decode one read's frames, counted once for each of them.
+        saturation: How often liquidations stood at the venue's reporting cap; None where it publishes no cap.
     """
 
     venue: str
@@ -142,6 +144,7 @@ class FeedStats:
     findings: dict[str, str] = field(default_factory=dict)
     uptime: dict[Channel, UpTime] = field(default_factory=dict)
     decoding: LatencyHistogram = field(default_factory=LatencyHistogram)
+    saturation: Saturation | None = None
     _offsets_ns: deque[int] = field(default_factory=lambda: deque(maxlen=255))
 
     def record(self, events: Sequence[MarketEvent], recv_ns: int) -> set[Channel]:

@@ -345,6 +345,7 @@ def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
         late=stats.late,
         coverage_ratio=stats.coverage_ratio(now_ns, HOUR_S),
         clock_offset_s=NAN if offset is None else offset,
+        saturation_ratio=NAN if stats.saturation is None else stats.saturation.ratio(now_ns),
         instruments=stats.instruments,
         unknown_symbols=len(stats.unknown_symbols),
         refused=tuple(
