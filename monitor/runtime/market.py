@@ -11,7 +11,7 @@ from typing import get_args
 
 import numpy as np
 
-from monitor.events import Event, Funding, Liquidation, OpenInterest, Price, PriceKind, Trade
+from monitor.events import Depth, Event, Funding, Liquidation, OpenInterest, Price, PriceKind, Trade
 from monitor.instruments import Instrument
 from monitor.telemetry.view import MarketView, Table
 
@@ -26,6 +26,7 @@ class MarketBoard:
         self._prices: dict[PriceKind, dict[Instrument, float]] = {kind: {} for kind in get_args(PriceKind)}
         self._funding: dict[Instrument, Funding] = {}
         self._open_interest: dict[Instrument, float] = {}
+        self._depth: dict[Instrument, Depth] = {}
         self._liquidated: dict[tuple[str, str, str], list[int]] = {}
 
     def declare(self, instruments: Iterable[Instrument]) -> None:
@@ -47,6 +48,8 @@ class MarketBoard:
                 self._funding[event.instrument] = event  # type: ignore[union-attr, assignment]
             elif kind is OpenInterest:
                 self._open_interest[event.instrument] = event.usd  # type: ignore[union-attr]
+            elif kind is Depth:
+                self._depth[event.instrument] = event  # type: ignore[union-attr, assignment]
             elif kind is Liquidation and not event.backfill:  # type: ignore[union-attr]
                 self._count(event)  # type: ignore[arg-type]
 
@@ -62,6 +65,7 @@ class MarketBoard:
         totals = np.array(list(self._liquidated.values()), dtype=np.int64).reshape(-1, 2)
         funding = list(self._funding.items())
         funding_keys = [_name(instrument) for instrument, _ in funding]
+        books = list(self._depth.items())
         return MarketView(
             liquidations_usd_micros=Table(liquidated, totals[:, 0]),
             liquidations_count=Table(liquidated, totals[:, 1]),
@@ -72,6 +76,13 @@ class MarketBoard:
             ),
             open_interest_usd=Table(
                 [_name(instrument) for instrument in self._open_interest], _floats(self._open_interest.values())
+            ),
+            depth_usd=Table(
+                [(*_name(instrument), side) for instrument, _ in books for side in ("bid", "ask")],
+                _floats(usd for _, book in books for usd in (book.bid_usd, book.ask_usd)),
+            ),
+            spread_ratio=Table(
+                [_name(instrument) for instrument, _ in books], _floats(book.spread_ratio for _, book in books)
             ),
         )
 

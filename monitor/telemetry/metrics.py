@@ -63,6 +63,8 @@ PRICE = _metric("market_price_usd", "gauge", "Price of one coin in US dollars (U
 FUNDING = _metric("market_funding_rate_ratio", "gauge", "Funding rate per the contract's own interval; positive means that longs pay.", "venue", "symbol", "base")
 FUNDING_8H = _metric("market_funding_rate_8h_ratio", "gauge", "Funding rate scaled to eight hours.", "venue", "symbol", "base")
 OPEN_INTEREST = _metric("market_open_interest_usd", "gauge", "Open interest in US dollars, one side.", "venue", "symbol", "base")
+DEPTH = _metric("market_depth_usd", "gauge", "Resting orders within 1 % of mid in US dollars, by side of the book.", "venue", "symbol", "base", "side")
+SPREAD = _metric("market_spread_ratio", "gauge", "Best ask less best bid, as a share of mid.", "venue", "symbol", "base")
 MARKET_ROWS = _metric("market_symbols", "gauge", "Instruments with a value, those off the watch list included.", "series")
 SIGNAL = _metric("market_signal_value", "gauge", "Slow signals of the catalogue, in their own unit.", "id", "unit", "source")
 
@@ -421,6 +423,8 @@ class Metrics:
         self._funding = FoldedTable(FUNDING, watch, (1, 2), add_rest=False)
         self._funding_8h = FoldedTable(FUNDING_8H, watch, (1, 2), add_rest=False)
         self._open_interest = FoldedTable(OPEN_INTEREST, watch, (1, 2), add_rest=True)
+        self._depth = FoldedTable(DEPTH, watch, (1, 2), add_rest=True)
+        self._spread = FoldedTable(SPREAD, watch, (1, 2), add_rest=False)
         self.last_scrape_s = float("nan")
 
     def families(self) -> Iterator[Family]:
@@ -444,10 +448,13 @@ class Metrics:
         yield self._funding.read(market.funding_ratio)
         yield self._funding_8h.read(market.funding_8h_ratio)
         yield self._open_interest.read(market.open_interest_usd)
+        yield self._depth.read(market.depth_usd)
+        yield self._spread.read(market.spread_ratio)
         present = {
             "price": market.price_usd,
             "funding": market.funding_ratio,
             "open_interest": market.open_interest_usd,
+            "depth": market.spread_ratio,
         }
         yield simple_family(
             MARKET_ROWS, (((name,), int(np.count_nonzero(~np.isnan(table.values)))) for name, table in present.items())

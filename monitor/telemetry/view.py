@@ -140,6 +140,11 @@ class Table:
     values: Numbers
     generation: int = 0
 
+    @classmethod
+    def empty(cls) -> Table:
+        """A series of which nothing has arrived."""
+        return cls((), np.empty(0))
+
 
 @dataclass(frozen=True, slots=True)
 class MarketView:
@@ -152,6 +157,8 @@ class MarketView:
         funding_ratio: (venue, symbol, base), per the contract's own interval.
         funding_8h_ratio: (venue, symbol, base), scaled to eight hours.
         open_interest_usd: (venue, symbol, base), one side.
+        depth_usd: (venue, symbol, base, side ``bid`` or ``ask``), resting orders within 1 % of mid.
+        spread_ratio: (venue, symbol, base), best ask less best bid as a share of mid.
     """
 
     liquidations_usd_micros: Table
@@ -160,6 +167,8 @@ class MarketView:
     funding_ratio: Table
     funding_8h_ratio: Table
     open_interest_usd: Table
+    depth_usd: Table = field(default_factory=Table.empty)
+    spread_ratio: Table = field(default_factory=Table.empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,11 @@ class FakeView:
             Table(named, funding),
             Table(named, funding),
             Table(named, interest),
+            Table(
+                [(*name, side) for name in named for side in ("bid", "ask")],
+                np.repeat(interest, 2) * np.tile([8e-4, 1.1e-3], len(named)),
+            ),
+            Table(named, 1e-4 * np.sqrt(1e9 / interest)),
         )
 
     def windows(self) -> Sequence[WindowTotal]:

@@ -207,12 +207,13 @@ class Api:
         )
 
     async def market(self, request: web.Request) -> web.Response:
-        """Prices, funding and open interest by base, and the liquidation windows."""
+        """Prices, funding, open interest and depth by base, and the liquidation windows."""
         limit = _number(request.query, "limit", ASSETS, 10_000)
         return success(
             {
                 "now": shapes.millis(self._view.process().now_ns),
                 "assets": shapes.asset_bodies(self._view.market(), limit),
+                "depth": shapes.depth_bodies(self._view.market(), limit),
                 "windows": shapes.window_bodies(self._view.windows(), BASES_PER_WINDOW),
             }
         )

@@ -71,6 +71,7 @@ def sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
     yield "process", shapes.process_body(view)
     yield "feeds", [shapes.feed_body(feed) for feed in view.feeds()]
     yield "assets", shapes.asset_bodies(view.market(), ASSETS)
+    yield "depth", shapes.depth_bodies(view.market(), ASSETS)
     yield "windows", shapes.window_bodies(view.windows(), BASES_PER_WINDOW)
     yield "rules", [shapes.rule_body(rule, ROWS_PER_RULE) for rule in view.rules()]
     yield "alerts", [shapes.alert_body(alert, view) for alert in view.alerts()]

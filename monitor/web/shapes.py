@@ -24,6 +24,7 @@ from monitor.telemetry.view import (
     MarketView,
     MonitorView,
     RuleView,
+    SignalRow,
     Silence,
     Table,
     WhyRow,
@@ -339,6 +340,7 @@ def why_body(row: WhyRow) -> Json:
         ],
         "parts": [{"text": text, "value": value} for text, value in explanation.parts],
         "missing": list(explanation.missing),
+        "notes": list(explanation.notes),
         "largest": explanation.largest,
         "spark": list(explanation.spark),
     }
@@ -388,6 +390,45 @@ def asset_bodies(market: MarketView, limit: int) -> list[Json]:
         }
         for base in order[:limit]
     ]
+
+
+def depth_bodies(market: MarketView, limit: int) -> list[Json]:
+    """One row per base, deepest first: both sides of the books within 1 % of mid, the median spread, and by venue."""
+    sides: dict[str, dict[str, float]] = defaultdict(lambda: {"bid": 0.0, "ask": 0.0})
+    venues: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for (venue, _, base, side), usd in _present(market.depth_usd):
+        sides[base][side] += usd
+        venues[base][venue] += usd
+    spreads: dict[str, list[float]] = defaultdict(list)
+    for (_, _, base), ratio in _present(market.spread_ratio):
+        spreads[base].append(ratio)
+    order = sorted(sides, key=lambda base: (-sum(sides[base].values()), base))
+    return [
+        {
+            "base": base,
+            "bid_usd": sides[base]["bid"],
+            "ask_usd": sides[base]["ask"],
+            "spread": median(spreads[base]) if base in spreads else None,
+            "by_venue": dict(venues[base]),
+        }
+        for base in order[:limit]
+    ]
+
+
+def signal_body(row: SignalRow) -> Json:
+    """One signal of the catalogue; ``absent`` says why it has no value."""
+    return {
+        "id": row.id,
+        "title": row.title,
+        "value": row.value,
+        "unit": row.unit,
+        "source": row.source,
+        "as_of": millis(row.as_of_ns),
+        "absent": row.absent,
+        "coverage": row.coverage_ratio,
+        "rule": row.rule,
+        "firing": row.firing,
+    }
 
 
 def _weighted_mean(pairs: Sequence[tuple[float, float]]) -> float | None:

@@ -22,7 +22,8 @@ from monitor.web.page import HISTORY_ENTRIES, Sparks, encode, join_sections, sec
 
 _log = structlog.get_logger(__name__)
 KEEP_ALIVE_S = 15.0
-HISTORY_PERIOD_S = 2.0
+SLOW_PERIOD_S = 2.0
+"""Between readings of what changes by the second at most: history, signals."""
 SEND_DEADLINE_S = 20.0
 
 
@@ -32,7 +33,7 @@ class Broadcaster:
     def __init__(self, view: MonitorView, updates_per_s: float = 4.0, max_clients: int = 200) -> None:
         self._view = view
         self._period_s = 1 / updates_per_s
-        self._history_every = max(1, round(HISTORY_PERIOD_S * updates_per_s))
+        self._slow_every = max(1, round(SLOW_PERIOD_S * updates_per_s))
         self._max_clients = max_clients
         self._boot = secrets.token_hex(6)  # ids of another run mean nothing here
         self._number = 0
@@ -95,11 +96,18 @@ class Broadcaster:
         self.encodings += 1
         parts = {name: encode(body) for name, body in sections(self._view)}
         parts["sparks"] = encode(self._sparks.body())
-        if self._refreshes % self._history_every == 0:
-            entries = await self._view.history(HistoryQuery(limit=HISTORY_ENTRIES))
-            parts["history"] = encode([shapes.history_body(entry) for entry in entries])
+        if self._refreshes % self._slow_every == 0:
+            parts |= await self._slow()
         self._refreshes += 1
         return parts
+
+    async def _slow(self) -> Mapping[str, bytes]:
+        entries = await self._view.history(HistoryQuery(limit=HISTORY_ENTRIES))
+        signals = self._view.signals() or ()
+        return {
+            "history": encode([shapes.history_body(entry) for entry in entries]),
+            "signals": encode([shapes.signal_body(row) for row in signals]),
+        }
 
     def _frame(self, since: int) -> bytes:
         """What changed after update `since`, as one event; 0 is everything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.events import Funding, Liquidation, OpenInterest, Price
+from monitor.events import Depth, Funding, Liquidation, OpenInterest, Price
 from monitor.instruments import Instrument
 from monitor.runtime.market import MarketBoard
 
@@ -43,3 +43,12 @@ def test_funding_is_also_told_per_eight_hours_and_the_last_value_stays() -> None
     assert view.funding_ratio.values.tolist() == [-0.0001]
     assert view.funding_8h_ratio.values.tolist() == [-0.0002]
     assert view.open_interest_usd.values.tolist() == [5e6]
+
+
+def test_the_newest_book_stands_by_side_with_its_spread() -> None:
+    board = MarketBoard()
+    board.update([Depth(PEPE, 9e6, 9e6, 0.1, NOW_NS, NOW_NS), Depth(PEPE, 2e6, 3e6, 0.0004, NOW_NS, NOW_NS)])
+    view = board.view()
+    assert [key[-1] for key in view.depth_usd.keys] == ["bid", "ask"]
+    assert view.depth_usd.values.tolist() == [2e6, 3e6]
+    assert view.spread_ratio.values.tolist() == [0.0004]
