@@ -176,7 +176,8 @@ class Compiler:
         events = spec.form == "events"
         grouping = (call.grouping or ALL) if events else call.grouping
         projection = self.projection(selector, grouping)
-        pane_ns = 0 if events else pane_of(subject.window_ns + delay_ns)
+        every_row = events or call.name in ("sum", "count")  # panes keep a gauge's turns, not its rows
+        pane_ns = 0 if every_row else pane_of(subject.window_ns + delay_ns)
         self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns + pane_ns)
         logs = tuple(self.store.log(selector.series, width) for width in ((pane_ns, 0) if pane_ns else (0,)))
         names = spec.labels if grouping is None else kept_labels(spec.labels, grouping)

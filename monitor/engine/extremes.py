@@ -74,6 +74,12 @@ class Extremes:
         self._put(ts[inside:passed], members[inside:passed], values[inside:passed])
         self._middle = self._tail = None
 
+    def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
+        """Count the window anew when a row of it was replaced: an extreme may have been taken back."""
+        del log, members, values
+        if ((ts > self.now_ns - self.window_ns) & (ts <= self.now_ns)).any():
+            self.reset()
+
     def read(self) -> Floats:
         """The extreme of (now - window, now] per group; NaN for a group without rows."""
         self._widen()

@@ -59,6 +59,16 @@ class LastValues:
         self.ts[members[newer]] = ts[newer]
         self.version += 1
 
+    def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
+        """Take in another value for a row that is held."""
+        del log
+        held = (ts <= self.now_ns) & (members < len(self.ts))
+        ts, members, values = ts[held], members[held], values[held]
+        mine = ts == self.ts[members]
+        if mine.any():
+            self.values[members[mine]] = values[mine]
+            self.version += 1
+
     def _grow(self) -> None:
         more = len(self._members) - len(self.values)
         if more > 0:

@@ -24,16 +24,29 @@ class Reader(Protocol):
         """Rows were merged in; those with ``ts`` at or before the reader's instant must be accounted for."""
         ...
 
+    def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
+        """Rows kept their place and got other values; those at or before the reader's instant must be accounted for."""
+        ...
+
 
 class Log:
-    """Struct of arrays (ts, member, value, optionally count), sorted by ts; equal times keep their order of arrival."""
+    """Struct of arrays (ts, member, value, optionally count), sorted by ts; equal times keep their order of arrival.
 
-    def __init__(self, dtype: npt.DTypeLike = np.int64, *, counted: bool = False, capacity: int = 1024) -> None:
+    In a `unique` log (a gauge's) there is one row per member and time: a later word replaces the earlier one in place.
+
+    Attributes:
+        revisions: Rises whenever a row's value was replaced.
+    """
+
+    def __init__(
+        self, dtype: npt.DTypeLike = np.int64, *, counted: bool = False, unique: bool = False, capacity: int = 1024
+    ) -> None:
         self._ts = np.empty(capacity, np.int64)
         self._member = np.empty(capacity, np.int32)
         self._value = np.empty(capacity, dtype)
         self._count = np.empty(capacity if counted else 0, np.int64)
-        self.counted = counted
+        self.counted, self.unique = counted, unique
+        self.revisions = 0
         self._start = 0
         self._end = 0
         self._base = 0
@@ -85,7 +98,9 @@ class Log:
         return self._count[max(start - self._base, self._start) : end - self._base]
 
     def insert(self, ts: Ints, members: Members, values: Column, counts: Ints | None = None) -> None:
-        """Add rows, sorted by ts; appends when they are the newest, else merges."""
+        """Add rows, sorted by ts; appends when they are the newest, else merges; replaces where the log is unique."""
+        if self.unique and len(ts):
+            ts, members, values = self._new(*last_words(ts, members, values))
         size = len(ts)
         if not size:
             return
@@ -97,6 +112,35 @@ class Log:
         self._end = end + size
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
+
+    def _new(self, ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
+        """The rows that are not there yet; those that are get their new values."""
+        if not len(self) or ts[0] > self._ts[self._end - 1]:
+            return ts, members, values
+        at = self._places(ts, members)
+        known = np.flatnonzero(at >= 0)
+        if not len(known):
+            return ts, members, values
+        differ = known[self._value[at[known]] != values[known]]
+        if len(differ):
+            self._value[at[differ]] = values[differ]
+            self.revisions += 1
+            for reader in self.readers:
+                reader.revised(self, ts[differ], members[differ], values[differ])
+        fresh = at < 0
+        return ts[fresh], members[fresh], values[fresh]
+
+    def _places(self, ts: Ints, members: Members) -> Ints:
+        """Index of the row of each (ts, member), -1 where there is none."""
+        kept = self._ts[self._start : self._end]
+        low, high = (kept.searchsorted(ts, side=side) + self._start for side in ("left", "right"))
+        at = np.full(len(ts), -1, np.int64)
+        for row in np.flatnonzero(high > low).tolist():
+            a = int(low[row])
+            found = np.flatnonzero(self._member[a : high[row]] == members[row])
+            if len(found):
+                at[row] = a + int(found[0])
+        return at
 
     def trim(self, before_ns: int) -> None:
         """Forget rows at or before `before_ns`; no reader may still need them."""
@@ -133,3 +177,13 @@ class Log:
             setattr(self, name, new)
         self._base += self._start
         self._start, self._end = 0, live
+
+
+def last_words(ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
+    """Rows sorted by ts without those that a later row of the same member and time replaces."""
+    if len(ts) < 2 or not (ts[1:] == ts[:-1]).any():
+        return ts, members, values
+    order = np.lexsort((members, ts))
+    last = np.r_[(ts[order][1:] != ts[order][:-1]) | (members[order][1:] != members[order][:-1]), True]
+    keep = np.sort(order[last])
+    return ts[keep], members[keep], values[keep]

@@ -67,6 +67,13 @@ class PaneFeed:
             self._position += closed
             self._move(ts[:closed], members[:closed], values[:closed])
 
+    def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
+        """Thin the closed panes of replaced rows anew: another row may now be the lowest or highest."""
+        del members, values
+        for end_ns in np.unique(pane_end(ts, self.pane_ns)).tolist():
+            if end_ns <= self.closed_ns:
+                self._move(*log.rows(log.position(end_ns - self.pane_ns), log.position(end_ns)))
+
     def _move(self, ts: Ints, members: Members, values: Column) -> None:
         if self.coarse.counted:
             self.coarse.insert(*pane_totals(ts, members, values, self.pane_ns))

@@ -43,7 +43,7 @@ class Store:
         if key not in self.logs:
             events = self.specs[series].form == "events"
             dtype = np.int64 if events else np.float64
-            self.logs[key] = log = Log(dtype, counted=events and pane_ns > 0)
+            self.logs[key] = log = Log(dtype, counted=events and pane_ns > 0, unique=not events)
             if pane_ns:
                 self.feeds[key] = PaneFeed(self.log(series), log, pane_ns)
         return self.logs[key]

@@ -155,6 +155,9 @@ class Bank:
                 weights = None if counts is None else counts[gone:passed]
                 self._update((members[gone:passed], values[gone:passed], weights), window.a, window.b, 1)
 
+    def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
+        """Nothing to do: only gauges are revised, and of these a bank only counts the rows."""
+
     def _fresh(self, head: int, new_head: int) -> bool:
         return (
             head == self.log.first and new_head - head > CHUNK and all(w.tail == head for w in self._windows.values())

@@ -63,7 +63,8 @@ class RowsNode(Node):
         end_ns = tick.now_ns - self.delay_ns
         spans = self._spans(end_ns)
         timed = tick.now_ns if self.source == "gauge" and self.function.name in TIMED else 0
-        key = (*spans, self.projection.version, timed, *self._gauge_versions(tick))
+        revisions = sum(log.revisions for log in self.logs)
+        key = (*spans, revisions, self.projection.version, timed, *self._gauge_versions(tick))
         if key == self._key:
             return moved
         self._key = key
