@@ -26,6 +26,8 @@ class EngineRoom:
         latencies: Histograms by stage.
         clock: Wall time, compared with the time of receipt.
         time_scale: Market seconds per real second; latencies are told in real ones.
+        grid_ns: Our own time counts in steps of this. Between two steps the newest event is the instant, so that two
+            monitors that read the same events say the same times.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class EngineRoom:
         latencies: dict[str, LatencyHistogram],
         clock: Clock,
         time_scale: float = 1.0,
+        grid_ns: int = 1,
     ) -> None:
         self.engine = engine
         self.board = board
@@ -49,6 +52,7 @@ class EngineRoom:
         self._latencies = latencies
         self._clock = clock
         self._time_scale = time_scale
+        self._grid_ns = grid_ns
 
     def flush(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in a batch and evaluate what it changed."""
@@ -65,7 +69,7 @@ class EngineRoom:
 
     def _evaluate(self, now_ns: int) -> None:
         started = perf_counter_ns()
-        evaluations = self.engine.evaluate(now_ns, changed_only=True)
+        evaluations = self.engine.evaluate(now_ns - now_ns % self._grid_ns, changed_only=True)
         self.turns += 1
         self.last_turn_s = (perf_counter_ns() - started) / NS_PER_S
         self._on_evaluated(evaluations, self.engine.now_ns)

@@ -150,7 +150,7 @@ class AppView:
         expr = self._queries.get(text)
         if expr is None:
             expr = self._queries[text] = parse_expression(text)
-        return self.parts.engine.query(expr, self.parts.clock.wall_ns())
+        return self.parts.engine.query(expr, self.parts.engine.now_ns)
 
     def rules(self) -> Sequence[RuleView]:
         """Every loaded alert rule, in file order."""
@@ -239,7 +239,7 @@ class AppView:
             threshold=threshold,
             coverage_ratio=float(evaluation.coverage[row]),
             reason=evaluation.reasons.get(row, ""),
-            explanation=self.parts.engine.explain(evaluation.rule, row),
+            explanation=self.parts.desk.explain(evaluation.rule, row),
             near_miss=_near_miss(truth, value, threshold),
         )
 
