@@ -127,6 +127,19 @@ class EngineOptions(_Model):
     min_coverage: Share = 0.8
     allowed_lateness: Seconds = 120.0
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
+    snapshot_interval: Seconds = 60.0
+
+
+class AlertOptions(_Model):
+    """What all alerts share besides their rules.
+
+    ``abandon_after``: an alert whose data stays away for so long is given up, unless its rule holds on to it.
+    """
+
+    flap_fires: Annotated[int, Field(ge=0, le=1000)] = 5
+    flap_window: Seconds = 3600.0
+    flap_calm: Seconds = 600.0
+    abandon_after: Seconds = 86_400.0
 
 
 class Config(_Model):
@@ -149,6 +162,7 @@ class Config(_Model):
     log: LogSettings = LogSettings()
     api: ApiSettings = ApiSettings()
     engine: EngineOptions = EngineOptions()
+    alerts: AlertOptions = AlertOptions()
 
     @property
     def listen_address(self) -> tuple[str, int]:
