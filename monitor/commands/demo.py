@@ -12,15 +12,20 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import monitor
-from monitor.clock import NS_PER_S, ScaledClock
+from monitor.clock import NS_PER_S, Clock, ScaledClock
 from monitor.commands.run import run_loop
+from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load_text
+from monitor.runtime.recorder import Recorder
 from monitor.runtime.settings import FeedSettings
+from monitor.tape.folder import tape_files
+from monitor.tape.writer import TapeWriter
 from monitor.telemetry.logs import configure_logs
 from monitor.testing.demo import INSTRUMENTS, NOTE, DemoMarket
 from monitor.testing.scenario import Scenario, resolution_for
@@ -30,6 +35,7 @@ DEFAULT_FROM = "2025-11-21T06:30"
 EPILOG = """examples:
   python -m monitor demo                          the cascade of 21 November within a minute
   python -m monitor demo --speed 600 --from 2025-11-20T12:00
+  python -m monitor demo --speed 600 --record tape     and: python -m monitor backtest --config tape/config.yaml --tape tape
   python -m monitor demo --sink '{type: mqtt, url: "mqtt://127.0.0.1:1883"}'
 """
 
@@ -42,19 +48,22 @@ def run(argv: Sequence[str]) -> int:
         sys.stderr.write(f"monitor demo: --from must lie in [{_text(Scenario.start_ns)}, {_text(Scenario.end_ns)})\n")
         return 2
     configure_logs(options.log_level, options.log_format)
-    with tempfile.TemporaryDirectory(prefix="monitor-demo-") as scratch:
+    if options.record and tape_files(options.record):
+        raise TapeError("there is a tape here already; give an empty folder", str(options.record))
+    with tempfile.TemporaryDirectory(prefix="monitor-demo-") as scratch, ExitStack() as recording:
         data_dir = (options.data_dir or Path(scratch)).resolve()
-        run_loop(_play(options, start_ns, data_dir))
+        run_loop(_play(options, start_ns, data_dir, recording))
     return 0
 
 
-async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> None:
+async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, recording: ExitStack) -> None:
     resolution_s = resolution_for(options.speed, instruments=len(INSTRUMENTS))
     scenario = Scenario(options.seed, INSTRUMENTS, resolution_s)
     clock = ScaledClock(start_ns, options.speed)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
         loaded = load_text(text, "demo.yaml", BASE, os.environ)
+        recorder = recording.enter_context(_recorder(options, market, clock)) if options.record else None
 
         def remembered() -> Iterator[Event]:
             yield from market.slow.history(app.slow.desk.baskets, market.servers)
@@ -63,6 +72,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> N
             synthetic_note=NOTE,
             time_scale=options.speed,
             feed=FeedSettings(poll_speed=options.speed, idle_s=60.0),
+            tap=recorder,
             watch_files=False,
             on_started=_welcome,
             history=remembered(),
@@ -76,6 +86,19 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path) -> N
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
+
+
+def _recorder(options: argparse.Namespace, market: DemoMarket, clock: Clock) -> Recorder:
+    """A tape of the demo, with a configuration beside it that reads it back."""
+    folder: Path = options.record.resolve()
+    try:
+        writer = TapeWriter(folder, program=f"monitor {monitor.__version__}", note=NOTE)
+        rules = str((BASE / options.rules).resolve())
+        text = market.configuration(options.listen, str(folder / "state"), rules, options.sink)
+        (folder / "config.yaml").write_text(f"# {NOTE}\n{text}", encoding="utf-8")
+    except OSError as error:
+        raise TapeError(error.strerror or str(error), str(folder)) from None
+    return Recorder(writer, clock)
 
 
 def _welcome(url: str) -> None:
@@ -96,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", default="127.0.0.1:9108", metavar="HOST:PORT")
     parser.add_argument("--rules", default="rules/*.yaml", metavar="PATTERN")
     parser.add_argument("--data-dir", type=Path, help="keep the state here (default: a temporary folder)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write a tape, and a config.yaml that reads it back")
     parser.add_argument(
         "--sink", action="append", default=[], metavar="YAML", help="a further sink, as in the configuration"
     )
