@@ -13,8 +13,20 @@ import numpy.typing as npt
 
 from monitor.window import Ints
 
+FEW = 32
+"""Below so many rows plain Python is faster than a handful of numpy calls."""
+
 Members = npt.NDArray[np.int32]
 Column = npt.NDArray[Any]
+
+
+class Meter:
+    """A whole number that only grows: who knows how far it may grow without consequence need not look before."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
 
 
 class Reader(Protocol):
@@ -36,6 +48,9 @@ class Log:
 
     Attributes:
         revisions: Rises whenever a row's value was replaced.
+        arrived: Rows that ever came in, by their count where there is one.
+        amount: Sum of the whole-numbered values that ever came in.
+        signed: Whether a value below zero has come in, so that a row that leaves may raise a total.
     """
 
     def __init__(
@@ -47,6 +62,9 @@ class Log:
         self._count = np.empty(capacity if counted else 0, np.int64)
         self.counted, self.unique = counted, unique
         self.revisions = 0
+        self.arrived, self.amount = Meter(), Meter()
+        self.signed = False
+        self._whole = np.dtype(dtype).kind == "i"
         self._start = 0
         self._end = 0
         self._base = 0
@@ -110,6 +128,10 @@ class Log:
             at = self._start + int(self._ts[self._start : end].searchsorted(ts[0], side="right"))
         self._write(at, ts, members, values, counts)
         self._end = end + size
+        self.arrived.value += size if counts is None else int(counts.sum())
+        if self._whole:
+            self.amount.value += int(values.sum())
+            self.signed = self.signed or int(values.min()) < 0
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
 
@@ -135,7 +157,7 @@ class Log:
         kept = self._ts[self._start : self._end]
         low, high = (kept.searchsorted(ts, side=side) + self._start for side in ("left", "right"))
         at = np.full(len(ts), -1, np.int64)
-        for row in np.flatnonzero(high > low).tolist():
+        for row in (high > low).nonzero()[0].tolist():
             a = int(low[row])
             found = np.flatnonzero(self._member[a : high[row]] == members[row])
             if len(found):
@@ -156,6 +178,11 @@ class Log:
             self._ts[end:stop] = ts
             for column, new in columns:
                 column[end:stop] = new
+            return
+        if len(ts) == 1:
+            for column, new in ((self._ts, ts), *columns):
+                column[at + 1 : stop] = column[at:end]
+                column[at] = new[0]
             return
         merged = np.concatenate((self._ts[at:end], ts))
         order = np.argsort(merged, kind="stable")
@@ -181,7 +208,10 @@ class Log:
 
 def last_words(ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
     """Rows sorted by ts without those that a later row of the same member and time replaces."""
-    if len(ts) < 2 or not (ts[1:] == ts[:-1]).any():
+    size = len(ts)
+    if size < FEW and len(set(zip(ts.tolist(), members.tolist(), strict=True))) == size:
+        return ts, members, values
+    if size < 2 or not (ts[1:] == ts[:-1]).any():
         return ts, members, values
     order = np.lexsort((members, ts))
     last = np.r_[(ts[order][1:] != ts[order][:-1]) | (members[order][1:] != members[order][:-1]), True]
