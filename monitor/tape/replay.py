@@ -1,21 +1,23 @@
 """From records back to events, through the same feeds and sessions that decode live. Pure.
 
 Instruments come from the recorded metadata replies, subscriptions from the recorded openings of links, liveness
-(`FeedState`, `FeedGap`) is what was decided live. Each link gets a session of its own, as it had. What is left out of
-the stream live is left out here: repeats of liquidations, trades of a standby link.
+(`FeedState`, `FeedGap`) is what was decided live, and so is what came by other ways than a feed (sources, inlets). Each
+link gets a session of its own, as it had. What is left out of the stream live is left out here: repeats of liquidations,
+trades of a standby link.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError, FeedRefused
-from monitor.events import FeedGap, FeedState, Liquidation, MarketEvent, Trade
-from monitor.feed import Feed, Poll, Request, Session
+from monitor.events import Event, Liquidation, MarketEvent, Trade
+from monitor.feed import Feed, Frame, Poll, Request, Session
 from monitor.instruments import Registry
+from monitor.tape.course import REMEMBERED, read_events
 from monitor.tape.facts import (
     link_number,
     read_chosen,
@@ -26,12 +28,12 @@ from monitor.tape.facts import (
     venue_of,
 )
 from monitor.tape.folder import read_lost
-from monitor.tape.format import Record
+from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
 
-StreamEvent = MarketEvent | FeedState | FeedGap
 IsNew = Callable[[Liquidation, int], bool]
 _ANY_LINK = 0
+_COURSE = frozenset({"config", "memory", "turn", "act"})
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class ReplayReport:
         records: Records seen.
         events: Events given.
         losses: What the tape itself is missing.
-        lost_frames: Frames that the recorder dropped, by reason.
+        lost_frames: Records that the recorder dropped, by reason.
         skipped: Records left out: ``unknown_venue``, ``unknown_link`` (no opening on this tape), ``unknown_poll``,
             ``unknown_request``, ``bad_fact`` (a subscription or the like that cannot be read).
         decode_errors: Frames and replies that could not be read, by reason, as live.
@@ -66,16 +68,27 @@ class _Link:
     number: int
     standby: bool
     tick_ns: int
+    is_new: IsNew
+
+    def tick(self, recv_ns: int) -> None:
+        """Overdue acknowledgements, about once a second."""
+        self.session.on_tick(recv_ns)
+        self.tick_ns = recv_ns + NS_PER_S
+
+    def takes(self, event: MarketEvent) -> bool:
+        """Whether the live stream would have taken it."""
+        if type(event) is Liquidation:
+            return self.is_new(event, self.number)
+        return not self.standby or type(event) is not Trade
 
 
 class _Venue:
-    """One feed's state: its requests by name, its polls, its open links."""
+    """One feed's state: its requests by name, its polls."""
 
     def __init__(self, feed: Feed, registry: Registry, is_new: IsNew) -> None:
         self.feed = feed
         self.registry = registry
         self.is_new = is_new
-        self.links: dict[str, _Link] = {}
         self.polls: dict[str, Poll] = {}
         self.requests: dict[str, Request] = {}
 
@@ -98,37 +111,45 @@ class _Venue:
         self.feed.connections(chosen)  # some feeds note here what their polls and sessions go by
         self.polls = {poll.request.name: poll for poll in self.feed.polls(chosen)}
 
-    def filtered(self, events: list[MarketEvent], link: int, *, standby: bool) -> list[MarketEvent]:
-        """What the live stream would have taken."""
-        kept = [event for event in events if type(event) is not Liquidation or self.is_new(event, link)]
-        return [event for event in kept if type(event) is not Trade] if standby else kept
-
 
 class Replay:
-    """Turns records into events, one at a time.
+    """Turns records into events.
 
     Args:
-        feeds: Built as live, with the options that were configured when the tape was recorded.
+        feeds: Built as live, with the options that were configured when the tape was recorded; not used elsewhere.
         repeats: Makes the filter of repeated liquidations of one venue (``Repeats().is_new`` of the shell).
     """
 
     def __init__(self, feeds: Iterable[Feed], repeats: Callable[[], IsNew]) -> None:
-        self.registry = Registry()
         self.report = ReplayReport()
-        self._venues = {feed.spec.venue: _Venue(feed, self.registry, repeats()) for feed in feeds}
+        self._repeats = repeats
+        self.restart(feeds)
         self._last_ns = 0
-        self._hear: Mapping[str, Callable[[_Venue, Record], list[StreamEvent]]] = {
-            "in": self._frame,
+        self._hear: Mapping[str, Callable[[_Venue, Row], Sequence[Event]]] = {
             "rest": self._reply,
             "connect": self._connect,
             "promote": self._promote,
             "disconnect": self._disconnect,
             "chosen": self._chosen,
-            "state": self._state,
-            "out": lambda _venue, _record: [],
+            "in": lambda _venue, _row: self._skip("unknown_link"),
+            "out": lambda _venue, _row: (),
         }
 
-    def run(self, items: Iterable[Record | Loss]) -> Iterator[tuple[int, list[StreamEvent]]]:
+    def restart(self, feeds: Iterable[Feed]) -> None:
+        """Begin anew with these feeds: no instrument, no link."""
+        self.registry = Registry()
+        self._venues: dict[str, _Venue] = {}
+        self._links: dict[str, _Link] = {}
+        self.change(feeds)
+
+    def change(self, feeds: Iterable[Feed]) -> None:
+        """Go on with these feeds where they are new or have other options; links that are open stay what they are."""
+        for feed in feeds:
+            venue = feed.spec.venue
+            if venue not in self._venues or self._venues[venue].feed.options != feed.options:
+                self._venues[venue] = _Venue(feed, self.registry, self._repeats())
+
+    def run(self, items: Iterable[Record | Loss]) -> Iterator[tuple[int, list[Event]]]:
         """Give (receive time, events) for each record that has any."""
         for item in items:
             if isinstance(item, Loss):
@@ -136,106 +157,131 @@ class Replay:
             elif events := self.take(item):
                 yield item.recv_ns, events
 
-    def take(self, record: Record) -> list[StreamEvent]:
+    def take(self, record: Record) -> list[Event]:
         """The events of one record; what cannot be used is counted in the report."""
-        report = self.report
-        report.records += 1
-        if record.kind == "lost":
-            return self._lost(record)
-        venue = self._venues.get(venue_of(record.name))
-        if venue is None:
-            report.skipped["unknown_venue"] += 1
-            return []
-        try:
-            events = self._hear[record.kind](venue, record)
-        except DecodeError as error:
-            report.decode_errors[error.reason] += 1
-            return []
-        except (ValueError, TypeError, FeedRefused):
-            report.skipped["bad_fact"] += 1
-            return []
-        report.events += len(events)
+        events: list[Event] = []
+        if is_course(record) and record.name != REMEMBERED:
+            self.report.records += 1
+        elif record.kind != "in":
+            self.report.records += 1
+            self._other(record, events)
+            self.report.events += len(events)
+        else:
+            self.read([record], 0, events)
         return events
 
-    def _frame(self, venue: _Venue, record: Record) -> list[StreamEvent]:
-        recv_ns, name, _, payload, _ = record
-        link = venue.links.get(name)
-        if link is None:
-            return self._skip("unknown_link")
-        if recv_ns < self._last_ns:
-            self.report.steps_back += 1
-        self._last_ns = recv_ns
-        session = link.session
-        if recv_ns >= link.tick_ns:
-            session.on_tick(recv_ns)
-            link.tick_ns = recv_ns + NS_PER_S
-        try:
-            events = session.on_frame(payload, recv_ns)
-        except DecodeError:
-            raise
-        except Exception:  # noqa: BLE001  # a decoder's bug costs one frame, counted, as it does live
-            self.report.decode_errors["internal"] += 1
-            events = []
-        if session.notices:
-            self.report.notices.update(type(notice).__name__ for notice in session.notices)
-            session.notices.clear()
-        return [*venue.filtered(events, link.number, standby=link.standby)] if events else []
+    def read(self, rows: Sequence[Row], start: int, line: list[Event]) -> int:
+        """Append the events of rows to `line`, up to the first row from `start` that tells of the program's own course.
 
-    def _reply(self, venue: _Venue, record: Record) -> list[StreamEvent]:
-        name, body = record.name, _bytes(record)
+        Returns:
+            The place of that row, or the number of rows.
+        """
+        links, last_ns, before, put = self._links, self._last_ns, len(line), line.append
+        place = start
+        for place in range(start, len(rows)):
+            recv_ns, name, kind, payload, _ = row = rows[place]
+            if kind != "in" or (link := links.get(name)) is None:
+                if is_course(row):
+                    break
+                self._other(row, line)
+                continue
+            self.report.steps_back += recv_ns < last_ns
+            last_ns = recv_ns
+            if recv_ns >= link.tick_ns:
+                link.tick(recv_ns)
+            try:
+                events = link.session.on_frame(payload, recv_ns)
+            except Exception as error:  # noqa: BLE001  # a decoder's bug costs one frame, counted, as it does live
+                self._undecoded(error)
+                events = []
+            if link.session.notices:
+                self._note(link.session)
+            for event in events:
+                if link.takes(event):
+                    put(event)
+        else:
+            place = len(rows)
+        self._last_ns = last_ns
+        self.report.records += place - start
+        self.report.events += len(line) - before
+        return place
+
+    def _undecoded(self, error: Exception) -> None:
+        self.report.decode_errors[error.reason if isinstance(error, DecodeError) else "internal"] += 1
+
+    def _note(self, session: Session) -> None:
+        self.report.notices.update(type(notice).__name__ for notice in session.notices)
+        session.notices.clear()
+
+    def _other(self, row: Row, line: list[Event]) -> None:
+        """Hear a row that is no frame of a known link."""
+        kind, payload = row[2:4]
+        try:
+            if kind == "lost":
+                self._lost(payload)
+            elif kind == "events":
+                line += read_events(payload)
+            else:
+                line += self._of_venue(row)
+        except DecodeError as error:
+            self._undecoded(error)
+        except (ValueError, TypeError, FeedRefused):
+            self.report.skipped["bad_fact"] += 1
+
+    def _of_venue(self, row: Row) -> Sequence[Event]:
+        venue = self._venues.get(venue_of(row[1]))
+        if venue is None:
+            return self._skip("unknown_venue")
+        return read_states(row[3]) if row[2] == "state" else self._hear[row[2]](venue, row)
+
+    def _reply(self, venue: _Venue, row: Row) -> Sequence[Event]:
+        recv_ns, name, _, payload, _ = row
+        body = payload.encode() if isinstance(payload, str) else payload
         if name == snapshot_name(venue.feed.spec.venue):
             self.registry.update(read_instruments(body))
-            return []
+            return ()
         _, what, rest = name.split("/", 2)
         if what == "metadata":
             number, _, request = rest.partition("/")
-            return [] if venue.load(number, request, body) else self._skip("unknown_request")
+            return () if venue.load(number, request, body) else self._skip("unknown_request")
         poll = venue.polls.get(rest)
         if poll is None:
             return self._skip("unknown_poll")
-        events = venue.feed.parse_poll(poll, body, record.recv_ns, self.registry)
-        return [*venue.filtered(events, _ANY_LINK, standby=False)]
+        events = venue.feed.parse_poll(poll, body, recv_ns, self.registry)
+        return [event for event in events if type(event) is not Liquidation or venue.is_new(event, _ANY_LINK)]
 
-    def _connect(self, venue: _Venue, record: Record) -> list[StreamEvent]:
-        connection, standby = read_connection(record.payload)
+    def _connect(self, venue: _Venue, row: Row) -> Sequence[Event]:
+        recv_ns, name, _, payload, _ = row
+        connection, standby = read_connection(payload)
         session = venue.feed.session(connection, self.registry)
-        session.on_open(record.recv_ns)
-        number = link_number(record.name)
-        venue.links[record.name] = _Link(session, number, standby, record.recv_ns + NS_PER_S)
-        return []
+        session.on_open(recv_ns)
+        self._links[name] = _Link(session, link_number(name), standby, recv_ns + NS_PER_S, venue.is_new)
+        return ()
 
-    def _promote(self, venue: _Venue, record: Record) -> list[StreamEvent]:
-        if record.name not in venue.links:
+    def _promote(self, _venue: _Venue, row: Row) -> Sequence[Event]:
+        if row[1] not in self._links:
             return self._skip("unknown_link")
-        venue.links[record.name].standby = False
-        return []
+        self._links[row[1]].standby = False
+        return ()
+
+    def _disconnect(self, _venue: _Venue, row: Row) -> Sequence[Event]:
+        self._links.pop(row[1], None)
+        return ()
 
     @staticmethod
-    def _disconnect(venue: _Venue, record: Record) -> list[StreamEvent]:
-        venue.links.pop(record.name, None)
-        return []
+    def _chosen(venue: _Venue, row: Row) -> Sequence[Event]:
+        venue.choose(read_chosen(row[3]))
+        return ()
 
-    @staticmethod
-    def _chosen(venue: _Venue, record: Record) -> list[StreamEvent]:
-        venue.choose(read_chosen(record.payload))
-        return []
-
-    @staticmethod
-    def _state(_venue: _Venue, record: Record) -> list[StreamEvent]:
-        return [*read_states(record.payload)]
-
-    def _lost(self, record: Record) -> list[StreamEvent]:
-        try:
-            frames, reason = read_lost(record.payload)
-        except ValueError:
-            return self._skip("bad_fact")
+    def _lost(self, payload: Frame) -> None:
+        frames, reason = read_lost(payload)
         self.report.lost_frames[reason] += frames
-        return []
 
-    def _skip(self, reason: str) -> list[StreamEvent]:
+    def _skip(self, reason: str) -> Sequence[Event]:
         self.report.skipped[reason] += 1
-        return []
+        return ()
 
 
-def _bytes(record: Record) -> bytes:
-    return record.payload.encode() if isinstance(record.payload, str) else record.payload
+def is_course(row: Row) -> bool:
+    """Whether a record tells what the program did, not what it heard."""
+    return row[2] in _COURSE or row[1] == REMEMBERED
