@@ -1,0 +1,277 @@
+"""Drives the live parts over a history: the same engine, alert desk and derived series as the running monitor.
+
+Every grid instant is evaluated with what had been received by then. What is not live is the clock, which stands at the
+instant, and the outbox, whose place a journal takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from monitor.alert import AlertState
+from monitor.alerts.lifecycle import Lifecycle
+from monitor.backtest.history import Columns, History, Step, Stretch
+from monitor.backtest.journal import Journal
+from monitor.backtest.watch import Liveness, Series, Watch
+from monitor.clock import Clock
+from monitor.derived.desk import DerivedDesk, read_derived
+from monitor.engine import Engine, IngestReport
+from monitor.events import Event, Sample
+from monitor.expression import Expr, Selector, children
+from monitor.reading import Evaluation
+from monitor.rule import Override, Recording, Rule, RuleSet
+from monitor.runtime.alert_desk import AlertDesk, lifecycle_settings
+from monitor.runtime.app import engine_settings
+from monitor.runtime.load import Loaded
+from monitor.sinks import sink_options
+
+SAMPLES = 720
+"""Readings per line of a chart, about."""
+PROGRESS_EVERY = 200
+
+Progress = Callable[[int], None]
+"""Told now and then how far (unix nanoseconds) the run has come."""
+
+
+class InstantClock(Clock):
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def wall_ns(self) -> int:
+        """The instant."""
+        return self.now_ns
+
+    def mono_ns(self) -> int:
+        """The instant."""
+        return self.now_ns
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Nothing that a backtest runs waits."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went in, and what of it the engine could not use as it was."""
+
+    events: int = 0
+    late: int = 0
+    too_late: int = 0
+    invalid: int = 0
+    clock_rejected: int = 0
+
+    def add(self, report: IngestReport) -> None:
+        """Add one batch's report."""
+        self.events += report.taken.total()
+        self.late += report.late.total()
+        self.too_late += report.too_late.total()
+        self.invalid += report.invalid.total()
+        self.clock_rejected += report.clock_rejected.total()
+
+
+class Lane:
+    """One set of rules on its way through the history.
+
+    Args:
+        loaded: Configuration and rules; its routes and sinks say what would have been sent.
+        trials: Further rules, whose alerts are noted and not routed (the values of a sweep).
+    """
+
+    def __init__(self, loaded: Loaded, trials: Sequence[Rule] = ()) -> None:
+        self.loaded = loaded
+        every = RuleSet((*loaded.rules.alerts, *trials), loaded.rules.recordings)
+        self.engine = Engine(every, expected=loaded.expected(), settings=engine_settings(loaded))
+        self.journal, self.trial_journal = Journal(), Journal()
+        self.clock = InstantClock()
+        self.desk = AlertDesk(
+            loaded,
+            routing=loaded.routing,
+            sinks=[sink_options(entry) for entry in loaded.source.config.sinks],
+            engine=self.engine,
+            store=None,
+            delivery=self.journal,
+            clock=self.clock,
+        )
+        self._trials = Lifecycle(trials, lifecycle_settings(loaded)) if trials else None
+        self.watch = Watch(self.engine, loaded.rules, loaded.source.config.engine.min_coverage)
+        self.counts = Counts()
+        self._live = False
+
+    def take(self, events: Sequence[Event], columns: Columns | None) -> None:
+        """Take in what was received."""
+        if events:
+            self.counts.add(self.engine.ingest(events))
+        if columns is not None:
+            self.counts.add(columns.feed(self.engine))
+
+    def evaluate(self, now_ns: int, *, live: bool) -> None:
+        """Evaluate an instant. Before the stretch begins (not `live`) windows warm and no alert is raised."""
+        evaluations = self.engine.evaluate(now_ns, changed_only=True)
+        if not live:
+            return
+        if not self._live:
+            self._live = True
+            evaluations = self._everything()
+        self.clock.now_ns = now_ns
+        self.watch.hear(evaluations)
+        self.desk.step(evaluations, self.engine.now_ns)
+        if self._trials is not None:
+            self.trial_journal.hear(self._trials.step(evaluations, self.engine.now_ns))
+
+    def finish(self) -> None:
+        """Note how far alerts that are not over have come."""
+        self.journal.refresh(self.desk.lifecycle.alerts())
+        if self._trials is not None:
+            self.trial_journal.refresh(self._trials.alerts())
+
+    def _everything(self) -> list[Evaluation]:
+        """Readings of all rules: what was true before the stretch began is news when it begins."""
+        found = (self.engine.latest(rule.id) for rule in self.engine.ruleset.alerts)
+        return [evaluation for evaluation in found if evaluation is not None]
+
+    @property
+    def active(self) -> int:
+        """Alerts that fire or are held now."""
+        return sum(alert.state in {AlertState.FIRING, AlertState.HELD} for alert in self.desk.lifecycle.alerts())
+
+
+@dataclass(slots=True)
+class Run:
+    """A finished run: what the lanes hold, and what the history did not.
+
+    Attributes:
+        stretch: What was looked at.
+        warm_from_ns: Where reading began, to fill the windows.
+        instants: Evaluations made.
+    """
+
+    stretch: Stretch
+    warm_from_ns: int
+    grid_ns: int
+    lanes: Sequence[Lane]
+    liveness: Liveness = field(default_factory=Liveness)
+    instants: int = 0
+
+
+def drive(
+    lanes: Sequence[Lane],
+    history: History,
+    stretch: Stretch,
+    grid_ns: int,
+    *,
+    warm_from_ns: int,
+    progress: Progress | None = None,
+) -> Run:
+    """Run lanes side by side over a stretch of history, in one pass over its data.
+
+    Args:
+        lanes: Fresh.
+        history: Where the data comes from.
+        stretch: Alerts are raised in it.
+        grid_ns: Distance of two evaluations.
+        warm_from_ns: Windows are filled from here on.
+        progress: Told how far it has come.
+    """
+    run = Run(stretch, warm_from_ns, grid_ns, lanes)
+    steps = history.steps(Stretch(warm_from_ns, stretch.end_ns), grid_ns)
+    derive = _Derive(lanes[0].loaded)
+    sample_ns = max(grid_ns, -(-stretch.length_ns // SAMPLES // grid_ns) * grid_ns)
+    next_sample_ns = stretch.start_ns
+    for step in _every_instant(steps, stretch.end_ns, grid_ns):
+        events = derive.before(step)
+        run.liveness.hear(step.events)
+        live = step.now_ns >= stretch.start_ns
+        for lane in lanes:
+            lane.take(events, step.columns)
+            lane.evaluate(step.now_ns, live=live)
+        derive.after(events, step.now_ns)
+        if step.now_ns >= next_sample_ns:
+            next_sample_ns = step.now_ns + sample_ns
+            for lane in lanes:
+                lane.watch.sample(step.now_ns)
+        run.instants += 1
+        if progress is not None and run.instants % PROGRESS_EVERY == 0:
+            progress(step.now_ns)
+    for lane in lanes:
+        lane.finish()
+    run.liveness.finish(stretch, _expected(lanes[0].loaded))
+    return run
+
+
+class _Derive:
+    """Derived series, which follow from a step and come with the next one, as live."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._desk = DerivedDesk(read_derived(loaded.source.config.derived))
+        self._waiting: list[Sample] = []
+
+    def before(self, step: Step) -> Sequence[Event]:
+        """The step's events with what followed from the step before."""
+        waiting, self._waiting = self._waiting, []
+        return [*waiting, *step.events] if waiting else step.events
+
+    def after(self, events: Sequence[Event], now_ns: int) -> None:
+        """Note what follows."""
+        self._waiting = self._desk.take(events) + self._desk.tick(now_ns)
+
+
+def _every_instant(steps: Iterable[Step], end_ns: int, grid_ns: int) -> Iterator[Step]:
+    """Steps with data, and empty ones for the grid instants between them, to the end of the stretch."""
+    before_ns = 0
+    for step in chain(steps, [Step(-(-end_ns // grid_ns) * grid_ns)]):
+        if before_ns:
+            yield from map(Step, range(before_ns + grid_ns, step.now_ns, grid_ns))
+        if step.now_ns > before_ns:
+            yield step
+        before_ns = max(before_ns, step.now_ns)
+
+
+def _expected(loaded: Loaded) -> Iterator[Series]:
+    for channel, venues in loaded.expected().items():
+        for venue in venues:
+            yield venue, channel
+
+
+def chosen(loaded: Loaded, names: Sequence[str]) -> Loaded:
+    """Only the rules of these names (or identities), all where none is given, and the recordings that they read.
+
+    Raises:
+        KeyError: With the first name that no rule has.
+    """
+    alerts = loaded.rules.alerts
+    for name in names:
+        if not any(name in (rule.name, rule.id) for rule in alerts):
+            raise KeyError(name)
+    if names:
+        alerts = tuple(rule for rule in alerts if rule.name in names or rule.id in names)
+    return replace(loaded, rules=RuleSet(alerts, tuple(_read_by(alerts, loaded.rules.recordings))))
+
+
+def _read_by(alerts: Iterable[Rule], recordings: Sequence[Recording]) -> Iterator[Recording]:
+    """Recordings that rules read, directly or through others, in their order."""
+    needed = {name for rule in alerts for expr in _expressions(rule) for name in _series(expr)}
+    for recording in reversed(recordings):
+        if recording.name in needed:
+            needed |= set(_series(recording.expr))
+    yield from (recording for recording in recordings if recording.name in needed)
+
+
+def _expressions(rule: Rule) -> Iterator[Expr]:
+    cases: tuple[Rule | Override, ...] = (rule, *rule.overrides)
+    for case in cases:
+        yield case.expr
+        yield from filter(None, (case.clear,))
+        for level in case.levels:
+            yield level.expr
+            yield from filter(None, (level.clear,))
+
+
+def _series(expr: Expr) -> Iterator[str]:
+    if isinstance(expr, Selector):
+        yield expr.series
+    for child in children(expr):
+        yield from _series(child)
