@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.alert import AlertState, AlertView, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
@@ -22,7 +22,6 @@ from monitor.engine import Engine
 from monitor.expression import Matcher
 from monitor.language.template import compile_template
 from monitor.reading import Evaluation
-from monitor.runtime.delivery import Delivery
 from monitor.runtime.load import Loaded
 from monitor.runtime.store import Change, Delivered, Outgoing, Store
 from monitor.sink import Command, SinkOptions
@@ -33,6 +32,14 @@ MEMORY_KINDS = ("told", "silence", "ack")
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
 
 
+class Outbox(Protocol):
+    """Takes what each step decided: `monitor.runtime.delivery.Delivery`, or a backtest's journal."""
+
+    def submit(self, change: Change) -> None:
+        """Keep it, and see to what it sends."""
+        ...
+
+
 class AlertDesk:
     """Steps life cycle and router, and hands what they decide to the outbox.
 
@@ -41,7 +48,7 @@ class AlertDesk:
         routing: The validated ``routes:``.
         sinks: Settings of every sink.
         engine: Explains readings, and keeps event time.
-        store: Where state is read from at the start.
+        store: Where state is read from at the start; None: there is nothing to restore.
         delivery: Takes changes.
         clock: Stamps what people do (silences, acknowledgements).
     """
@@ -53,8 +60,8 @@ class AlertDesk:
         routing: RoutingConfig,
         sinks: Sequence[SinkOptions],
         engine: Engine,
-        store: Store,
-        delivery: Delivery,
+        store: Store | None,
+        delivery: Outbox,
         clock: Clock,
     ) -> None:
         self._policies = [SinkPolicy.of(options) for options in sinks]
@@ -72,6 +79,8 @@ class AlertDesk:
 
     async def restore(self) -> None:
         """Take over what the last run left."""
+        if self._store is None:
+            return
         self.lifecycle.load(await self._store.alerts())
         rows = [row for kind in MEMORY_KINDS for row in await self._store.memory(kind)]
         self.router.load(rows, self.lifecycle.alerts(), self._clock.wall_ns())
