@@ -163,7 +163,6 @@ def make(url: str, core: Core, times: Times) -> tuple[Desk, Connection]:
         on_evaluated=core.judge,
         on_report=lambda _report: None,
         latencies=core.latencies,
-        clock=CLOCK,
     )
 
     def flush(events: list, now_ns: int) -> None:  # type: ignore[type-arg]

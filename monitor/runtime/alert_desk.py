@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from monitor.alert import AlertState, AlertView, Transition
+from monitor.alert import AlertState, AlertView, MemoryRow, SavedAlert, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
 from monitor.alerts.matchers import parse_matcher
 from monitor.alerts.routes import RoutingConfig
@@ -21,10 +22,12 @@ from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
 from monitor.expression import Matcher
 from monitor.language.template import compile_template
-from monitor.reading import Evaluation
+from monitor.reading import Evaluation, Explanation
+from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
 from monitor.runtime.store import Change, Delivered, Outgoing, Store
 from monitor.sink import Command, SinkOptions
+from monitor.tape.course import Act
 from monitor.telemetry import view
 
 RECENT = 200
@@ -51,6 +54,8 @@ class AlertDesk:
         store: Where state is read from at the start; None: there is nothing to restore.
         delivery: Takes changes.
         clock: Stamps what people do (silences, acknowledgements).
+        notes: What to bear in mind about a rule's readings, by the rule's identity.
+        journal: Gets what a replay must know besides the engine's steps.
     """
 
     def __init__(
@@ -63,17 +68,18 @@ class AlertDesk:
         store: Store | None,
         delivery: Outbox,
         clock: Clock,
+        notes: Callable[[str], tuple[str, ...]] = lambda _: (),
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal or Journal()
+        self._notes = self._journal.noting(notes)
         self._policies = [SinkPolicy.of(options) for options in sinks]
         self._engine = engine
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        settings = LifecycleSettings(
-            min_coverage=loaded.source.config.engine.min_coverage,
-            max_alerts=loaded.source.config.engine.max_keys_per_rule,
-        )
-        self.lifecycle = Lifecycle(loaded.rules, settings, _render, getattr(engine, "explain", None))
+        settings = lifecycle_settings(loaded)
+        self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain)
         self.router = Router(routing, self._policies)
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
@@ -81,15 +87,20 @@ class AlertDesk:
         """Take over what the last run left."""
         if self._store is None:
             return
-        self.lifecycle.load(await self._store.alerts())
         rows = [row for kind in MEMORY_KINDS for row in await self._store.memory(kind)]
-        self.router.load(rows, self.lifecycle.alerts(), self._clock.wall_ns())
+        self.remember(await self._store.alerts(), rows, self._clock.wall_ns())
 
-    def replace(self, loaded: Loaded, routing: RoutingConfig) -> None:
+    def remember(self, alerts: Sequence[SavedAlert], rows: Sequence[MemoryRow], now_ns: int) -> None:
+        """Take over alerts and what was told of them; call once, before the first step."""
+        self._journal.alerts(alerts, rows, now_ns)
+        self.lifecycle.load(alerts)
+        self.router.load(rows, self.lifecycle.alerts(), now_ns)
+
+    def replace(self, loaded: Loaded, routing: RoutingConfig, now_ns: int) -> None:
         """Take over other rules and routes; alerts, silences and what was told stay."""
         self.lifecycle.replace_rules(loaded.rules)
         router = Router(routing, self._policies)
-        router.load(self.router.dump(), self.lifecycle.alerts(), self._clock.wall_ns())
+        router.load(self.router.dump(), self.lifecycle.alerts(), now_ns)
         self.router = router
 
     def step(self, evaluations: Iterable[Evaluation], now_ns: int) -> None:
@@ -97,17 +108,16 @@ class AlertDesk:
         transitions = self.lifecycle.step(evaluations, now_ns)
         self._resolved.extend(item.alert for item in transitions if item.state is AlertState.RESOLVED)
         planned = self.router.route(transitions, now_ns) if transitions else self._due(now_ns)
-        self._submit(transitions, planned, now_ns)
+        self._submit(transitions, planned)
 
-    def tick(self) -> None:
+    def tick(self, now_ns: int) -> None:
         """Whatever is due by time alone."""
-        now_ns = max(self._engine.now_ns, self._clock.wall_ns())
-        self._submit((), self._due(now_ns), now_ns)
+        self._submit((), self._due(max(self._engine.now_ns, now_ns)))
 
     def _due(self, now_ns: int) -> list[Planned]:
         return self.router.due(now_ns) if self.router.next_due_ns() <= now_ns else []
 
-    def _submit(self, transitions: Sequence[Transition], planned: Sequence[Planned], now_ns: int) -> None:
+    def _submit(self, transitions: Sequence[Transition], planned: Sequence[Planned]) -> None:
         saved, gone = self.lifecycle.changes()
         memory, forgotten = self.router.changes()
         change = Change(
@@ -118,7 +128,7 @@ class AlertDesk:
             memory=memory,
             forgotten=forgotten,
             delivered=[_not_sent(plan) for plan in planned if plan.notification is None],
-            now_ns=now_ns,
+            now_ns=self._clock.wall_ns(),
         )
         if change:
             self._delivery.submit(change)
@@ -128,6 +138,10 @@ class AlertDesk:
     def alerts(self) -> list[AlertView]:
         """Active alerts, and those resolved lately."""
         return [*self.lifecycle.alerts(), *self._resolved]
+
+    def explain(self, rule: str, row: int) -> Explanation:
+        """What stands behind one row of a rule's newest evaluation."""
+        return replace(self._engine.explain(rule, row), notes=self._notes(rule))
 
     def active_for(self, sink: str) -> list[AlertView]:
         """The alerts that a sink was told of and that are not over."""
@@ -168,33 +182,53 @@ class AlertDesk:
         )
         return self._silence(matchers, wish.starts_ns, wish.ends_ns, wish.created_by, wish.comment)
 
-    def _silence(
-        self, matchers: tuple[Matcher, ...], starts_ns: int, ends_ns: int, created_by: str, comment: str
-    ) -> str:
-        now_ns = self._clock.wall_ns()
+    def _silence(self, matchers: Sequence[Matcher], starts_ns: int, ends_ns: int, created_by: str, comment: str) -> str:
+        now_ns, matchers = self._clock.wall_ns(), tuple(matchers)
         text = f"{matchers}{starts_ns}{ends_ns}{created_by}{comment}{now_ns}"
         silence_id = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.router.silence(Silence(silence_id, matchers, starts_ns, ends_ns, created_by, comment), now_ns)
-        self._submit((), self._due(now_ns), now_ns)
+        given = {"matchers": matchers, "starts_ns": starts_ns, "ends_ns": ends_ns, "created_by": created_by}
+        self._did(Act("silence", {**given, "comment": comment}), now_ns)
         return silence_id
 
     def expire_silence(self, silence_id: str) -> bool:
         """End a silence; what it kept quiet is announced now."""
-        return self._after(self.router.expire_silence(silence_id, self._clock.wall_ns()))
+        now_ns = self._clock.wall_ns()
+        done = self.router.expire_silence(silence_id, now_ns)
+        self._did(Act("expire_silence", {"silence_id": silence_id}), now_ns)
+        return done
 
     def acknowledge(self, fingerprint: str, by: str, comment: str, duration_ns: int = DEFAULT_QUIET_NS) -> bool:
         """Note that someone takes care of an alert for a while."""
         now_ns = self._clock.wall_ns()
-        return self._after(self.router.acknowledge(fingerprint, by, now_ns, duration_ns, comment))
+        done = self.router.acknowledge(fingerprint, by, now_ns, duration_ns, comment)
+        given = {"fingerprint": fingerprint, "by": by, "comment": comment, "duration_ns": duration_ns}
+        self._did(Act("acknowledge", given), now_ns)
+        return done
 
     def withdraw(self, fingerprint: str) -> bool:
         """Take an acknowledgement back."""
-        return self._after(self.router.withdraw(fingerprint, self._clock.wall_ns()))
-
-    def _after(self, done: bool) -> bool:  # noqa: FBT001 - passes an answer through
         now_ns = self._clock.wall_ns()
-        self._submit((), self._due(now_ns), now_ns)
+        done = self.router.withdraw(fingerprint, now_ns)
+        self._did(Act("withdraw", {"fingerprint": fingerprint}), now_ns)
         return done
+
+    def _did(self, act: Act, now_ns: int) -> None:
+        self._journal.act(act, now_ns)
+        self._submit((), self._due(now_ns))
+
+    def perform(self, act: Act) -> None:
+        """Do again what the journal says was done; the clock must stand at its time.
+
+        Raises:
+            TypeError: The arguments are not those of the method.
+            ValueError: They mean nothing.
+        """
+        if act.what == "silence":
+            matchers = [Matcher(**matcher) for matcher in act.given.get("matchers", ())]
+            self._silence(**{**act.given, "matchers": matchers})
+        else:
+            getattr(self, act.what)(**act.given)
 
     async def handle_command(self, command: Command) -> str:
         """Carry out what came in through a sink (a topic, a button)."""
@@ -210,6 +244,18 @@ class AlertDesk:
             return self._silence(matchers, now_ns, now_ns + duration_ns, command.actor, command.comment)
         except ValueError as error:
             return str(error)
+
+
+def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:
+    """The life cycle's settings out of the configuration."""
+    engine, alerts = loaded.source.config.engine, loaded.source.config.alerts
+    return LifecycleSettings(
+        min_coverage=engine.min_coverage,
+        max_alerts=engine.max_keys_per_rule,
+        flap_fires=alerts.flap_fires,
+        flap_window_ns=int(alerts.flap_window * NS_PER_S),
+        flap_calm_ns=int(alerts.flap_calm * NS_PER_S),
+    )
 
 
 def _not_sent(plan: Planned) -> Delivered:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,7 +21,7 @@ from aiohttp import web
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine, EngineSettings, IngestReport
 from monitor.errors import ConfigError, MonitorError, Problem
-from monitor.events import Channel, Event
+from monitor.events import Channel, Event, Sample
 from monitor.feed import Feed
 from monitor.instruments import Instrument, Registry
 from monitor.runtime.alert_desk import AlertDesk
@@ -30,15 +31,18 @@ from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.feed_runner import FeedRunner
 from monitor.runtime.instruments import InstrumentLoader
 from monitor.runtime.instruments_cache import InstrumentsCache
+from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.pump import Pump
 from monitor.runtime.reload import Reloader
+from monitor.runtime.reporting import Reporting
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.snapshot import Snapshots
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import Store
+from monitor.runtime.turns import Turns
 from monitor.runtime.view import AppView, Happenings, Parts
 from monitor.sinks import build_sink, sink_options
 from monitor.telemetry.metrics import Budget
@@ -105,6 +109,7 @@ class App:
         )
         self._runners: dict[str, tuple[FeedRunner, asyncio.Task[None]]] = {}
         self._declared: dict[str, list[Instrument]] = {}
+        self._numbers: dict[str, Iterator[int]] = {}
 
     async def run(self) -> None:
         """Run until `stop` is set, then drain.
@@ -148,8 +153,11 @@ class App:
         self.registry = Registry()
         self.board = MarketBoard()
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
-        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock)
-        self.snapshots.restore()
+        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock, config.engine.snapshot_interval)
+        self._tap = self.settings.tap
+        self.journal = Journal(self._tap)
+        self.journal.started(loaded, self.clock.wall_ns())
+        self.journal.windows(self.snapshots.restore(), self.clock.wall_ns())
         self.store = await Store.open(data_dir / "monitor.db")
         stack.push_async_callback(self.store.close)
         if self.store.set_aside is not None:
@@ -161,6 +169,7 @@ class App:
         }
         self.delivery = Delivery(sinks, self.store, self.clock, self.log, observe=self._observe_dispatch)
         stack.push_async_callback(self.delivery.close)
+        self.reporting = Reporting(loaded.rules, self._feeds, self.clock.wall_ns)
         self.desk = AlertDesk(
             loaded,
             routing=loaded.routing,
@@ -169,6 +178,8 @@ class App:
             store=self.store,
             delivery=self.delivery,
             clock=self.clock,
+            notes=self.reporting.notes,
+            journal=self.journal,
         )
         await self.desk.restore()
         self.delivery.handle_command = self.desk.handle_command
@@ -179,10 +190,11 @@ class App:
             on_evaluated=self.desk.step,
             on_report=self._count_late,
             latencies=self._happenings.latencies,
-            clock=self.clock,
             time_scale=self.settings.time_scale,
+            grid_ns=self._interval_ns,
         )
-        self.pump = Pump(self._take_in, self.clock)
+        self.turns = Turns(self.room, self.desk, self._observe, self._put, self.journal)
+        self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
         self.loader = InstrumentLoader(
             self.registry,
@@ -190,13 +202,13 @@ class App:
             self.clock,
             InstrumentsCache(data_dir / "instruments"),
             self.settings.feed,
-            tap=self.settings.tap,
+            tap=self._tap,
         )
         self.slow = SlowSide(
             config.sources,
             config.inlets,
             config.derived,
-            self.pump.append,
+            lambda events: self.turns.hear(events, self.clock.wall_ns()),
             http=self.http,
             clock=self.clock,
             base=loaded.source.base,
@@ -209,13 +221,16 @@ class App:
         await self._remember()
         await self._serve(stack)
 
+    def _feeds(self) -> list[tuple[Feed, FeedStats]]:
+        return [(runner.feed, runner.stats) for runner, _ in self._runners.values()]
+
     def _parts(self) -> Parts:
         return Parts(
             clock=self.clock,
             engine=self.engine,
             room=self.room,
             board=self.board,
-            feeds=[(runner.feed, runner.stats) for runner, _ in self._runners.values()],
+            feeds=self._feeds(),
             store=self.store,
             delivery=self.delivery,
             desk=self.desk,
@@ -277,39 +292,38 @@ class App:
             stats=FeedStats(feed.spec.venue),
             rng=Random(),  # noqa: S311 - jitter
             settings=self.settings.feed,
-            tap=self.settings.tap,
+            tap=self._tap,
             tls=self.settings.tls,
+            numbers=self._numbers.setdefault(feed.spec.venue, itertools.count(1)),
         )
 
     # -- running -------------------------------------------------------------------------------------------------------
 
     async def _tick_for_ever(self) -> None:
         """Evaluate on a grid, whatever arrives; a late turn is not made up for, the next instant covers it."""
-        interval_ns = int(self.loaded.source.config.engine.interval * NS_PER_S)
-        due_ns = self.clock.mono_ns() + interval_ns
+        interval_ns = self._interval_ns
+        due_ns = self.clock.mono_ns() + interval_ns - self.clock.wall_ns() % interval_ns
         while True:
             await self.clock.sleep_until(due_ns)
-            self.room.tick()
-            self._derive((), self.clock.wall_ns())
-            self.desk.tick()
+            self.turns.tick(self.clock.wall_ns())
             now_ns = self.clock.mono_ns()
             due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
 
-    def _take_in(self, events: Sequence[Event], now_ns: int) -> None:
-        self.room.flush(events, now_ns)
-        self._derive(events, now_ns)
+    @property
+    def _interval_ns(self) -> int:
+        return int(self.loaded.source.config.engine.interval * NS_PER_S)
 
-    def _derive(self, events: Sequence[Event], now_ns: int) -> None:
-        """What follows from a batch goes the same way as the batch, in the next turn."""
-        derived = self.slow.observe(events, now_ns)
-        if derived:
-            self.pump.append(derived)
+    def _observe(self, events: Sequence[Event], now_ns: int) -> list[Sample]:
+        return self.slow.observe(events, now_ns)
+
+    def _put(self, events: Sequence[Event]) -> None:
+        self.pump.append(events)
 
     async def _remember(self) -> None:
-        """Take in the given past before the first evaluation: what is sampled over time starts where the data begins."""
+        """Take in the given past before the first evaluation."""
         history = iter(self.settings.history)
         while chunk := list(islice(history, REMEMBERED_AT_ONCE)):
-            self.engine.ingest(chunk)
+            self.turns.remember(chunk, self.clock.wall_ns())
             await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
@@ -368,9 +382,11 @@ class App:
 
     def adopt(self, loaded: Loaded) -> None:
         """Take over a reloaded configuration. All of it has been checked; this cannot fail half way."""
-        self.loaded = loaded
+        self.loaded, now_ns = loaded, self.clock.wall_ns()
+        self.journal.reloaded(loaded, now_ns)
         self.engine.replace_rules(loaded.rules)
-        self.desk.replace(loaded, loaded.routing)
+        self.desk.replace(loaded, loaded.routing, now_ns)
+        self.reporting.replace_rules(loaded.rules)
         self._happenings.config_hash = loaded.digest
         self._follow_feeds(self._tasks)
 
@@ -384,7 +400,7 @@ class App:
             raise MonitorError("this monitor was started without files")
         loaded = self._reload()
         old, new = self.loaded.source.config, loaded.source.config
-        fixed = ("listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "log")
+        fixed = ("listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log")
         problems = [
             loaded.source.problem((name,), f"{name} cannot change while running; restart to apply it")
             for name in fixed

@@ -15,14 +15,16 @@ from monitor.events import Channel, Liquidation, MarketEvent, Trade
 from monitor.feed import Feed, Frame
 from monitor.instruments import Registry
 from monitor.runtime.liveness import Liveness
+from monitor.runtime.moves import MarketMove
 from monitor.runtime.pump import Pump
 from monitor.runtime.repeats import Repeats
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
 
-TapKind = Literal["connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state"]
+TapKind = Literal["connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "turn", "events", "memory", "config", "act"]  # fmt: skip
 """What a tap hears of: a link's opening (with its subscription, `monitor.tape.facts`), end, or promotion from standby; a
-frame received or sent; an HTTPS reply; the instruments followed from now on; `FeedState` and `FeedGap` as emitted."""
+frame received or sent; an HTTPS reply; the instruments followed from now on; `FeedState` and `FeedGap` as emitted; and
+from ``turn`` on the program's own course (`monitor.tape.course`)."""
 
 
 class Tap(Protocol):
@@ -77,6 +79,7 @@ class Desk:
     repeats: Repeats = field(default_factory=Repeats)
     last_data_ns: dict[Channel, int] = field(default_factory=dict)
     """Monotonic time of the last data by channel, over all connections."""
+    moves: MarketMove = field(default_factory=MarketMove)
     sampled: SampledLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +96,10 @@ class Desk:
         channels = self.stats.record(events, recv_ns)
         for channel in channels:
             self.last_data_ns[channel] = mono_ns
+        if Channel.PRICE in channels:
+            self.moves.note(events)
         if Channel.LIQUIDATIONS in channels:
+            self.moves.reset()
             events = self._without_repeats(events, link)
         if standby and Channel.TRADES in channels:
             events = [event for event in events if type(event) is not Trade]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
-from monitor.clock import NS_PER_S, Clock
+from monitor.clock import NS_PER_S
 from monitor.engine import Engine, IngestReport
 from monitor.events import Event, FeedGap, FeedState
 from monitor.reading import Evaluation
@@ -24,7 +24,6 @@ class EngineRoom:
         on_evaluated: Gets evaluations and the instant, for life cycle, routing and delivery.
         on_report: Gets what the engine counted about event time.
         latencies: Histograms by stage.
-        clock: Wall time, compared with the time of receipt.
         time_scale: Market seconds per real second; latencies are told in real ones.
         grid_ns: Our own time counts in steps of this. Between two steps the newest event is the instant, so that two
             monitors that read the same events say the same times.
@@ -38,7 +37,6 @@ class EngineRoom:
         on_evaluated: OnEvaluated,
         on_report: Callable[[IngestReport], None],
         latencies: dict[str, LatencyHistogram],
-        clock: Clock,
         time_scale: float = 1.0,
         grid_ns: int = 1,
     ) -> None:
@@ -50,7 +48,6 @@ class EngineRoom:
         self._on_evaluated = on_evaluated
         self._on_report = on_report
         self._latencies = latencies
-        self._clock = clock
         self._time_scale = time_scale
         self._grid_ns = grid_ns
 
@@ -63,9 +60,9 @@ class EngineRoom:
         self._evaluate(now_ns)
         self._latencies["engine"].observe_times(perf_counter_ns() - started, len(events))
 
-    def tick(self) -> None:
+    def tick(self, now_ns: int) -> None:
         """Evaluate because time has passed: windows empty in silence, values go stale."""
-        self._evaluate(self._clock.wall_ns())
+        self._evaluate(now_ns)
 
     def _evaluate(self, now_ns: int) -> None:
         started = perf_counter_ns()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -72,6 +72,7 @@ class FeedRunner:
         settings: Patience and pace.
         tap: Hears everything on the wire, for a tape.
         tls: Replaces the system's trust store for websockets.
+        numbers: Numbers the links; goes on where a feed of the same venue ran before, so that no name comes twice.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class FeedRunner:
         settings: FeedSettings | None = None,
         tap: Tap | None = None,
         tls: ssl.SSLContext | None = None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.feed = feed
         self.stats = stats
@@ -121,7 +123,7 @@ class FeedRunner:
         )
         limits = feed.spec.limits
         self._budget = ConnectBudget(limits.connects, limits.connects_window_s)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(1) if numbers is None else numbers
         self._sizes: dict[str, float] = {}
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._poller: tuple[Poller, asyncio.Task[None]] | None = None

@@ -27,13 +27,14 @@ from monitor.yamlsource import Document
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration whose every part has been checked."""
+    """A configuration whose every part has been checked; ``rule_texts`` are name and text of the rule files."""
 
     source: LoadedConfig
     rules: RuleSet
     feeds: tuple[Feed, ...]
     routing: RoutingConfig
     digest: str
+    rule_texts: tuple[tuple[str, str], ...] = ()
 
     def expected(self) -> dict[Channel, list[str]]:
         """Venues that should carry each channel; what a venue does not publish is not expected of it."""
@@ -73,7 +74,7 @@ def finish(source: LoadedConfig) -> Loaded:
     feeds = tuple(make_feeds([(entry.venue, entry.options()) for entry in source.config.feeds]))
     text = repr(source.document.data) + repr(files)
     routing = RoutingConfig.model_validate(source.config.routes)
-    return Loaded(source, rules, feeds, routing, hashlib.sha256(text.encode()).hexdigest()[:12])
+    return Loaded(source, rules, feeds, routing, hashlib.sha256(text.encode()).hexdigest()[:12], tuple(files))
 
 
 def check_venues(data: Any, document: Document) -> list[Problem]:

@@ -56,7 +56,7 @@ class Pump:
        they cannot grow without end.
 
     An exception of the engine is logged and counted in ``dropped["engine_error"]`` with the size of its batch; the
-    stream goes on.
+    stream goes on. ``on_relieved`` is told the time whenever gauges were superseded.
     """
 
     def __init__(
@@ -67,7 +67,9 @@ class Pump:
         max_batch: int = 16_384,
         high_water: int = 65_536,
         capacity: int = 262_144,
+        on_relieved: Callable[[int], None] | None = None,
     ) -> None:
+        self._on_relieved = on_relieved
         self._flush = flush
         self._clock = clock
         self._max_batch = max_batch
@@ -148,6 +150,8 @@ class Pump:
             kept = newest_gauges(self._waiting)
             self.dropped["superseded"] += len(self._waiting) - len(kept)
             self._waiting = kept
+            if self._on_relieved is not None:
+                self._on_relieved(self._clock.wall_ns())
 
     def _resume(self) -> None:
         self.paused = False

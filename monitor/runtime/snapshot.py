@@ -32,16 +32,19 @@ class Snapshots:
         self._every_ns = int(every_s * NS_PER_S)
         self._log = structlog.get_logger("monitor.snapshot")
 
-    def restore(self) -> None:
-        """Take up the windows of the last run; a file that cannot be read is set aside and the start goes on."""
+    def restore(self) -> bytes | None:
+        """Take up the windows of the last run, and return them; a file that cannot be read is set aside."""
         if not self.path.exists():
-            return
+            return None
         try:
-            self._load(self.path.read_bytes())
+            data = self.path.read_bytes()
+            self._load(data)
         except (StateError, OSError) as error:
             aside = self.path.with_suffix(f".corrupt-{self._clock.wall_ns()}")
             self.path.rename(aside)
             self._log.error("snapshot.set_aside", error=str(error), moved_to=str(aside))
+            return None
+        return data
 
     def _load(self, data: bytes) -> None:
         if taken_ns(data) > self._clock.wall_ns() + AHEAD_NS:
