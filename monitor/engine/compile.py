@@ -253,10 +253,18 @@ class Compiler:
             grid.advance(now_ns)
         self.domain.seek(now_ns)
 
+    def settle(self) -> None:
+        """Let every reader catch up, so that the logs may forget what is behind all windows."""
+        for domain in self._domains():
+            domain.settle()
+
     def close(self) -> None:
         """Stop reading the logs."""
-        for domain in (self.domain, *(grid.domain for grid, _ in self.grids.values())):
+        for domain in self._domains():
             domain.close()
+
+    def _domains(self) -> list[Domain]:
+        return [self.domain, *(grid.domain for grid, _ in self.grids.values())]
 
     def spec(self, series: str) -> SeriesSpec:
         """What is known about a series."""

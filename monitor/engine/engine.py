@@ -118,6 +118,7 @@ class Engine:
         else:
             found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
         if tick.serial % TRIM_EVERY == 0:
+            self._compiler.settle()
             self.store.trim(self.now_ns, self.settings.lateness_ns)
         return found
 

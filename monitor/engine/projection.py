@@ -52,6 +52,7 @@ class Projection:
         index: The groups' label sets.
         version: Rises whenever an entry is added or changed.
         single: Whether no group has more than one member, so that folding is copying.
+        everything: Whether there is one group, and every member is in it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Projection:
         self.group: Ints = np.empty(0, np.int64)
         self.version = 0
         self.single = True
+        self.everything = False
         self._accept = matches(matchers)
         self._grouping = grouping
         self._best: dict[Labels, tuple[int, int]] | None = {} if prefer_kinds else None
@@ -82,6 +84,7 @@ class Projection:
         self.group = np.concatenate((self.group, np.full(len(self.members) - known, -1, np.int64)))
         for member in range(known, len(self.members)):
             self._place(member, self.members.labels[member])
+        self.everything = len(self.index) == 1 and not self.group.any()
         self.version += 1
         return True
 

@@ -109,6 +109,11 @@ class Domain:
         for delay_ns, extreme in self.extremes.values():
             extreme.seek(now_ns - delay_ns)
 
+    def settle(self) -> None:
+        """Count all rows that wait, before the logs forget some."""
+        for bank in self.banks.values():
+            bank.settle()
+
     def close(self) -> None:
         """Stop reading the logs."""
         readers: list[Bank | LastValues | Extremes] = [*self.banks.values(), *self.lasts.values()]

@@ -2,11 +2,13 @@
 
 A *lane* is one (window, projection): int64 totals per group. All lanes of a log lie in one flat array, and a table
 gives for each member its slot in every lane, so that any number of rows enters or leaves all lanes with one gather and
-two scatter-adds, whatever the number of windows and groupings. Slot 0 takes what a lane does not select.
+two scatter-adds, whatever the number of windows and groupings. Slot 0 takes what a lane does not select. A lane of one
+group that selects everything is *flat*: it needs no slots, only the rows' sum.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,13 @@ from monitor.window import Ints
 SCALAR_UPDATES = 4
 """At or below so many slot updates, plain Python is faster than four numpy calls (measured: 0.25 us each against 5 us)."""
 CHUNK = 1 << 16
+BACKLOG = 1024
+"""So many rows may wait to be counted: counting them takes a small part of a millisecond."""
+AHEAD = 1024
+"""So many rows at a window's tail are looked at to know how long a total lasts."""
+CROWD = 256
+"""Among more rows than this, every lane is taken to be touched."""
+FAR_NS = 1 << 62
 Rows = tuple[Members, Column, Ints | None]
 """Members, values and counts (None: one each)."""
 
@@ -63,27 +72,33 @@ class Lane:
 
 
 class _Window:
-    """One tail pointer, and the lanes that it serves: columns ``a:b`` of the slot table."""
+    """One tail pointer, and the lanes that it serves: columns ``a:b`` of the slot table, and the flat ones."""
 
-    __slots__ = ("a", "b", "edge", "lanes", "tail")
+    __slots__ = ("a", "b", "edge", "flat", "lanes", "tail")
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.tail = 0
         self.lanes: list[Lane] = []
+        self.flat: list[Lane] = []
         self.a = self.b = 0
 
 
 class Bank:
-    """All lanes over one log at one instant; `seek` moves the instant forward, and `late` keeps it right."""
+    """All lanes over one log at one instant: `seek` moves the instant forward, `settle` the totals after it.
+
+    Rows wait in the log until somebody reads a lane: many are cheaper to count at once than one by one.
+    """
 
     def __init__(self, log: Log, *, amounts: bool = True) -> None:
         self.log = log
         self.now_ns = -(1 << 62)
         self.sums: Ints = np.zeros(1, np.int64)
         self.counts: Ints = np.zeros(1, np.int64)
+        self._due_ns = self.now_ns
         self._amounts = amounts
         self._windows: dict[Edge, _Window] = {}
+        self._columns: list[Lane] = []
         self._head = log.first
         self._slots: Ints = np.zeros((0, 0), np.int64)
         self._placed = -1
@@ -101,7 +116,7 @@ class Bank:
         return lane
 
     def reset(self) -> None:
-        """Forget all totals; the next `seek` counts the log from its start."""
+        """Forget all totals; the next `settle` counts the log from its start."""
         self.now_ns = -(1 << 62)
         self._head = self.log.first
         self._placed = -1
@@ -112,27 +127,41 @@ class Bank:
                 lane.offset = lane.room = 0
 
     def seek(self, now_ns: int) -> None:
-        """Make every lane hold exactly the rows of its window as of `now_ns` (not before the last instant)."""
+        """Move the instant (not before the last one); the rows in between are counted when a lane is read, or too many."""
+        self._due_ns = now_ns
+        if self.log.end - self._head > BACKLOG:
+            self.settle()
+
+    def settle(self) -> None:
+        """Make every lane hold exactly the rows of its window as of the instant last sought."""
         self._place()
+        now_ns = self._due_ns
+        if now_ns <= self.now_ns:
+            return
         self.now_ns = now_ns
-        log, head = self.log, self._head
-        new_head = log.position(now_ns)
-        windows = self._windows.values()
-        if self._fresh(head, new_head):
+        head, self._head = self._head, self.log.position(now_ns)
+        if self._fresh(head, self._head):
             head = self._jump(now_ns)
+        self._enter(head, self._head)
+        for window in self._windows.values():
+            self._leave(window, window.edge.at(now_ns))
+
+    def _enter(self, head: int, new_head: int) -> None:
+        flat = [lane for window in self._windows.values() for lane in window.flat]
         for start in range(head, new_head, CHUNK):
-            self._apply(start, min(start + CHUNK, new_head), 0, self._slots.shape[1], 1)
-        self._head = new_head
-        for window in windows:
-            edge_ns = window.edge.at(now_ns)
-            if window.tail < new_head and log.time_at(window.tail) <= edge_ns:
-                new_tail = log.position(edge_ns)
-                for start in range(window.tail, new_tail, CHUNK):
-                    self._apply(start, min(start + CHUNK, new_tail), window.a, window.b, -1)
-                window.tail = new_tail
+            self._update(self._rows(start, min(start + CHUNK, new_head)), (0, self._slots.shape[1]), flat, 1)
+
+    def _leave(self, window: _Window, edge_ns: int) -> None:
+        log, tail = self.log, window.tail
+        if tail >= self._head or log.time_at(tail) > edge_ns:
+            return
+        window.tail = log.position(edge_ns)
+        for start in range(tail, window.tail, CHUNK):
+            self._update(self._rows(start, min(start + CHUNK, window.tail)), (window.a, window.b), window.flat, -1)
 
     def next_edge_ns(self) -> int | None:
         """When the next row leaves a window."""
+        self.settle()
         edges = [
             self.log.time_at(window.tail) + window.edge.length_ns
             for window in self._windows.values()
@@ -140,8 +169,23 @@ class Bank:
         ]
         return min(edges, default=None)
 
+    def keeps_until_ns(self, edge: Edge, amount: int, *, rows: bool) -> int:
+        """Until when at most `amount` (of value, or of rows) will have left a window, as far as a look ahead tells."""
+        window, log = self._windows[edge], self.log
+        stop = min(window.tail + AHEAD, self._head)
+        if window.tail >= stop:
+            return FAR_NS if stop == self._head else self.now_ns
+        ts, _, values = log.rows(window.tail, stop)
+        counts = log.counts(window.tail, stop)
+        if rows:
+            values = np.ones(len(ts), np.int64) if counts is None else counts
+        beyond = int(values.cumsum().searchsorted(amount, side="right"))
+        if beyond < len(ts):
+            return int(ts[beyond]) + edge.length_ns
+        return FAR_NS if stop == self._head else int(ts[-1]) + edge.length_ns
+
     def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
-        """Take in merged rows that lie before this bank's instant."""
+        """Take in merged rows that lie before the instant up to which this bank has counted."""
         del log
         if ts[0] > self.now_ns:
             return
@@ -153,7 +197,8 @@ class Bank:
             window.tail += gone
             if gone < passed:
                 weights = None if counts is None else counts[gone:passed]
-                self._update((members[gone:passed], values[gone:passed], weights), window.a, window.b, 1)
+                rows = members[gone:passed], values[gone:passed], weights
+                self._update(rows, (window.a, window.b), window.flat, 1)
 
     def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
         """Nothing to do: only gauges are revised, and of these a bank only counts the rows."""
@@ -170,64 +215,70 @@ class Bank:
             window.tail = oldest
         return oldest
 
-    def _apply(self, start: int, end: int, a: int, b: int, sign: int) -> None:
+    def _rows(self, start: int, end: int) -> Rows:
         _, members, values = self.log.rows(start, end)
-        self._update((members, values, self.log.counts(start, end)), a, b, sign)
+        return members, values, self.log.counts(start, end)
 
-    def _update(self, rows: Rows, a: int, b: int, sign: int) -> None:
-        members = rows[0]
-        if len(members) * (b - a) <= SCALAR_UPDATES:
+    def _update(self, rows: Rows, columns: tuple[int, int], flat: Sequence[Lane], sign: int) -> None:
+        """Add rows to (or take them from) the lanes of some columns of the slot table, and flat lanes."""
+        a, b = columns
+        if b > a and len(rows[0]) * (b - a) <= SCALAR_UPDATES:
             self._update_scalar(rows, a, b, sign)
-        else:
+        elif b > a:
             self._update_vector(rows, a, b, sign)
-        self._touch(members, a, b)
+        if flat:
+            self._update_flat(rows, flat, sign)
 
     def _update_vector(self, rows: Rows, a: int, b: int, sign: int) -> None:
         members, values, counts = rows
-        slots = self._slots[members, a:b].ravel()
-        lanes = b - a
+        table = self._slots[members, a:b]
+        slots, lanes = table.ravel(), b - a
         if self._amounts:
-            np.add.at(self.sums, slots, np.repeat(values if sign > 0 else -values, lanes))
-        np.add.at(self.counts, slots, sign if counts is None else np.repeat(counts * sign, lanes))
+            amounts = values if sign > 0 else -values
+            np.add.at(self.sums, slots, amounts if lanes == 1 else amounts.repeat(lanes))
+        np.add.at(self.counts, slots, sign if counts is None else (counts * sign).repeat(lanes))
+        touched = table.max(axis=0).tolist() if len(members) <= CROWD else [1] * lanes
+        for lane, slot in zip(self._columns[a:b], touched, strict=True):
+            lane.version += slot > 0
 
     def _update_scalar(self, rows: Rows, a: int, b: int, sign: int) -> None:
         members, values, counts = rows
         for row, member in enumerate(members.tolist()):
             weight = sign if counts is None else sign * int(counts[row])
-            for slot in self._slots[member, a:b].tolist():
+            for lane, slot in zip(self._columns[a:b], self._slots[member, a:b].tolist(), strict=True):
                 if self._amounts:
                     self.sums[slot] += sign * values[row]
                 self.counts[slot] += weight
+                lane.version += slot > 0
 
-    def _touch(self, members: Members, a: int, b: int) -> None:
-        """Note which lanes really changed, so that only their readers are worked out again."""
-        touched = np.ones(b - a, np.bool_)
-        if len(members) <= 256:
-            touched = np.any(self._slots[members, a:b] > 0, axis=0)
-        for lane, hit in zip(self._lanes()[a:b], list(touched), strict=True):
-            if hit:
-                lane.version += 1
-
-    def _lanes(self) -> list[Lane]:
-        return [lane for window in self._windows.values() for lane in window.lanes]
+    def _update_flat(self, rows: Rows, flat: Sequence[Lane], sign: int) -> None:
+        members, values, counts = rows
+        amount = sign * int(values.sum()) if self._amounts else 0
+        weight = sign * (len(members) if counts is None else int(counts.sum()))
+        for lane in flat:
+            self.sums[lane.offset] += amount
+            self.counts[lane.offset] += weight
+            lane.version += 1
 
     def _place(self) -> None:
         """Give every group a slot and every member its row in the slot table."""
-        lanes = self._lanes()
+        lanes = [lane for window in self._windows.values() for lane in window.lanes]
+        placed = len(lanes) << 32
         for lane in lanes:
             lane.projection.update()
-        placed = sum(lane.projection.version for lane in lanes) + (len(lanes) << 32)
+            placed += lane.projection.version
         if placed == self._placed:
             return
         self._placed = placed
         if any(len(lane.projection.index) > lane.room or not lane.offset for lane in lanes):
             self._grow(lanes)
-        columns = [np.where(lane.projection.group < 0, 0, lane.projection.group + lane.offset) for lane in lanes]
-        self._slots = np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.zeros((0, 0), np.int64)
-        at = 0
+        self._columns = []
         for window in self._windows.values():
-            window.a, at = at, at + len(window.lanes)
-            window.b = at
+            window.flat = [lane for lane in window.lanes if lane.projection.everything]
+            window.a = len(self._columns)
+            self._columns += [lane for lane in window.lanes if not lane.projection.everything]
+            window.b = len(self._columns)
+        self._slots = _slot_table(self._columns)
 
     def _grow(self, lanes: list[Lane]) -> None:
         rooms = [max(lane.room, 8, 2 * len(lane.projection.index)) for lane in lanes]
@@ -239,3 +290,11 @@ class Bank:
             lane.offset, lane.room = at, room
             at += room
         self.sums, self.counts = sums, counts
+
+
+def _slot_table(lanes: Sequence[Lane]) -> Ints:
+    """The slot of each member (row) in each lane (column); 0 where a lane does not select it."""
+    if not lanes:
+        return np.zeros((0, 0), np.int64)
+    columns = [np.where(lane.projection.group < 0, 0, lane.projection.group + lane.offset) for lane in lanes]
+    return np.ascontiguousarray(np.stack(columns, axis=1))

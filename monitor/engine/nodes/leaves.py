@@ -107,6 +107,8 @@ class TotalNode(Node):
 
     def refresh(self, tick: Tick) -> bool:
         """Read the lanes again when a row entered or left one of them."""
+        for bank in self.banks:
+            bank.settle()
         self.coverage, moved = self.need.share(tick.now_ns)
         versions = (len(self.index), *(lane.version for lane in self.lanes))
         if versions == self._lane_versions:

@@ -177,6 +177,7 @@ class AbsentNode(ConditionNode):
 
     def refresh(self, tick: Tick) -> bool:
         """Judge again when a row entered or left, or the engine has run long enough."""
+        self.bank.settle()
         ran = tick.now_ns - self.sources.started_ns >= self.window_ns
         key = (self.lane.version, len(self.index), ran)
         if key == self._key:
