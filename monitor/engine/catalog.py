@@ -99,9 +99,13 @@ class Catalog:
         key = (instrument, series, extra)
         member = self._cache.get(key)
         if member is None:
-            labels = market_labels(instrument, **_extra_labels(instrument, series, extra))
-            member = self._cache[key] = self.series(series).add(labels)
+            member = self._cache[key] = self.series(series).add(member_labels(instrument, series, extra))
         return member
+
+
+def member_labels(instrument: Instrument, series: str, extra: str) -> Labels:
+    """Labels of what an instrument says in a series; `extra` is the event's own word (side, kind of price) or ""."""
+    return market_labels(instrument, **_extra_labels(instrument, series, extra))
 
 
 def _extra_labels(instrument: Instrument, series: str, extra: str) -> dict[str, str]:
