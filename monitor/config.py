@@ -194,20 +194,9 @@ class LoadedConfig:
         Raises:
             ConfigError: A pattern matches nothing or a file cannot be read.
         """
-        found: dict[Path, str] = {}
-        problems: list[Problem] = []
-        for index, pattern in enumerate(self.config.rules):
-            paths = sorted(self.base.glob(pattern)) if not Path(pattern).is_absolute() else _absolute_glob(pattern)
-            if not paths:
-                problems.append(self.problem(("rules", index), f"no rule file matches {pattern!r}"))
-            for path in paths:
-                try:
-                    found[path] = path.read_text(encoding="utf-8")
-                except (OSError, UnicodeDecodeError) as error:
-                    problems.append(self.problem(("rules", index), f"cannot read {path.name}: {error}"))
-        if problems:
-            raise ConfigError(problems)
-        return [(_shown(path), text) for path, text in found.items()]
+        return read_rule_files(
+            self.base, self.config.rules, lambda index, message: self.problem(("rules", index), message)
+        )
 
     @property
     def data_dir(self) -> Path:
@@ -358,6 +347,35 @@ def _check_feeds(data: Any, document: Document) -> list[Problem]:
         if entry.get("channels") == []:
             problems.append(document.problem(("feeds", index, "channels"), "at least one channel is needed"))
     return problems
+
+
+def read_rule_files(
+    base: Path, patterns: Sequence[str], problem: Callable[[int, str], Problem]
+) -> list[tuple[str, str]]:
+    """Name and text of every file that patterns match, in name order per pattern, each once.
+
+    Args:
+        base: Where relative patterns start.
+        patterns: Paths, with ``*`` and the like.
+        problem: Makes a located problem of the number of a pattern and a message.
+
+    Raises:
+        ConfigError: A pattern matches nothing or a file cannot be read.
+    """
+    found: dict[Path, str] = {}
+    problems: list[Problem] = []
+    for index, pattern in enumerate(patterns):
+        paths = sorted(base.glob(pattern)) if not Path(pattern).is_absolute() else _absolute_glob(pattern)
+        if not paths:
+            problems.append(problem(index, f"no rule file matches {pattern!r}"))
+        for path in paths:
+            try:
+                found[path] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(problem(index, f"cannot read {path.name}: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return [(_shown(path), text) for path, text in found.items()]
 
 
 def _absolute_glob(pattern: str) -> list[Path]:
