@@ -44,6 +44,10 @@ class DerivedDesk:
         self._next_ns = 0
         self._bands_of = (0, 0, 0)
 
+    def observe(self, events: Iterable[Event], now_ns: int) -> list[Sample]:
+        """What follows from a batch at `now_ns`; an empty batch is a tick."""
+        return self.take(events) + self.tick(now_ns)
+
     def take(self, events: Iterable[Event]) -> list[Sample]:
         """Note events; returns streaks that changed with them."""
         found = []

@@ -118,7 +118,7 @@ class SlowSide:
 
     def observe(self, events: Sequence[Event], now_ns: int) -> list[Sample]:
         """What follows from a batch at `now_ns`; an empty batch is a tick."""
-        return self.desk.take(events) + self.desk.tick(now_ns)
+        return self.desk.observe(events, now_ns)
 
 
 def read_inlet(entry: Mapping[str, Any], door: Door, clock: Clock, base: Path) -> Inlet:

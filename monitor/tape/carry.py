@@ -1,13 +1,14 @@
-"""What a file must repeat of the ones before it, so that it can be read alone: instruments, open links, liveness. Pure."""
+"""What a file must repeat of the ones before it, so that it can be read alone: rules, instruments, open links, liveness. Pure."""
 
 from __future__ import annotations
 
 from monitor.events import FeedState
+from monitor.tape.course import OWNER, START
 from monitor.tape.facts import read_states, snapshot_name, venue_of, write_states
 from monitor.tape.format import Record, Row
 
-_ORDER = ("rest", "chosen", "connect", "promote", "state")
-_PASSING = frozenset({"in", "out", "lost"})
+_ORDER = ("config", "rest", "chosen", "connect", "promote", "state")
+_PASSING = frozenset({"in", "out", "lost", "turn", "events", "memory", "act"})
 
 
 class Carry:
@@ -25,6 +26,12 @@ class Carry:
     def records(self) -> list[Record]:
         """What to repeat, marked as carried: instruments first, then what depends on them."""
         return sorted(self._held.values(), key=lambda record: _ORDER.index(record.kind))
+
+    def _hear_config(self, record: Record) -> None:
+        """A program that starts has no link and no instrument; one that was killed did not say that it lost them."""
+        if record.name == START:
+            self._held.clear()
+        self._held[OWNER, record.kind, ""] = record
 
     def _hear_connect(self, record: Record) -> None:
         self._held[record.name, record.kind, ""] = record

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from monitor.errors import TapeError
 from monitor.tape.carry import Carry
-from monitor.tape.folder import created_ns, read_files, some_files
+from monitor.tape.folder import created_ns, read_blocks, some_files
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
 from monitor.tape.writer import TapeWriter
 
+_EVER = -(1 << 63)
 _BLOCK_BYTES = 512 * 1024
 _MOST_ROWS = 4096
 
@@ -35,21 +36,37 @@ def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -
     Raises:
         TapeError: There is no tape in the folder.
     """
+    for block in window_blocks(folder, from_ns, to_ns):
+        if isinstance(block, Loss):
+            yield block
+        else:
+            yield from map(Record._make, block)
+
+
+def window_blocks(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[list[Row] | Loss]:
+    """As `window`, block by block; raises as it does."""
+    first_ns = _EVER if from_ns is None else from_ns
     carry, leading = Carry(), True
-    for item in read_files(_files_of(folder, from_ns, to_ns)):
-        if isinstance(item, Loss):
-            yield item
-        elif leading and (item.carried or _is_before(item, from_ns)):
-            carry.hear(item)
-        elif item.carried or not (_is_before(item, from_ns) or (to_ns is not None and item.recv_ns >= to_ns)):
-            if leading:
-                yield from carry.records()
-                leading = False
-            yield item
+    for block in read_blocks(_files_of(folder, from_ns, to_ns)):
+        if isinstance(block, Loss):
+            yield block
+            continue
+        rest = _after_heard(block, first_ns, carry) if leading else block
+        kept = [row for row in rest if row[4] or (row[0] >= first_ns and (to_ns is None or row[0] < to_ns))]
+        if kept and leading:
+            leading = False
+            yield list(carry.records())
+        if kept:
+            yield kept
 
 
-def _is_before(item: Record, from_ns: int | None) -> bool:
-    return from_ns is not None and item.recv_ns < from_ns
+def _after_heard(block: list[Row], first_ns: int, carry: Carry) -> list[Row]:
+    """What comes behind the rows of the time before, which `carry` hears."""
+    for number, row in enumerate(block):
+        if not row[4] and row[0] >= first_ns:
+            return block[number:]
+        carry.hear(row)
+    return []
 
 
 def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None) -> CutReport:

@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
-from monitor.tape.format import Record
+from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss, TapeReader
 
 SUFFIX = ".tape"
@@ -86,13 +86,21 @@ def some_files(folder: Path) -> list[Path]:
 
 def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:
     """As `read_folder`, for some files that follow each other."""
+    for block in read_blocks(files):
+        if isinstance(block, Loss):
+            yield block
+        else:
+            yield from map(Record._make, block)
+
+
+def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
+    """As `read_files`, block by block."""
     first = True
     for path in files:
         try:
             with open_tape(path) as reader:
-                for item in reader.records():
-                    if isinstance(item, Loss) or first or not item.carried:
-                        yield item
+                for block in reader.blocks():
+                    yield block if isinstance(block, Loss) or first else [row for row in block if not row[4]]
                 first = False
         except TapeError as error:
             yield Loss(str(path), error.offset, path.stat().st_size, error.reason)

@@ -19,9 +19,10 @@ from monitor.tape.format import (
     MAX_VENUE_BYTES,
     BlockHead,
     Record,
-    decode_block,
+    Row,
     decode_block_head,
     decode_file_head,
+    decode_rows,
 )
 
 _HEAD_BYTES = BLOCK_HEAD.size + MAX_VENUE_BYTES
@@ -84,14 +85,19 @@ class TapeReader:
             yield step
             offset += step.size if isinstance(step, Loss) else step.head.size
 
-    def block(self, place: Place) -> list[Record] | Loss:
-        """The records of one block."""
+    def block(self, place: Place) -> list[Row] | Loss:
+        """The records of one block, as rows."""
         stored = self._at(place.offset + place.head.head_size, place.head.stored)
         try:
-            return decode_block(place.head, stored)
+            return decode_rows(place.head, stored)
         except TapeError as error:
             torn = place.offset + place.head.size >= self.size
             return Loss(self.name, place.offset, place.head.size, error.reason, place.head.records, torn)
+
+    def blocks(self) -> Iterator[list[Row] | Loss]:
+        """Block after block, and losses where they stand."""
+        for step in self.index():
+            yield step if isinstance(step, Loss) else self.block(step)
 
     def records(
         self, from_ns: int | None = None, to_ns: int | None = None, venue: str | None = None
@@ -110,12 +116,10 @@ class TapeReader:
         records = self.block(place)
         if isinstance(records, Loss):
             yield records
-        elif from_ns is None and to_ns is None:
-            yield from records
         else:
-            for record in records:
-                if (from_ns is None or record.recv_ns >= from_ns) and (to_ns is None or record.recv_ns < to_ns):
-                    yield record
+            for row in records:
+                if (from_ns is None or row[0] >= from_ns) and (to_ns is None or row[0] < to_ns):
+                    yield Record(*row)
 
     def _look(self, offset: int) -> Place | Loss:
         try:

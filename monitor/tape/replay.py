@@ -170,15 +170,44 @@ class Replay:
             self.read([record], 0, events)
         return events
 
-    def read(self, rows: Sequence[Row], start: int, line: list[Event]) -> int:
+    def steps(self, blocks: Iterable[list[Row] | Loss], grid_ns: int) -> Iterator[tuple[int, list[Event]]]:
+        """What was received in each step of a grid that has records, with the grid instant at its end.
+
+        A receive time that runs backwards belongs to the step at hand.
+        """
+        now_ns, line = 0, list[Event]()
+        for block in blocks:
+            if isinstance(block, Loss):
+                self.report.losses.append(block)
+                continue
+            start = 0
+            while start < len(block):
+                stop = next((place for place in range(start, len(block)) if block[place][0] > now_ns), len(block))
+                self._read_through(block, start, stop, line)
+                start = stop
+                if stop < len(block):
+                    if now_ns:
+                        yield now_ns, line
+                    now_ns, line = -(-block[stop][0] // grid_ns) * grid_ns, []
+        if now_ns:
+            yield now_ns, line
+
+    def _read_through(self, rows: Sequence[Row], start: int, stop: int, line: list[Event]) -> None:
+        """Read on over what tells of the program's own course."""
+        place = start
+        while (place := self.read(rows, place, line, stop)) < stop:
+            line += self.take(Record(*rows[place]))
+            place += 1
+
+    def read(self, rows: Sequence[Row], start: int, line: list[Event], stop: int | None = None) -> int:
         """Append the events of rows to `line`, up to the first row from `start` that tells of the program's own course.
 
         Returns:
-            The place of that row, or the number of rows.
+            The place of that row, or `stop`, which is the number of rows where it is not given.
         """
         links, last_ns, before, put = self._links, self._last_ns, len(line), line.append
-        place = start
-        for place in range(start, len(rows)):
+        place, end = start, len(rows) if stop is None else stop
+        for place in range(start, end):
             recv_ns, name, kind, payload, _ = row = rows[place]
             if kind != "in" or (link := links.get(name)) is None:
                 if is_course(row):
@@ -200,7 +229,7 @@ class Replay:
                 if link.takes(event):
                     put(event)
         else:
-            place = len(rows)
+            place = end
         self._last_ns = last_ns
         self.report.records += place - start
         self.report.events += len(line) - before
