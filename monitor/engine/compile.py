@@ -33,6 +33,7 @@ from monitor.engine.store import Domain, Store
 from monitor.engine.sums import Edge
 from monitor.events import Labels
 from monitor.expression import (
+    UNTYPED,
     Arithmetic,
     Call,
     Compare,
@@ -65,9 +66,19 @@ class NotComputable(ValueError):
 class Compiler:
     """Builds nodes over one domain."""
 
-    def __init__(self, store: Store, settings: EngineSettings, grid: Grid | None = None) -> None:
-        """Make a compiler: at the top without a `grid`; with one, for the expressions that are sampled on it."""
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        grid: Grid | None = None,
+        histories: dict[object, History] | None = None,
+    ) -> None:
+        """Make a compiler: at the top without a `grid`; with one, for the expressions that are sampled on it.
+
+        `histories` is where samples are kept, by default in the store.
+        """
         self.store, self.settings = store, settings
+        self.histories = store.histories if histories is None else histories
         self.domain = grid.domain if grid else Domain(store)
         self.grids: dict[int, tuple[Grid, Compiler]] = {}
         self._grid = grid
@@ -100,7 +111,7 @@ class Compiler:
             case Call():
                 node = self._call(expr)
             case Arithmetic(op=op, left=left, right=right, matching=matching):
-                node = ArithmeticNode(op, self.node(left), self.node(right), matching)
+                node = ArithmeticNode(op, self.node(left), self.node(right), matching, labels_of(expr))
             case Negate(inner=inner):
                 node = NegateNode(self.node(inner))
             case Range():
@@ -112,15 +123,15 @@ class Compiler:
     def _condition(self, expr: Expr) -> ConditionNode:
         match expr:
             case Compare(op=op, left=left, right=right, matching=matching):
-                return CompareNode(op, self.node(left), self.node(right), matching)
+                return CompareNode(op, self.node(left), self.node(right), matching, labels_of(expr))
             case Logic(op=op, left=left, right=right, matching=matching):
-                return LogicNode(op, self.condition(left), self.condition(right), matching)
+                return LogicNode(op, self.condition(left), self.condition(right), matching, labels_of(expr))
             case Not(inner=inner):
                 return NotNode(self.condition(inner))
             case KOf(k=k, conditions=conditions):
                 return KOfNode(k, [self.condition(item) for item in conditions])
             case Then(first=first, second=second, within_ns=within_ns):
-                return ThenNode(self.condition(first), self.condition(second), within_ns)
+                return ThenNode(self.condition(first), self.condition(second), within_ns, labels_of(expr))
             case _:
                 raise NotComputable(f"unknown expression {type(expr).__name__}")
 
@@ -209,7 +220,7 @@ class Compiler:
         inner, link = self._sampled(subject.inner, call.grouping)
         step_ns = subject.step_ns or (function.step_ns if function else 0) or grid_of(subject.window_ns)
         keep_ns = subject.window_ns + subject.offset_ns
-        sampler = self._sampler(inner, step_ns, keep_ns, link)
+        sampler = self.sampler(inner, step_ns, keep_ns, link)
         node = SamplesNode(function, self.node(inner), sampler, subject.window_ns, subject.offset_ns, q=q)
         first = first_selector(inner)
         if first is not None:
@@ -219,15 +230,18 @@ class Compiler:
 
     def _sampled(self, inner: Expr, grouping: Grouping | None) -> tuple[Expr, Link]:
         """What to sample: the inner expression, its labels folded first; and how to splice it."""
-        if isinstance(inner, Selector) and grouping is not None:
-            unit = self.spec(inner.series).unit
-            ratio = unit in (Unit.USD, Unit.PRICE, Unit.NUMBER, Unit.COUNT)
-            return Folded(inner=inner, grouping=grouping), "ratio" if ratio else "difference"
         if grouping is not None:
-            return Folded(inner=inner, grouping=grouping), ""
-        return inner, "ratio" if isinstance(inner, Folded) else ""
+            link = self._link(inner.series) if isinstance(inner, Selector) else ""
+            return Folded(inner=inner, grouping=grouping), link
+        folded = isinstance(inner, Folded) and isinstance(inner.inner, Selector)
+        return inner, self._link(inner.inner.series) if folded else ""  # type: ignore[attr-defined]
 
-    def _sampler(self, inner: Expr, step_ns: int, keep_ns: int, link: Link) -> Sampler:
+    def _link(self, series: str) -> Link:
+        """How samples of a folded series are spliced where its members change: amounts by ratio, rates by difference."""
+        ratio = self.spec(series).unit in (Unit.USD, Unit.PRICE, Unit.NUMBER, Unit.COUNT)
+        return "ratio" if ratio else "difference"
+
+    def sampler(self, inner: Expr, step_ns: int, keep_ns: int, link: Link) -> Sampler:
         """One sampler per expression and step. Samplers of one step share their readers; nested ones join the outer's."""
         if self._grid is not None:
             grid, compiler = self._grid, self
@@ -242,7 +256,7 @@ class Compiler:
                 sampler.keep_ns = max(sampler.keep_ns, keep_ns)
                 return sampler
         node = compiler.node(inner)
-        history = self.store.histories.setdefault(key, History())
+        history = self.histories.setdefault(key, History())
         sampler = Sampler(key, node, step_ns=step_ns, keep_ns=keep_ns, link=link, history=history)
         grid.samplers.append(sampler)
         return sampler
@@ -409,13 +423,18 @@ class Compiler:
     def cross(self, call: Call) -> Node:
         """``crosses_above`` and ``crosses_below``."""
         left, right = (self.node(arg) for arg in call.args)
-        return CrossNode("above" if call.name == "crosses_above" else "below", left, right)
+        return CrossNode("above" if call.name == "crosses_above" else "below", left, right, labels_of(call))
 
     def top(self, call: Call) -> Node:
         """``topk(k, x)``."""
         k = cast("Number", call.args[0])
         inner = self.node(call.args[1])
         return TopKNode(int(k.value), inner, call.grouping)
+
+
+def labels_of(expr: Expr) -> tuple[str, ...] | None:
+    """Labels of an operator's result as the checker found them; None for a tree that was made without it."""
+    return None if expr.type is UNTYPED else expr.type.labels
 
 
 def grid_of(window_ns: int) -> int:

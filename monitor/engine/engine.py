@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from monitor.engine.bulk import Block
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
 from monitor.engine.families import families
@@ -17,9 +18,10 @@ from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
 from monitor.engine.persist import Columns, dump, gather, load
 from monitor.engine.program import CompiledRecording, CompiledRule, walk
+from monitor.engine.refill import Refill
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
-from monitor.events import Channel, Event, Labels
+from monitor.events import Channel, Event, Labels, Sample
 from monitor.expression import Expr
 from monitor.reading import UNKNOWN, Evaluation, Explanation
 from monitor.rule import Recording, RuleSet
@@ -54,6 +56,7 @@ class Engine:
         self._serial = 0
         self._intake = Intake(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
+        self.past = Refill(self.store, self.settings)
         self.replace_rules(rules)
 
     def replace_rules(self, rules: RuleSet) -> None:
@@ -67,6 +70,7 @@ class Engine:
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
         self._families, self._single = families(list(self._rules.values()))
         self._want()
+        self.past.forget()
 
     def _add_recording(self, recording: Recording) -> None:
         compiled = CompiledRecording(recording, self._compiler)
@@ -90,7 +94,28 @@ class Engine:
         """Take in events in any order; they are read at the next `evaluate`."""
         report = self._intake.take(events, self.now_ns)
         self._saw(report.newest_ns)
+        if report.history:
+            self.past.take(report.history, self._compiler.grids, begun=self._serial > 0)
+            if self._serial and not all(isinstance(event, Sample) for event in report.history):
+                self._rebase()
         return report
+
+    def refill(self, steps: int) -> bool:
+        """Work late history into the samples, `steps` instants at most; True while there is more to do.
+
+        For a caller that set `EngineSettings.refill_in_background`.
+        """
+        if self.past.due and self.past.work(self._compiler.grids, self.now_ns, steps):
+            self._rebase()
+        return self.past.due
+
+    def _rebase(self) -> None:
+        """Read everything anew at the instant of the last evaluation: what history moved is no crossing and no onset."""
+        self._serial += 1
+        tick = Tick(self._serial, self.now_ns, refilled=True)
+        for compiled in self._rules.values():
+            for root in compiled.roots:
+                root.pull(tick)
 
     def member(self, series: str, labels: Labels) -> int:
         """The number of a label set (sorted by name), for `ingest_columns`."""
@@ -102,6 +127,12 @@ class Engine:
             insert_sorted(self.store, series, ts_ns, members, values)
             self._saw(int(ts_ns.max()))
 
+    def ingest_block(self, block: Block, step: int) -> IngestReport:
+        """Take in one step of a block of columns, to the same effect as `ingest` of its events."""
+        report = block.feed(self.store, self.settings, step, self.now_ns)
+        self._saw(report.newest_ns)
+        return report
+
     def evaluate(self, now_ns: int, *, changed_only: bool = False) -> list[Evaluation]:
         """Evaluate every rule of which something changed; recordings first, in order.
 
@@ -110,6 +141,8 @@ class Engine:
             changed_only: Leave out rules that were true on no row, and whose truth and coverage have not changed
                 anywhere: only values may have moved, and `latest` works those out when asked. Many times faster.
         """
+        if self.past.due and not self.settings.refill_in_background:
+            self.refill(0)
         tick = self._advance(now_ns)
         self._record(tick)
         if changed_only:

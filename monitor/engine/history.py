@@ -2,21 +2,28 @@
 
 A linked history is chain-linked: where the set of members behind a value changes, the step between two samples is that
 of the members present at both, so that a feed that comes or goes is no move.
+
+A sample is *live* when it was taken as time passed, *filled* when it was worked out later from history that arrived
+after its instant (`monitor.engine.refill`). A filled sample never replaces a live one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 
 from monitor.engine.catalog import Index
-from monitor.engine.nodes.base import NAN, Node, Tick, padded
+from monitor.engine.nodes.base import NAN, Bools, Node, Tick, padded
 from monitor.engine.store import Domain
 from monitor.events import Labels
+from monitor.expression import Expr, Selector, children
 from monitor.window import Floats, Ints
 
 Link = Literal["", "ratio", "difference"]
+Jump = Callable[[int, int], Floats]
+"""Of a filled sample's instant and the next live one's: by how much the members alone changed the value, per row."""
 
 
 class History:
@@ -26,11 +33,14 @@ class History:
         self.index = Index()
         self.known: Floats = np.empty(0)
         self.snapshot: Any = None
+        self.openings: dict[int, Any] = {}
+        """Who was present at the first live sample after each break, for splicing to what is filled in before it."""
         self.version = 0
         self._start = self._end = 0
         self._times: Ints = np.empty(16, np.int64)
         self._values: Floats = np.full((16, 0), NAN)
         self._links: Floats = np.full((16, 0), NAN)
+        self._filled: Bools = np.zeros((16, 0), np.bool_)
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -51,29 +61,43 @@ class History:
         return self._links[self._start : self._end]
 
     @property
+    def filled(self) -> Bools:
+        """Whether a value was filled in from history, by time and row; a view."""
+        return self._filled[self._start : self._end]
+
+    @property
     def nbytes(self) -> int:
         """Bytes allocated."""
-        return int(self._times.nbytes + self._values.nbytes + self._links.nbytes)
+        return int(self._times.nbytes + self._values.nbytes + self._links.nbytes + self._filled.nbytes)
 
-    def append(self, at_ns: int, values: Floats, links: Floats) -> None:
+    def append(self, at_ns: int, values: Floats, links: Floats, *, filled: bool = False) -> None:
         """Add a sample; rows that are new to `index` come last."""
         if self._end == len(self._times) or len(values) > self._values.shape[1]:
             self._resize(len(values))
         self._times[self._end] = at_ns
         self._values[self._end, : len(values)] = values
         self._links[self._end, : len(links)] = links
+        self._filled[self._end] = filled
         self._end += 1
         self.version += 1
 
-    def repeat(self, at_ns: int) -> None:
+    def repeat(self, at_ns: int, *, filled: bool = False) -> None:
         """Add a sample equal to the last."""
-        self.append(at_ns, self._values[self._end - 1], self._links[self._end - 1])
+        self.append(at_ns, self._values[self._end - 1], self._links[self._end - 1], filled=filled)
 
-    def restore(self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats) -> None:
-        """Put back samples that were saved."""
+    def restore(  # noqa: PLR0917  # the columns, in the order in which they are saved
+        self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats, filled: Bools | None = None
+    ) -> None:  # fmt: skip
+        """Put back samples that were saved; without `filled` all of them count as live."""
         for item in labels:
             self.index.add(item)
-        self._times, self._values, self._links, self.known = times.copy(), values.copy(), links.copy(), known
+        self._put(
+            times.copy(), values.copy(), links.copy(), np.zeros(values.shape, np.bool_) if filled is None else filled
+        )
+        self.known = known
+
+    def _put(self, times: Ints, values: Floats, links: Floats, filled: Bools) -> None:
+        self._times, self._values, self._links, self._filled = times, values, links, filled
         self._start, self._end = 0, len(times)
         self.version += 1
 
@@ -83,6 +107,79 @@ class History:
         if gone:
             self._start += gone
             self.version += 1
+            self.openings = {at_ns: who for at_ns, who in self.openings.items() if at_ns >= before_ns}
+
+    def opens(self, step_ns: int, at_ns: int) -> bool:
+        """Whether a live sample at `at_ns` would come after a break: nothing is known of one step before it."""
+        if not len(self) or int(self.times[-1]) != at_ns - step_ns:
+            return True
+        return bool((np.isnan(self.values[-1]) | self.filled[-1]).all())
+
+    def live_times(self) -> Ints:
+        """Instants at which every row is known from live data: nothing can be filled in there."""
+        whole = ~(np.isnan(self.values) | self.filled).any(axis=1)
+        return self.times[whole] if self.values.shape[1] else np.empty(0, np.int64)
+
+    def fill(self, other: History, link: Link, jump: Jump) -> None:
+        """Take in samples that were worked out from history, where no live one stands.
+
+        Args:
+            other: The filled samples; they replace earlier filled ones of the same label sets.
+            link: How values are spliced.
+            jump: Splices a run of filled samples to the live one that follows it.
+        """
+        for labels in other.index.labels:
+            self.index.add(labels)
+        rows = np.array([self.index.ids[labels] for labels in other.index.labels], np.int64)
+        times = np.union1d(self.times, other.times)
+        mine, theirs = self._spread(times), other._spread(times)
+        width = max(mine[0].shape[1], len(self.index))
+        values, links, filled = (_wider(column, width) for column in mine)
+        for row, source in enumerate(rows.tolist()):
+            live = ~np.isnan(values[:, source]) & ~filled[:, source]
+            new = ~np.isnan(theirs[0][:, row]) & ~live
+            if not new.any():
+                continue
+            values[:, source] = np.where(live, values[:, source], np.where(new, theirs[0][:, row], NAN))
+            filled[:, source] = new
+            if link:
+                chain = _Chain(link, times, values[:, source], live, new)
+                links[:, source] = chain.joined(links[:, source], theirs[1][:, row], _at(jump, row))
+        self._put(times, values, links, filled)
+        self._carry_on(other, rows)
+
+    def revise(self, other: History) -> int:
+        """Replace values of samples that are there by ones worked out again; how many differ."""
+        count = 0
+        rows = [(self.index.ids.get(labels, -1), row) for row, labels in enumerate(other.index.labels)]
+        for at_ns, values in zip(other.times.tolist(), other.values, strict=True):
+            at = int(self.times.searchsorted(at_ns))
+            if at == len(self) or self.times[at] != at_ns:
+                continue
+            for mine, theirs in rows:
+                if 0 <= mine < self.values.shape[1] and self.values[at, mine] != values[theirs] == values[theirs]:
+                    self.values[at, mine], self.filled[at, mine] = values[theirs], True
+                    count += 1
+        self.version += bool(count)
+        return count
+
+    def _spread(self, times: Ints) -> tuple[Floats, Floats, Bools]:
+        """Values, links and flags at `times`, NaN where there is no sample."""
+        at = times.searchsorted(self.times)
+        columns: list[Any] = []
+        for column, empty in ((self.values, NAN), (self.links, NAN), (self.filled, False)):
+            spread = np.full((len(times), column.shape[1]), empty, column.dtype)
+            spread[at] = column
+            columns.append(spread)
+        return columns[0], columns[1], columns[2]
+
+    def _carry_on(self, other: History, rows: Ints) -> None:
+        """Where nothing live is known yet, the next live sample is spliced to the last filled one."""
+        if self.snapshot is not None:
+            return
+        self.snapshot = other.snapshot
+        self.known = padded(self.known, len(self.index))
+        self.known[rows] = padded(other.known, len(rows))
 
     def between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """Positions of the samples with start < time <= end."""
@@ -94,11 +191,82 @@ class History:
         rows = capacity if 2 * live < capacity else max(16, 2 * capacity)
         width = self._values.shape[1] if columns <= self._values.shape[1] else columns + columns // 2 + 4
         times, values, links = np.empty(rows, np.int64), np.full((rows, width), NAN), np.full((rows, width), NAN)
+        filled = np.zeros((rows, width), np.bool_)
+        filled[:live, : self._filled.shape[1]] = self.filled
         times[:live] = self.times
         values[:live, : self._values.shape[1]] = self.values
         links[:live, : self._links.shape[1]] = self.links
-        self._times, self._values, self._links = times, values, links
+        self._times, self._values, self._links, self._filled = times, values, links, filled
         self._start, self._end = 0, live
+
+
+class _Chain:
+    """The running links of one row, of live and filled samples joined.
+
+    The links of live samples stay as they are. Each run of filled samples is hung onto the live sample that follows
+    it; a last run, with nothing live after it, onto the one before.
+    """
+
+    def __init__(self, link: Link, times: Ints, values: Floats, live: Bools, new: Bools) -> None:
+        self.ratio = link == "ratio"
+        self.times, self.values, self.live, self.new = times, values, live, new
+
+    def joined(self, mine: Floats, theirs: Floats, jump: Callable[[int, int], float]) -> Floats:
+        """Links at every instant, carried on where nothing is known."""
+        out = np.where(self.live, mine, NAN)
+        for first, last, after in self._runs():
+            anchor = self._before(out, theirs, first) if after < 0 else self._after(out, theirs, last, after, jump)
+            run = slice(first, last + 1)
+            moved = theirs[run] * anchor if self.ratio else theirs[run] + anchor
+            out[run] = np.where(self.new[run], moved, NAN)
+        return _carried(out)
+
+    def _runs(self) -> Iterator[tuple[int, int, int]]:
+        """First and last position of each run of filled samples, and the live position after it (-1: none)."""
+        known = np.flatnonzero(self.live | self.new)
+        edges = np.flatnonzero(np.diff(self.new[known].astype(np.int8)))
+        for first, last in zip(np.r_[0, edges + 1], np.r_[edges, len(known) - 1], strict=True):
+            if self.new[known[first]]:
+                yield int(known[first]), int(known[last]), int(known[last + 1]) if last + 1 < len(known) else -1
+
+    def _after(self, out: Floats, theirs: Floats, last: int, after: int, jump: Callable[[int, int], float]) -> float:
+        by = jump(int(self.times[last]), int(self.times[after]))
+        if np.isnan(by):  # nobody is known to be present at both: members changed, the market did not move
+            by = self.values[after] / self.values[last] if self.ratio else self.values[after] - self.values[last]
+        if self.ratio:
+            anchor = out[after] / (by * theirs[last]) if by * theirs[last] else 1.0
+            return float(anchor) if np.isfinite(anchor) and anchor > 0 else 1.0
+        return float(out[after] - by - theirs[last])
+
+    def _before(self, out: Floats, theirs: Floats, first: int) -> float:
+        earlier = np.flatnonzero(self.live[:first])
+        neutral = 1.0 if self.ratio else 0.0
+        if not len(earlier):
+            return neutral
+        at = int(earlier[-1])
+        if not self.ratio:
+            return float(out[at] + self.values[first] - self.values[at] - theirs[first])
+        factor = out[at] * self.values[first] / self.values[at] / theirs[first] if self.values[at] else neutral
+        return float(factor) if np.isfinite(factor) and factor > 0 else neutral
+
+
+def _at(jump: Jump, row: int) -> Callable[[int, int], float]:
+    return lambda last_ns, after_ns: float(jump(last_ns, after_ns)[row])
+
+
+def _carried(links: Floats) -> Floats:
+    """NaN replaced by the last link before it."""
+    at = np.where(np.isnan(links), -1, np.arange(len(links)))
+    at = np.maximum.accumulate(at)
+    return np.where(at < 0, NAN, links[at])
+
+
+def _wider(column: Any, width: int) -> Any:
+    more = width - column.shape[1]
+    if more <= 0:
+        return column
+    empty = np.full((len(column), more), False if column.dtype == np.bool_ else NAN, column.dtype)
+    return np.concatenate((column, empty), axis=1)
 
 
 def columns_of(matrix: Floats, columns: Ints) -> Floats:
@@ -135,9 +303,12 @@ def splice(link: Link, known: Floats, full: Floats, then: Floats, now: Floats) -
 class Sampler:
     """Takes one sample of a node at every grid instant."""
 
-    def __init__(self, key: object, node: Node, *, step_ns: int, keep_ns: int, link: Link, history: History) -> None:
+    def __init__(
+        self, key: tuple[Any, ...], node: Node, *, step_ns: int, keep_ns: int, link: Link, history: History
+    ) -> None:
         self.key = key
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
+        self.series = series_of(key[0])
         self.next_ns: int | None = None
         self._sizes = (-1, -1)
         self._version = -1
@@ -155,16 +326,19 @@ class Sampler:
             begin = max(begin, int(self.history.times[-1]) + 1)
         self.next_ns = -(-begin // self.step_ns) * self.step_ns
 
-    def take(self, tick: Tick) -> None:
+    def take(self, tick: Tick, *, filled: bool = False) -> None:
         """Store the node's values as of `tick`."""
         history = self.history
+        opens = not filled and bool(self.link) and history.opens(self.step_ns, tick.now_ns)
         version = self.node.pull(tick)
         if version == self._version and len(history):
-            history.repeat(tick.now_ns)
+            history.repeat(tick.now_ns, filled=filled)
         else:
             values = self._mapped()
-            history.append(tick.now_ns, values, self._splice(values) if self.link else np.empty(0))
+            history.append(tick.now_ns, values, self._splice(values) if self.link else np.empty(0), filled=filled)
         self._version = version
+        if opens and not np.isnan(history.values[-1]).all():
+            history.openings[tick.now_ns] = self.node.snapshot()
         history.forget(tick.now_ns - self.keep_ns - 2 * self.step_ns)
         self.next_ns = tick.now_ns + self.step_ns
 
@@ -215,9 +389,10 @@ class Grid:
             self.domain.seek(at_ns)
             self._serial += 1
             tick = Tick(self._serial, at_ns)
+            history = at_ns < self.domain.store.sources.started_ns
             for sampler in self.samplers:
                 if sampler.next_ns == at_ns:
-                    sampler.take(tick)
+                    sampler.take(tick, filled=history)
         if now_ns - self.domain.now_ns > self.FOLLOW_NS:
             self.domain.seek(now_ns)
 
@@ -229,7 +404,25 @@ class Grid:
         fresh = [sampler for sampler in self.samplers if sampler.next_ns is None]
         if not fresh:
             return
-        logs = [log for log in self.domain.store.logs.values() if len(log)]
-        first_ns = min((log.time_at(log.first) for log in logs), default=now_ns)
         for sampler in fresh:
-            sampler.start(max(first_ns, self.domain.now_ns), now_ns)
+            sampler.start(max(self._first_ns(sampler, now_ns), self.domain.now_ns), now_ns)
+
+    def _first_ns(self, sampler: Sampler, now_ns: int) -> int:
+        """Where the data that a sampler reads begins; for events the latest beginning: before it no total is known."""
+        store = self.domain.store
+        begins = {
+            series: min(
+                (log.time_at(log.first) for (name, _), log in store.logs.items() if name == series and len(log)),
+                default=now_ns,
+            )
+            for series in sampler.series
+        }
+        events = [begin for series, begin in begins.items() if store.specs[series].form == "events"]
+        return max(events) if events else min(begins.values(), default=now_ns)
+
+
+def series_of(expr: Expr) -> frozenset[str]:
+    """Names of the series below an expression."""
+    if isinstance(expr, Selector):
+        return frozenset({expr.series})
+    return frozenset().union(*(series_of(child) for child in children(expr)))

@@ -26,6 +26,7 @@ class IngestReport:
         clock_rejected: Taken in at our time, because the venue's was too far from receipt.
         invalid: Not taken in: not a finite number.
         newest_ns: Time of the newest event.
+        history: The backfilled events among those taken in.
     """
 
     taken: Counter[str] = field(default_factory=Counter)
@@ -34,6 +35,7 @@ class IngestReport:
     clock_rejected: Counter[str] = field(default_factory=Counter)
     invalid: Counter[str] = field(default_factory=Counter)
     newest_ns: int = 0
+    history: list[MarketEvent] = field(default_factory=list)
 
 
 class Intake:
@@ -75,6 +77,8 @@ class Intake:
                     report.too_late[venue] += 1
                     return
                 report.late[venue] += 1
+        else:
+            report.history.append(event)
         report.newest_ns = max(report.newest_ns, ts_ns)
         report.taken[venue] += 1
         if isinstance(event, Sample) and event.series not in self._store.catalog.wanted:

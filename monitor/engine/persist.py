@@ -136,6 +136,7 @@ def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, An
         f"h{number}.links": history.links,
     }
     columns[f"h{number}.known"] = history.known
+    columns[f"h{number}.filled"] = history.filled
     if isinstance(history.snapshot, tuple) and isinstance(history.snapshot[0], np.ndarray):
         present, weights = history.snapshot
         columns[f"h{number}.present"] = present
@@ -153,6 +154,7 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
         history.restore(
             [tuple((k, v) for k, v in item) for item in labels],
             *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
+            _optional(archive, f"h{number}.filled"),
         )
         if f"h{number}.present" in archive:
             weights = _optional(archive, f"h{number}.weights")

@@ -18,6 +18,8 @@ class EngineSettings:
         max_behind_ns: so far behind it; beyond, our time is taken and the event counted as ``clock_rejected``.
         late_after_ns: An event older than the last evaluation by more is counted as late (and corrects the windows).
         lateness_ns: Older by more than this it is too late: counted and left out. Backfill is exempt.
+        refill_in_background: Late history is worked into the samples by calls of `Engine.refill`, a little at a time;
+            without it the next evaluation does it all.
         stale_s: Staleness limit by (venue, channel), instead of the series' own.
     """
 
@@ -25,4 +27,5 @@ class EngineSettings:
     max_behind_ns: int = 60 * NS_PER_S
     late_after_ns: int = 1 * NS_PER_S
     lateness_ns: int = 120 * NS_PER_S
+    refill_in_background: bool = False
     stale_s: Mapping[tuple[str, Channel], float] = field(default_factory=dict)

@@ -35,6 +35,8 @@ class Store:
         self.logs: dict[Key, Log] = {}
         self.feeds: dict[Key, PaneFeed] = {}
         self.keep_ns: dict[Key, int] = {}
+        self.floors: dict[Key, int] = {}
+        """Rows at or before this instant were forgotten; nothing where none was."""
         self.histories: dict[object, Any] = {}
 
     def log(self, series: str, pane_ns: int = 0) -> Log:
@@ -62,7 +64,10 @@ class Store:
     def trim(self, now_ns: int, slack_ns: int) -> None:
         """Forget rows that no window can reach any more."""
         for key, log in self.logs.items():
-            log.trim(now_ns - self.keep_ns.get(key, 0) - slack_ns)
+            before_ns = now_ns - self.keep_ns.get(key, 0) - slack_ns
+            if len(log) and log.time_at(log.first) <= before_ns:
+                self.floors[key] = before_ns
+            log.trim(before_ns)
 
 
 class Domain:

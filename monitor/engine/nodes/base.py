@@ -25,10 +25,15 @@ FAR_NS = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One evaluation: its number and its instant."""
+    """One evaluation: its number and its instant.
+
+    ``refilled``: nothing happened in the market, only history arrived; what a node remembers of the evaluation before
+    is to be replaced without a crossing or an onset.
+    """
 
     serial: int
     now_ns: int
+    refilled: bool = False
 
 
 class Node(ABC):
@@ -98,11 +103,18 @@ class Node(ABC):
         """What `against` later needs in order to compare like with like; rows without a value keep `before`'s."""
         if before is None:
             return self.values
-        return np.where(np.isnan(self.values), padded(before, len(self.values)), self.values)
+        return np.where(np.isnan(self.values), padded(before, len(self.values), self.default), self.values)
 
     def against(self, then: Any) -> tuple[Floats, Floats]:
-        """(values then, values now) per row, both of the members present at both instants."""
-        return padded(then, len(self.index)), self.values
+        """(values then, values now) per row, both of the members present at both instants.
+
+        A row that is new since had the default then: of a total that is 0, because nothing had happened.
+        """
+        return padded(then, len(self.index), self.default), self.values
+
+    def between(self, then: Any, now: Any) -> tuple[Floats, Floats]:
+        """As `against`, of two snapshots."""
+        return padded(then, len(self.index)), padded(now, len(self.index))
 
 
 class ConditionNode(Node):
@@ -121,11 +133,11 @@ class ConditionNode(Node):
         self.sound = np.empty(0, np.bool_)
 
 
-def padded(values: Floats, size: int) -> Floats:
-    """`values` with NaN for rows that were appended since."""
+def padded(values: Floats, size: int, fill: float = NAN) -> Floats:
+    """`values` with NaN (or `fill`) for rows that were appended since."""
     if len(values) == size:
         return values
-    return np.concatenate((values, np.full(size - len(values), NAN)))
+    return np.concatenate((values, np.full(size - len(values), fill)))
 
 
 @lru_cache(maxsize=1024)

@@ -80,6 +80,7 @@ class ConstantNode(Node):
         self.index = Index()
         self.index.add(())
         self.values = np.array([value])
+        self.default = value
 
     def refresh(self, tick: Tick) -> bool:
         """Nothing ever changes."""
@@ -282,6 +283,20 @@ class GaugeNode(Node):
             self._fold(np.where(common, now, NAN), now_weights, second),
         )
 
+    def between(self, then: tuple[Floats, Floats | None], now: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
+        """Fold two snapshots over the members present at both."""
+        size = len(self.projection.group)
+        before, after = padded(then[0], size), padded(now[0], size)
+        weights = [None if self.weights is None else self.weights.aligned(side[1]) for side in (then, now)]
+        gone = np.isnan(before) | np.isnan(after)
+        for weight in weights:
+            gone |= False if weight is None else np.isnan(weight)
+        first, second = self.folders()
+        return (
+            self._fold(np.where(gone, NAN, before), weights[0], first),
+            self._fold(np.where(gone, NAN, after), weights[1], second),
+        )
+
     def next_edge_ns(self) -> int:
         """When the next value goes stale."""
         return int(min(self.members.next_stale_ns + 1 + self.members.delay_ns, FAR_NS))
@@ -343,6 +358,13 @@ class WeightedNode(Node):
         size = len(self.projection.group)
         x0, w0 = padded(then[0], size), padded(then[1], size)
         x1, w1 = self._present(), self.weights.aligned()
+        gone = np.isnan(x0) | np.isnan(w0) | np.isnan(x1) | np.isnan(w1)
+        return self._average(np.where(gone, NAN, x0), w0), self._average(np.where(gone, NAN, x1), w1)
+
+    def between(self, then: tuple[Floats, Floats], now: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Average two snapshots over the members that had value and weight at both."""
+        size = len(self.projection.group)
+        (x0, w0), (x1, w1) = ((padded(x, size), padded(w, size)) for x, w in (then, now))
         gone = np.isnan(x0) | np.isnan(w0) | np.isnan(x1) | np.isnan(w1)
         return self._average(np.where(gone, NAN, x0), w0), self._average(np.where(gone, NAN, x1), w1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,11 +25,13 @@ class CrossNode(ConditionNode):
     Both instants are read over the members that are present at both, so that a member that comes or goes is no move.
     """
 
-    def __init__(self, direction: Literal["above", "below"], left: Node, right: Node) -> None:
+    def __init__(
+        self, direction: Literal["above", "below"], left: Node, right: Node, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__((left, right))
         self.sign = 1.0 if direction == "above" else -1.0
         self.left, self.right = left, right
-        self.join = Join(left, right, Matching())
+        self.join = Join(left, right, Matching(), labels)
         self.index, self.label_names = self.join.index, self.join.label_names
         self._then: tuple[Any, Any] | None = None
 
@@ -39,8 +42,11 @@ class CrossNode(ConditionNode):
             return False
         self.join.update()
         a, b = self.join.rows_left, self.join.rows_right
-        self.values, self.threshold = take(self.left.values, a, NAN), take(self.right.values, b, NAN)
+        self.values = take(self.left.values, a, self.left.default)
+        self.threshold = take(self.right.values, b, self.right.default)
         self.truth = self._crossed(a, b) if self._then else np.full(len(self.index), UNKNOWN, np.int8)
+        if tick.refilled:
+            self.truth[self.truth == TRUE] = FALSE
         left, right = self._then or (None, None)
         self._then = (self.left.snapshot(left), self.right.snapshot(right))
         self.coverage = joined_coverage(self.join)
@@ -51,10 +57,13 @@ class CrossNode(ConditionNode):
         assert self._then is not None
         left_then, left_now = self.left.against(self._then[0])
         right_then, right_now = self.right.against(self._then[1])
-        before = self.sign * (take(left_then, a, NAN) - take(right_then, b, NAN))
-        now = self.sign * (take(left_now, a, NAN) - take(right_now, b, NAN))
+        left, right = self.left.default, self.right.default
+        before = self.sign * (take(left_then, a, left) - take(right_then, b, right))
+        now = self.sign * (take(left_now, a, left) - take(right_now, b, right))
         truth = ((before <= 0) & (now > 0)).astype(np.int8)
-        return np.where(np.isnan(before) | np.isnan(now), np.int8(UNKNOWN), truth)
+        truth = np.where(np.isnan(before) | np.isnan(now), np.int8(UNKNOWN), truth)
+        truth[list(self.join.ambiguous)] = UNKNOWN
+        return truth
 
     def next_edge_ns(self) -> int:
         """The next evaluation, when a crossing has to be taken back."""
@@ -75,6 +84,7 @@ class HeldNode(Node):
         super().__init__((condition,))
         self.condition = condition
         self.index, self.label_names = condition.index, condition.label_names
+        self.default = 0.0 if condition.default_truth == FALSE else NAN
         self._since: Ints = np.empty(0, np.int64)
 
     def refresh(self, tick: Tick) -> bool:
@@ -126,11 +136,14 @@ class ThenNode(ConditionNode):
     Becomes true when `second` becomes true at most w after `first` was; stays so while `second` holds.
     """
 
-    def __init__(self, first: ConditionNode, second: ConditionNode, within_ns: int) -> None:
+    def __init__(
+        self, first: ConditionNode, second: ConditionNode, within_ns: int, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__((first, second))
         self.first, self.second, self.within_ns = first, second, within_ns
-        self.join = Join(first, second, Matching())
+        self.join = Join(first, second, Matching(), labels)
         self.index, self.label_names = self.join.index, self.join.label_names
+        self.default_truth = FALSE if second.default_truth == FALSE else UNKNOWN
         self.first_at: Ints = np.empty(0, np.int64)
         self.second_at: Ints = np.empty(0, np.int64)
         self._armed = np.empty(0, np.bool_)
@@ -138,7 +151,7 @@ class ThenNode(ConditionNode):
     def refresh(self, tick: Tick) -> bool:
         """Note each stage's time and judge the sequence."""
         changed = self.pull_children(tick)
-        if not changed and not (self.first.truth == TRUE).any():
+        if not changed and not (self.first.truth == TRUE).any() and not (self.truth == UNKNOWN).any():
             return False
         self.join.update()
         self._grow(len(self.index))
@@ -149,6 +162,8 @@ class ThenNode(ConditionNode):
         self.second_at[starts] = tick.now_ns
         self.second_at[second == FALSE] = NEVER_NS
         recent = (self.first_at != NEVER_NS) & (tick.now_ns - self.first_at <= self.within_ns)
+        if tick.refilled:  # history says that it holds, not that it has begun to
+            recent &= ~starts
         self._armed = np.where(starts, recent, self._armed & (second != FALSE))
         unknown = (second == UNKNOWN) & (self._armed | recent)
         self.truth = np.where(unknown, np.int8(UNKNOWN), (self._armed & (second == TRUE)).astype(np.int8))
@@ -157,6 +172,12 @@ class ThenNode(ConditionNode):
         self.coverage = joined_coverage(self.join)
         self.sound = self._armed & take(self.second.sound, self.join.rows_right, default=False)
         return True
+
+    def next_edge_ns(self) -> int:
+        """When a first stage grows too old for a second one that is still unknown."""
+        waiting = (self.truth == UNKNOWN) & ~self._armed & (self.first_at != NEVER_NS)
+        own = int(self.first_at[waiting].min()) + self.within_ns + 1 if waiting.any() else FAR_NS
+        return min(own, super().next_edge_ns())
 
     def _grow(self, size: int) -> None:
         more = size - len(self.first_at)
