@@ -25,7 +25,7 @@ class Extremes:
         self.log, self.projection, self.ufunc, self.window_ns, self.scale = log, projection, ufunc, window_ns, scale
         self.empty = -np.inf if ufunc is np.maximum else np.inf
         self.pane_ns = max(1, -(-window_ns // FINE))
-        self.now_ns = NEVER_NS
+        self.now_ns = self._due_ns = NEVER_NS
         self._head = log.first
         self._panes: Floats = np.full((RING, 0), self.empty)
         self._newest = 0
@@ -45,7 +45,15 @@ class Extremes:
         self._middle = self._tail = None
 
     def seek(self, now_ns: int) -> None:
-        """Take in rows up to `now_ns`."""
+        """Move the instant; the rows up to it are taken in when somebody reads."""
+        self._due_ns = now_ns
+
+    def settle(self) -> None:
+        """Take in rows up to the instant last sought."""
+        if self._due_ns > self.now_ns:
+            self._take(self._due_ns)
+
+    def _take(self, now_ns: int) -> None:
         self.projection.update()
         self._widen()
         pane = self._pane(now_ns)
@@ -82,6 +90,7 @@ class Extremes:
 
     def read(self) -> Floats:
         """The extreme of (now - window, now] per group; NaN for a group without rows."""
+        self.settle()
         self._widen()
         start_ns = self.now_ns - self.window_ns
         cut = start_ns // self.pane_ns

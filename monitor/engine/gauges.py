@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from monitor.engine.catalog import Index
-from monitor.engine.log import Column, Log, Members
+from monitor.engine.log import Column, Log, Members, Meter
 from monitor.engine.projection import Projection
 from monitor.series import Fold
 from monitor.window import Floats, Ints, add_by_key
 
 NEVER_NS = -(1 << 62)
 NAN = float("nan")
+DRIFT_UNITS = 1e12
+"""Parts of a logarithm in which `LastValues.drift` counts; each step is rounded up by one."""
 
 
 class LastValues:
-    """Value and time of the last row at or before an instant, per member."""
+    """Value and time of the last row at or before an instant, per member.
+
+    Attributes:
+        version: Rises whenever a value changed.
+        lates: Rises whenever something else happened than that newer rows came in.
+        drift: How far values have moved in all: the sum over all turns of the greatest logarithm of new over old.
+        breaks: How often a value appeared, vanished, or was not above zero, so that `drift` cannot tell.
+        metered: Whether anybody reads `drift` and `breaks`.
+    """
 
     def __init__(self, log: Log, members: Index) -> None:
         self.log = log
         self.now_ns = NEVER_NS
         self.version = 0
+        self.lates = 0
         self.values: Floats = np.empty(0)
         self.ts: Ints = np.empty(0, np.int64)
+        self.drift, self.breaks = Meter(), Meter()
+        self.metered = False
         self._members = members
         self.head = log.first
         log.readers.append(self)
@@ -31,15 +46,18 @@ class LastValues:
         """Forget everything; the next `seek` reads the log from its start."""
         self.now_ns, self.head = NEVER_NS, self.log.first
         self.values, self.ts = np.empty(0), np.empty(0, np.int64)
-        self.version += 1
+        self._broken()
 
     def seek(self, now_ns: int) -> None:
         """Move forward to `now_ns`."""
         self.now_ns = now_ns
         end = self.log.position(now_ns)
-        self._grow()
+        if len(self._members) > len(self.values):
+            self._grow()
         if end > self.head:
             ts, members, values = self.log.rows(self.head, end)
+            if self.metered:
+                self._meter(members, values)
             self.values[members] = values
             self.ts[members] = ts
             self.head = end
@@ -55,8 +73,13 @@ class LastValues:
         self.head += passed
         ts, members, values = ts[:passed], members[:passed], values[:passed]
         newer = ts >= self.ts[members]
-        self.values[members[newer]] = values[newer]
-        self.ts[members[newer]] = ts[newer]
+        if not newer.all():
+            ts, members, values = ts[newer], members[newer], values[newer]
+        if self.metered and len(ts):
+            self._meter(members, values)
+        self.values[members] = values
+        self.ts[members] = ts
+        self.lates += 1
         self.version += 1
 
     def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
@@ -67,7 +90,22 @@ class LastValues:
         mine = ts == self.ts[members]
         if mine.any():
             self.values[members[mine]] = values[mine]
-            self.version += 1
+            self._broken()
+
+    def _broken(self) -> None:
+        self.breaks.value += 1
+        self.lates += 1
+        self.version += 1
+
+    def _meter(self, members: Members, values: Column) -> None:
+        """Note how far the values are about to move; several rows of a member all count from its value before."""
+        old = self.values[members]
+        if not (old.min() > 0 and values.min() > 0):  # also when one is missing
+            self.breaks.value += 1
+            return
+        ratio = values / old
+        moved = max(math.log(ratio.max()), -math.log(ratio.min()))
+        self.drift.value += int(moved * DRIFT_UNITS) + 1
 
     def _grow(self) -> None:
         more = len(self._members) - len(self.values)

@@ -10,7 +10,7 @@ import numpy as np
 from monitor.engine.catalog import Index
 from monitor.events import Labels
 from monitor.expression import Grouping, Matcher
-from monitor.window import Ints
+from monitor.window import Floats, Ints
 
 PREFERRED_KINDS = ("mark", "last")
 """A price without a kind is the mark price, else the last trade's; one kind per instrument, never a mixture."""
@@ -73,6 +73,7 @@ class Projection:
         self._grouping = grouping
         self._best: dict[Labels, tuple[int, int]] | None = {} if prefer_kinds else None
         self._sizes: list[int] = []
+        self._order: tuple[int, Ints | None] = (-1, None)
         if grouping is not None and not grouping.labels and not grouping.without:
             self.index.add(())
 
@@ -87,6 +88,17 @@ class Projection:
         self.everything = len(self.index) == 1 and not self.group.any()
         self.version += 1
         return True
+
+    def copied(self, values: Floats) -> Floats:
+        """A value per group where each has one member at most; NaN for a group without."""
+        if self._order[0] != self.version:
+            order = np.full(len(self.index), len(self.group), np.int64)
+            chosen = np.flatnonzero(self.group >= 0)
+            order[self.group[chosen]] = chosen
+            straight = np.array_equal(order, np.arange(len(self.group)))
+            self._order = (self.version, None if straight else order)
+        order_of = self._order[1]
+        return values if order_of is None else np.append(values, np.nan)[order_of]
 
     def of_group(self, row: int) -> Ints:
         """Members of one group."""

@@ -118,6 +118,8 @@ class Domain:
         """Count all rows that wait, before the logs forget some."""
         for bank in self.banks.values():
             bank.settle()
+        for _, extreme in self.extremes.values():
+            extreme.settle()
 
     def close(self) -> None:
         """Stop reading the logs."""

@@ -160,22 +160,40 @@ class Members:
     next_stale_ns: float = float(FAR_NS)
     version: int = 0
     _stale: Floats = field(default_factory=lambda: np.empty(0))
-    _seen: tuple[int, int] = (-1, -1)
+    _least_stale_ns: float = float(FAR_NS)
+    _seen: tuple[int, int, int] = (-1, -1, -1)
+    _all_fresh: bool = False
+    _at_ns: int = 0
 
     def update(self, now_ns: int) -> int:
         """Work out who is present at `now_ns` less the delay; the version rises when that changed."""
-        at_ns = now_ns - self.delay_ns
-        seen = (self.last.version, len(self.last.values))
+        at_ns, last = now_ns - self.delay_ns, self.last
+        seen = (last.version, last.lates, len(last.values))
         if seen == self._seen and at_ns <= self.next_stale_ns:
             return self.version
+        fresh_until_ns = min(self.next_stale_ns, self._at_ns + self._least_stale_ns)
+        only_newer = self._all_fresh and seen[1:] == self._seen[1:] and at_ns <= fresh_until_ns
         self._seen = seen
+        if only_newer:  # nobody was stale, and nobody is
+            self.present, self.next_stale_ns = last.values.copy(), fresh_until_ns
+        else:
+            self._judge(at_ns)
+        self._at_ns = at_ns
+        self.version += 1
+        return self.version
+
+    def fresh_until_ns(self) -> float:
+        """Until when nobody goes stale, whatever comes in."""
+        return min(self.next_stale_ns, self._at_ns + self._least_stale_ns) + self.delay_ns
+
+    def _judge(self, at_ns: int) -> None:
         self._extend()
         expires = self.last.ts + self._stale
         self.present = np.where(expires >= at_ns, self.last.values, NAN)
-        alive = expires[(expires >= at_ns) & ~np.isnan(self.last.values)]
+        known = ~np.isnan(self.last.values)
+        alive = expires[(expires >= at_ns) & known]
         self.next_stale_ns = float(alive.min()) if len(alive) else float(FAR_NS)
-        self.version += 1
-        return self.version
+        self._all_fresh = len(alive) == int(known.sum())
 
     @property
     def stale_ns(self) -> Floats:
@@ -187,6 +205,7 @@ class Members:
         new = self.index.labels[len(self._stale) : len(self.last.values)]
         if new:
             self._stale = np.concatenate((self._stale, [self.stale_of(labels) for labels in new]))
+            self._least_stale_ns = float(self._stale.min())
 
 
 class Weights:
@@ -276,12 +295,11 @@ class GaugeNode(Node):
             before_weights, now_weights = self.weights.aligned(then[1]), self.weights.aligned()
             both = ~(np.isnan(before_weights) | np.isnan(now_weights))
             before, now = np.where(both, before, NAN), np.where(both, now, NAN)
-        common = ~(np.isnan(before) | np.isnan(now))
+        gone = np.isnan(before) != np.isnan(now)
+        if gone.any():
+            before, now = np.where(gone, NAN, before), np.where(gone, NAN, now)
         first, second = folders or self.folders()
-        return (
-            self._fold(np.where(common, before, NAN), before_weights, first),
-            self._fold(np.where(common, now, NAN), now_weights, second),
-        )
+        return self._fold(before, before_weights, first), self._fold(now, now_weights, second)
 
     def between(self, then: tuple[Floats, Floats | None], now: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
         """Fold two snapshots over the members present at both."""
@@ -313,15 +331,11 @@ class GaugeNode(Node):
         return padded(self.members.present, len(self.projection.group))
 
     def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
-        group, size = self.projection.group, len(self.index)
         if self.projection.single and self.weights is None:
-            out = np.full(size, NAN)
-            chosen = group >= 0
-            out[group[chosen]] = values[chosen]
-            return out
+            return self.projection.copied(values)
         if weights is None:
             return folder.fold(values, self.projection)
-        return fold_groups(self.fold, values, group, size, weights)
+        return fold_groups(self.fold, values, self.projection.group, len(self.index), weights)
 
 
 class WeightedNode(Node):
