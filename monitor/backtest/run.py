@@ -253,14 +253,15 @@ def chosen(loaded: Loaded, names: Sequence[str]) -> Loaded:
 
 def _read_by(alerts: Iterable[Rule], recordings: Sequence[Recording]) -> Iterator[Recording]:
     """Recordings that rules read, directly or through others, in their order."""
-    needed = {name for rule in alerts for expr in _expressions(rule) for name in _series(expr)}
+    needed = {name for rule in alerts for expr in expressions(rule) for name in _series(expr)}
     for recording in reversed(recordings):
         if recording.name in needed:
             needed |= set(_series(recording.expr))
     yield from (recording for recording in recordings if recording.name in needed)
 
 
-def _expressions(rule: Rule) -> Iterator[Expr]:
+def expressions(rule: Rule) -> Iterator[Expr]:
+    """Every condition of a rule."""
     cases: tuple[Rule | Override, ...] = (rule, *rule.overrides)
     for case in cases:
         yield case.expr

@@ -43,7 +43,7 @@ class TapeHistory:
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
         records = window(self._folder, stretch.start_ns, stretch.end_ns)
-        return gather(self._replay.run(records), grid_ns)
+        return gather(self._replay.run(records), grid_ns, stretch.start_ns)
 
     def missing(self) -> Missing:
         """See `monitor.backtest.history.History`."""
@@ -57,8 +57,10 @@ class TapeHistory:
         )
 
 
-def gather(items: Iterable[tuple[int, list[Event]]], grid_ns: int) -> Iterator[Step]:
+def gather(items: Iterable[tuple[int, list[Event]]], grid_ns: int, start_ns: int = 0) -> Iterator[Step]:
     """Steps of a grid from (receive time, events); a receive time that runs backwards belongs to the step at hand.
+
+    What lies before `start_ns` (liveness as it was then) belongs to the first step.
 
     >>> [step.now_ns for step in gather([(1, []), (10, []), (11, []), (5, [])], 10)]
     [10, 20]
@@ -66,9 +68,11 @@ def gather(items: Iterable[tuple[int, list[Event]]], grid_ns: int) -> Iterator[S
     now_ns, events = 0, list[Event]()
     for recv_ns, more in items:
         if recv_ns > now_ns:
-            if now_ns:
+            instant_ns = -(-max(recv_ns, start_ns) // grid_ns) * grid_ns
+            if now_ns and instant_ns > now_ns:
                 yield Step(now_ns, events)
-            now_ns, events = -(-recv_ns // grid_ns) * grid_ns, []
+                events = []
+            now_ns = instant_ns
         events += more
     if now_ns:
         yield Step(now_ns, events)

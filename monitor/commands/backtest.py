@@ -1,0 +1,137 @@
+"""``backtest``: run rules over recorded history and say when each alert would have been pending, fired and resolved."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from monitor import format as fmt
+from monitor.backtest.ask import Answer, Ask, answer, stretch_of, sweep_text
+from monitor.backtest.compare import difference_text, with_rules
+from monitor.backtest.histories import open_history
+from monitor.backtest.history import Stretch
+from monitor.backtest.html import as_html
+from monitor.backtest.sweep import parse_sweep
+from monitor.backtest.text import as_text
+from monitor.backtest.verdict import parse_verdict
+from monitor.commands.tape import time_ns
+from monitor.errors import TapeError
+from monitor.language.literals import LiteralProblem, parse_duration
+from monitor.runtime.load import load
+
+EPILOG = """examples:
+  python -m monitor backtest --config config.yaml --tape data/tape
+  python -m monitor backtest --tape data/tape --from 2025-11-21 --to 2025-11-22 --html report.html
+  python -m monitor backtest --tape data/tape --rule LiquidationsOver1BillionPerHour --sweep threshold=200M..2B
+  python -m monitor backtest --tape data/tape --compare new-rules/*.yaml
+  python -m monitor backtest --tape data/tape --json --fail-if "fired_per_week > 20 or missing > 0"
+
+exit codes: 0 it ran, 1 the condition of --fail-if holds, 2 wrong input, a rule that does not exist, an empty stretch
+Times are UTC unless they say otherwise, or unix seconds.
+"""
+_BAR = 30
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run, print, judge."""
+    options = _parser().parse_args(argv)
+    sweep = parse_sweep(options.sweep) if options.sweep else None
+    loaded = load(options.config, os.environ)
+    if options.rules:
+        loaded = with_rules(loaded, options.rules, "--rules")
+    known = {rule.name: rule for rule in loaded.rules.alerts}
+    verdict = parse_verdict(options.fail_if, known) if options.fail_if else None
+    history = open_history(options.tape, loaded)
+    ask = Ask(
+        rules=tuple(options.rule),
+        start_ns=options.start,
+        end_ns=options.end,
+        grid_ns=options.grid,
+        others=tuple(options.compare),
+        sweep=sweep,
+        reference=options.reference,
+    )
+    progress = Bar(sys.stderr, stretch_of(history, ask)) if sys.stderr.isatty() else None
+    found = answer(loaded, history, ask, progress)
+    if progress is not None:
+        progress.clear()
+    if options.html:
+        _write(options.html, as_html(found))
+    print(json.dumps(found.plain(), indent=2) if options.json else _text(found))
+    if verdict is not None and verdict(found.report):
+        sys.stderr.write(f"monitor backtest: this holds: {options.fail_if}\n")
+        return 1
+    return 0
+
+
+def _text(found: Answer) -> str:
+    parts = [as_text(found.report)]
+    if found.difference is not None:
+        parts.append(difference_text(found.difference))
+    if found.table is not None:
+        parts.append("\n".join(sweep_text(found.table)))
+    return "\n\n".join(parts)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TapeError(error.strerror or str(error), str(path)) from None
+
+
+class Bar:
+    """How far it has come, in one line of a terminal."""
+
+    def __init__(self, out: TextIO, stretch: Stretch) -> None:
+        self._out = out
+        self._stretch = stretch
+        self._shown = ""
+
+    def __call__(self, now_ns: int) -> None:
+        """Show an instant."""
+        share = min(1.0, max(0.0, (now_ns - self._stretch.start_ns) / self._stretch.length_ns))
+        what = fmt.utc_time(now_ns) if now_ns >= self._stretch.start_ns else "filling the windows"
+        line = f"[{'=' * int(share * _BAR):<{_BAR}}] {share:4.0%}  {what}"
+        if line != self._shown:
+            self._shown = line
+            self._out.write(f"\r\x1b[K{line}")
+            self._out.flush()
+
+    def clear(self) -> None:
+        """Leave the line empty."""
+        self._out.write("\r\x1b[K")
+        self._out.flush()
+
+
+def _duration_ns(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except LiteralProblem as error:
+        raise argparse.ArgumentTypeError(f"{error}: {error.hint}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "monitor backtest", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)")
+    add("--tape", type=Path, required=True, metavar="DIR", help="folder of the history")
+    add("--from", dest="start", type=time_ns, metavar="TIME", help="alerts count from here on; windows fill before")
+    add("--to", dest="end", type=time_ns, metavar="TIME", help="where it ends")
+    add("--rules", nargs="+", default=[], metavar="FILE", help="these rule files instead of the configuration's")
+    add("--rule", action="append", default=[], metavar="NAME", help="only this rule; may be repeated")
+    add("--grid", type=_duration_ns, metavar="TIME", help="evaluate so often (default: as live, coarser over weeks)")
+    add("--compare", nargs="+", default=[], metavar="FILE", help="what would change with these rule files")
+    add("--sweep", metavar="NAME=LOW..HIGH[:STEPS]", help="try values of a parameter, or of the threshold, of one rule")
+    add("--reference", default="", metavar="RULE", help="measure the lead of a sweep against this rule")
+    add("--fail-if", metavar="CONDITION", help="end with 1 if this holds, such as 'fired > 10 or missing > 0'")
+    add("--html", type=Path, metavar="FILE", help="write a report with charts, one file that needs nothing else")
+    add("--json", action="store_true", help="print everything, for machines")
+    return parser
