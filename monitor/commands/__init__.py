@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test": ("monitor.commands.test", "run rule unit tests"),
     "record": ("monitor.commands.record", "write every frame of the configured feeds to a tape"),
     "tape": ("monitor.commands.tape", "what is on a tape; cut a piece out of it"),
+    "backtest": ("monitor.commands.backtest", "what the rules would have done over recorded history"),
     "status": ("monitor.commands.status", "what a running monitor sees"),
     "signals": ("monitor.commands.signals", "the signal catalogue with its values now"),
     "why": ("monitor.commands.why", "why a rule did or did not fire"),
