@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_loop.py"
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-def test_a_short_kill_loop() -> None:
+@pytest.mark.parametrize("script", ["kill_loop.py", "alert_path_kill_loop.py"])
+def test_a_short_kill_loop(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--rounds", "4", "--seed", "7"],
+        [sys.executable, SCRIPTS / script, "--rounds", "4", "--seed", "7"],
         capture_output=True,
         text=True,
         check=False,
