@@ -62,6 +62,35 @@ def bp(value: float | None) -> str:
     return _significant(value * 10_000) + "bp" if value is not None and _known(value) else MISSING
 
 
+def share(value: float | None) -> str:
+    """A share as percent, rounded down so that it never claims more: 0.998 is ``99.8%``, 0.947 is ``94%``."""
+    if value is None or not _known(value):
+        return MISSING
+    if value >= 1:
+        return f"{round(value * 100)}%"
+    return f"{math.floor(value * 1000) / 10:.1f}%" if value > 0.99 else f"{math.floor(value * 100)}%"
+
+
+def rate(value: float | None) -> str:
+    """A funding rate with its sign and four places: ``-0.0081%``."""
+    if value is None or not _known(value):
+        return MISSING
+    return f"{value * 100:+.4f}%" if value else "0.0000%"
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """A value in the unit that its rule has; a duration is in nanoseconds, as in rules."""
+    match unit:
+        case "ratio":
+            return pct(value)
+        case "price":
+            return price(value)
+        case "duration":
+            return duration(value)
+        case _:
+            return num(value)
+
+
 def price(value: float | None) -> str:
     """A price with thousands separators: ``82,010.50`` above 1, five significant digits below."""
     if value is None or not _known(value):

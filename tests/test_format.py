@@ -52,3 +52,25 @@ def test_a_scale_that_overflows_is_said() -> None:
 def test_every_number_has_a_text(value: float) -> None:
     for function in (fmt.usd, fmt.pct, fmt.bp, fmt.price, fmt.duration, fmt.utc_time):
         assert function(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.998, "99.8%"), (0.947, "94%"), (1.0, "100%"), (0.9999, "99.9%"), (None, "n/a"), (0.0, "0%")]
+)
+def test_a_share_never_claims_more(value: float | None, text: str) -> None:
+    assert fmt.share(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.000081, "-0.0081%"), (0.0001, "+0.0100%"), (0.0, "0.0000%"), (None, "n/a")]
+)
+def test_a_funding_rate_has_its_sign(value: float | None, text: str) -> None:
+    assert fmt.rate(value) == text
+
+
+def test_a_value_stands_in_the_unit_of_its_rule() -> None:
+    shown = [
+        fmt.in_unit(value, unit)
+        for value, unit in ((0.0312, "ratio"), (82010.5, "price"), (8 * 3600e9, "duration"), (1.04e9, "USD"))
+    ]
+    assert shown == ["3.12%", "82,010.50", "8h", "1.04B"]

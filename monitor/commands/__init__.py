@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tape": ("monitor.commands.tape", "what is on a tape; cut a piece out of it"),
     "backtest": ("monitor.commands.backtest", "what the rules would have done over recorded history"),
     "status": ("monitor.commands.status", "what a running monitor sees"),
+    "top": ("monitor.commands.top", "the live page in this terminal"),
     "signals": ("monitor.commands.signals", "the signal catalogue with its values now"),
     "why": ("monitor.commands.why", "why a rule did or did not fire"),
     "silence": ("monitor.commands.silence", "mute alerts for a while"),

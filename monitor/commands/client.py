@@ -15,13 +15,18 @@ DEFAULT_URL = "http://127.0.0.1:9108"
 
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--url``, ``--token`` and ``--json``."""
+    """Add ``--url`` and ``--json``."""
+    add_url_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the API's JSON")
+
+
+def add_url_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--url``."""
     parser.add_argument(
         "--url",
         default=os.environ.get("MONITOR_URL", DEFAULT_URL),
         help=f"the running monitor (default {DEFAULT_URL}, or $MONITOR_URL)",
     )
-    parser.add_argument("--json", action="store_true", help="print the API's JSON")
 
 
 def token_from_environment() -> str:

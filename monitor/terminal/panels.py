@@ -1,0 +1,375 @@
+"""Panels as rows of cells: pure functions of a `Picture`. A state is always a word; colour only repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor import format as fmt
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.terminal.picture import Picture
+
+Json = Mapping[str, Any]
+BLOCKS = "▁▂▃▄▅▆▇█"
+URGENCY = {"firing": 0, "held": 1, "pending": 2, "resolved": 3}
+TONES = {"firing": "bad", "held": "held", "pending": "warn", "resolved": "ok", "unknown": "held"}
+HIDDEN_LABELS = ("alertname", "severity")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text and what its colour says: ok, warn, bad, held, long, short, quiet, or nothing."""
+
+    text: str
+    tone: str = ""
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a panel; `key` stays the same while the line means the same thing."""
+
+    key: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A table that can be shown.
+
+    Attributes:
+        name: Its identity, and the word on its tab.
+        title: What it shows, in a line.
+        columns: Their heads.
+        needs: Sections it is drawn from.
+        rows: Draws it.
+        empty: What to say when there is nothing.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    needs: frozenset[str]
+    rows: Callable[[Picture], list[Row]]
+    empty: str
+
+
+def number(text: str, tone: str = "") -> Cell:
+    """A cell that is aligned at its end."""
+    return Cell(text, tone, right=True)
+
+
+def spark(points: Sequence[float | None], width: int, floor: float | None = None) -> str:
+    """The last `width` points as blocks, a gap where one is missing; `floor` 0 draws from zero."""
+    shown = list(points)[-width:]
+    known = [point for point in shown if point is not None]
+    if len(known) < 2:
+        return ""
+    low = min(known) if floor is None else min(floor, *known)
+    span = (max(known) - low) or 1.0
+    return "".join(" " if point is None else BLOCKS[round((point - low) / span * 7)] for point in shown)
+
+
+def label_text(labels: Json, hidden: Sequence[str] = ()) -> str:
+    """``base=BTC side=long``."""
+    return " ".join(f"{name}={value}" for name, value in labels.items() if name not in hidden)
+
+
+def cover(value: float | None) -> Cell:
+    """Coverage; less than 95 % is a warning, less than 80 % bad."""
+    known = value is not None
+    tone = ("ok" if value >= 0.95 else "warn" if value >= 0.8 else "bad") if known and value is not None else "quiet"
+    return number(fmt.share(value), tone)
+
+
+def signed(text: str, value: float | None) -> Cell:
+    """A rate, toned by its sign."""
+    return number(text, "" if not value else "short" if value > 0 else "long")
+
+
+# -- alerts and rules
+
+
+def alert_rows(picture: Picture) -> list[Row]:
+    """The most urgent first, the newest first among equals."""
+    alerts = sorted(
+        picture.rows("alerts"),
+        key=lambda alert: (URGENCY.get(alert["state"], 9), -(alert["fired"] or alert["active"] or 0)),
+    )
+    return [_alert_row(alert, picture) for alert in alerts]
+
+
+def _alert_row(alert: Json, picture: Picture) -> Row:
+    unit = picture.unit(alert["rule"])
+    since = alert["resolved"] if alert["state"] == "resolved" else alert["fired"] or alert["active"]
+    bound = "≥ " if alert["lower_bound"] else ""
+    where = label_text(alert["labels"], HIDDEN_LABELS)
+    return Row(
+        alert_key(alert),
+        (
+            Cell(alert["state"] + _marks(alert), TONES.get(alert["state"], "")),
+            number(bound + fmt.in_unit(alert["value"], unit)),
+            number(fmt.in_unit(alert["threshold"], unit), "quiet"),
+            cover(alert["coverage"]),
+            number(picture.ago(since)),
+            Cell(f"{alert['name']} {where}".rstrip()),
+            Cell(_handled(alert) or alert["annotations"].get("summary", "") or alert["reason"], "quiet"),
+        ),
+    )
+
+
+def alert_key(alert: Json) -> str:
+    """What tells an episode of an alert from its former ones, which may still be listed as resolved."""
+    return f"{alert['fingerprint']} {alert['active']}"
+
+
+def _marks(alert: Json) -> str:
+    """Beside the state, where it is seen in narrow panels too."""
+    return (" ack" if alert["acked_by"] else "") + (" mute" if alert["silenced_by"] else "")
+
+
+def _handled(alert: Json) -> str:
+    words = [f"acknowledged by {alert['acked_by']}"] if alert["acked_by"] else []
+    words += ["silenced"] if alert["silenced_by"] else []
+    return ", ".join(words)
+
+
+def rule_rows(picture: Picture) -> list[Row]:
+    """One line per rule: its most urgent label set."""
+    return [_rule_row(rule) for rule in picture.rows("rules")]
+
+
+def _rule_row(rule: Json) -> Row:
+    first = rule["rows"][0] if rule["rows"] else None
+    if first is None:
+        nothing = Cell("error", "bad") if rule["error"] else Cell("no data", "quiet")
+        empty = (number(fmt.MISSING), number(""), number(""))
+        return Row(rule["id"], (nothing, *empty, Cell(rule["name"]), Cell(rule["error"] or rule["text"], "quiet")))
+    state = "unknown" if first["truth"] < 0 and first["state"] == "inactive" else first["state"]
+    more = f" ({rule['row_count']} rows)" if rule["row_count"] > 1 else ""
+    return Row(
+        rule["id"],
+        (
+            Cell(state, TONES.get(state, "quiet")),
+            number(fmt.in_unit(first["value"], rule["unit"])),
+            number(fmt.in_unit(first["threshold"], rule["unit"]), "quiet"),
+            cover(first["coverage"]),
+            Cell(rule["name"] + more),
+            Cell(rule["error"] or label_text(first["labels"]) or rule["text"], "bad" if rule["error"] else "quiet"),
+        ),
+    )
+
+
+# -- the market
+
+
+def market_rows(picture: Picture) -> list[Row]:
+    """By coin, the largest open interest first."""
+    books = {row["base"]: row for row in picture.rows("depth")}
+    return [_market_row(asset, books.get(asset["base"]), picture) for asset in picture.rows("assets")]
+
+
+def _market_row(asset: Json, book: Json | None, picture: Picture) -> Row:
+    funding = asset["funding_8h"]
+    return Row(
+        asset["base"],
+        (
+            Cell(asset["base"]),
+            number(fmt.price(asset["price_usd"])),
+            Cell(spark(picture.spark(f"price/{asset['base']}"), 10), "quiet"),
+            signed(fmt.rate(funding), funding),
+            number(fmt.usd(asset["open_interest_usd"])),
+            number(fmt.usd(book["bid_usd"]) if book else fmt.MISSING),
+            number(fmt.usd(book["ask_usd"]) if book else fmt.MISSING),
+            number(fmt.bp(book["spread"]) if book else fmt.MISSING),
+        ),
+    )
+
+
+def liquidation_rows(picture: Picture) -> list[Row]:
+    """Every window by venue and by coin."""
+    return [
+        _liquidation_row(window["window"], kind, row, picture)
+        for window in picture.rows("windows")
+        for kind in ("venues", "bases")
+        for row in window[kind]
+    ]
+
+
+def _liquidation_row(window: str, kind: str, row: Json, picture: Picture) -> Row:
+    name = picture.title(row["name"]) if kind == "venues" else row["name"]
+    course = spark(picture.spark(f"{window}/{row['name']}/long"), 16, 0.0) if kind == "venues" else ""
+    return Row(
+        f"{window} {kind} {row['name']}",
+        (
+            Cell(window),
+            Cell(name),
+            number(fmt.usd(row["long_usd"]), "long"),
+            number(fmt.usd(row["short_usd"]), "short"),
+            number(fmt.num(row["count"])),
+            Cell(course, "quiet"),
+            cover(row["coverage"]),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCard:
+    """One rolling window in large: heading, total, its course, both sides."""
+
+    name: str
+    coverage: Cell
+    total: str
+    points: Sequence[float | None]
+    long: str
+    short: str
+
+
+def window_cards(picture: Picture) -> list[WindowCard]:
+    """One per window."""
+    return [
+        WindowCard(
+            window["window"],
+            cover(window["coverage"]),
+            fmt.usd(window["long_usd"] + window["short_usd"]),
+            picture.spark(f"{window['window']}//"),
+            fmt.usd(window["long_usd"]),
+            fmt.usd(window["short_usd"]),
+        )
+        for window in picture.rows("windows")
+    ]
+
+
+# -- feeds, signals, history
+
+
+def feed_rows(picture: Picture) -> list[Row]:
+    """One line per venue, what is wrong with it last."""
+    return [_feed_row(feed, picture) for feed in picture.rows("feeds")]
+
+
+def _feed_row(feed: Json, picture: Picture) -> Row:
+    newest = max((channel["last"] or 0 for channel in feed["channels"]), default=0)
+    lost = sum(feed["dropped"].values())
+    refused = len(feed["refused"])
+    trouble = [feed["error"]] if feed["error"] else []
+    trouble += [f"{refused} subscriptions refused"] if refused else []
+    return Row(
+        feed["venue"],
+        (
+            Cell("up", "ok") if feed["up"] else Cell("DOWN", "bad"),
+            Cell(feed["title"]),
+            cover(feed["coverage"]),
+            number(picture.ago(newest)),
+            number(fmt.num(feed["frames"])),
+            number(str(sum(feed["reconnects"].values()))),
+            number(fmt.num(lost), "bad" if lost else ""),
+            number(offset_text(feed["clock_offset_s"])),
+            Cell("; ".join(trouble), "warn"),
+        ),
+    )
+
+
+def offset_text(seconds: float | None) -> str:
+    """A difference of clocks: ``+12ms``, ``-1.27s``."""
+    if seconds is None:
+        return fmt.MISSING
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:+.0f}ms"
+    return f"{seconds:+.2f}s" if abs(seconds) < 60 else ("+" if seconds > 0 else "") + fmt.duration(seconds * NS_PER_S)
+
+
+def signal_rows(picture: Picture) -> list[Row]:
+    """The catalogue; an absent signal says why."""
+    return [_signal_row(row, picture) for row in picture.rows("signals")]
+
+
+def _signal_row(row: Json, picture: Picture) -> Row:
+    if row["absent"]:
+        cells = (
+            Cell("absent", "quiet"),
+            number(""),
+            number(""),
+            number(""),
+            Cell(row["title"]),
+            Cell(row["absent"], "quiet"),
+        )
+        return Row(row["id"], (Cell(row["id"]), *cells))
+    state = Cell("FIRING", "bad") if row["firing"] else Cell("quiet")
+    return Row(
+        row["id"],
+        (
+            Cell(row["id"]),
+            state,
+            number(fmt.in_unit(row["value"], row["unit"])),
+            number(picture.ago(row["as_of"])),
+            cover(row["coverage"]),
+            Cell(row["title"]),
+            Cell(row["rule"], "quiet"),
+        ),
+    )
+
+
+def history_rows(picture: Picture) -> list[Row]:
+    """What happened, newest first."""
+    return [
+        Row(
+            f"{row['at']} {row['kind']} {row['fingerprint']}",
+            (
+                Cell(fmt.utc_time(row["at"] * NS_PER_MS)),
+                Cell(row["kind"], TONES.get(row["kind"], "")),
+                Cell(
+                    f"{row['labels'].get('alertname', row['rule'])} {label_text(row['labels'], HIDDEN_LABELS)}".rstrip()
+                ),
+                Cell(row["text"], "quiet"),
+            ),
+        )
+        for row in picture.rows("history")
+    ]
+
+
+PANELS: tuple[Panel, ...] = (
+    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", ("State", "Value", "Against", "Cover", "Since", "Alert", "Note"), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
+    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", ("Coin", "Price USD", "Last hour", "Funding 8 h", "Open int.", "Bids", "Asks", "Spread"), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
+    Panel("rules", "Rules: Enter shows what stands behind a number", ("State", "Value", "Against", "Cover", "Rule", "Of"), frozenset({"rules"}), rule_rows, "No rules are loaded."),
+    Panel("feeds", "Feeds: coverage of the last hour", ("State", "Venue", "Cover", "Newest", "Frames", "Reconn.", "Lost", "Clock", "Trouble"), frozenset({"feeds"}), feed_rows, "No feed is configured."),
+    Panel("liquidated", "Who was liquidated: reported US dollars, a lower bound where a venue samples", ("Window", "Who", "Long", "Short", "Orders", "Last hour", "Coverage"), frozenset({"windows", "sparks", "feeds"}), liquidation_rows, "No liquidation has been reported yet."),
+    Panel("signals", "Signals of the catalogue", ("Id", "State", "Value", "Age", "Coverage", "Signal", "Rule, or why it is absent"), frozenset({"signals"}), signal_rows, "This monitor has no signal catalogue."),
+    Panel("history", "History: newest first", ("Time", "What", "Alert", "Why"), frozenset({"history"}), history_rows, "Nothing has happened yet."),
+)  # fmt: skip
+"""In the order of their keys, 1 and on."""
+OVERVIEW = ("alerts", "market", "rules", "feeds")
+
+
+def why_lines(data: Json, unit: str) -> list[tuple[str, str]]:
+    """An explanation as lines with their tones."""
+    lines: list[tuple[str, str]] = []
+    for row in data["rows"]:
+        lines += [*_why_block(row, unit), ("", "")]
+    return lines or [("The rule has no label set yet: nothing that it reads has arrived.", "quiet")]
+
+
+def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
+    def text(value: float | None) -> str:
+        return fmt.in_unit(value, unit)
+
+    truth = {1: "true", 0: "false", -1: "unknown"}[row["truth"]]
+    lines = [
+        (
+            f"{label_text(row['labels']) or 'whole market'}: {row['state']}, the condition is {truth}",
+            TONES.get(row["state"], "head"),
+        )
+    ]
+    lines.append(
+        (f"  value {text(row['value'])} against {text(row['threshold'])}, coverage {fmt.share(row['coverage'])}", "")
+    )
+    lines += [(f"  {row[name]}", "") for name in ("near_miss", "reason") if row[name]]
+    if row["spark"]:
+        lines.append((f"  {spark(row['spark'], 60)}", "quiet"))
+    lines += [(f"  {part['text']} = {text(part['value'])}", "") for part in row["parts"]]
+    for part in row["contributors"][:8]:
+        share = fmt.share(part["share"]) if part["share"] else ""
+        lines.append((f"  {share:>5}  {label_text(part['labels'])}  {text(part['value'])}", "quiet"))
+    lines += [(f"  largest: {row['largest']}", "quiet")] if row["largest"] else []
+    return lines + [(f"  missing: {name}", "held") for name in row["missing"]]

@@ -1,0 +1,144 @@
+"""Panels as rows of cells, and how old a picture is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from monitor.terminal.panels import (
+    PANELS,
+    Row,
+    alert_rows,
+    feed_rows,
+    liquidation_rows,
+    market_rows,
+    offset_text,
+    rule_rows,
+    signal_rows,
+    spark,
+    why_lines,
+    window_cards,
+)
+from monitor.terminal.picture import Picture
+from monitor.testing.fake_view import FakeView
+from monitor.web import shapes
+from monitor.web.page import encode, sections
+
+
+async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
+    """What a terminal knows after the first update of a monitor."""
+    from monitor.telemetry.view import HistoryQuery
+
+    update: dict[str, Any] = {name: json.loads(encode(body)) for name, body in sections(view)}
+    update["signals"] = [json.loads(encode(shapes.signal_body(row))) for row in view.signals() or ()]
+    update["history"] = [json.loads(encode(shapes.history_body(e))) for e in await view.history(HistoryQuery())]
+    picture = Picture()
+    picture.take(update | {"now": view.now_ns // 1_000_000}, at_s)
+    return picture
+
+
+def words(row: Row) -> list[str]:
+    return [cell.text for cell in row.cells]
+
+
+async def test_the_most_urgent_alert_stands_first_and_says_its_state_in_words() -> None:
+    rows = alert_rows(await picture_of(FakeView()))
+    assert [words(row)[0] for row in rows] == ["firing", "firing", "held", "pending", "resolved"]
+    assert words(rows[0])[1:5] == ["670M", "500M", "96%", "41m"]
+    assert words(rows[0])[5] == "LiquidationsOver500MillionPerHour"
+
+
+async def test_what_people_did_about_an_alert_is_shown_in_place_of_its_summary() -> None:
+    picture = await picture_of(FakeView())
+    alert = picture.rows("alerts")[0]
+    alert["acked_by"], alert["silenced_by"] = "kim", ["1"]
+    row = words(alert_rows(picture)[0])
+    assert (row[0], row[-1]) == ("firing ack mute", "acknowledged by kim, silenced")
+
+
+async def test_missing_is_never_zero() -> None:
+    picture = await picture_of(FakeView())
+    picture.sections["depth"] = []
+    asset = picture.rows("assets")[0]
+    asset["price_usd"] = asset["funding_8h"] = asset["open_interest_usd"] = None
+    assert words(market_rows(picture)[0])[1:] == ["n/a", "", "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert words(rule_rows(picture)[-1])[:4] == ["unknown", "n/a", "3T", "0%"]
+
+
+async def test_a_market_row_carries_price_funding_interest_and_depth() -> None:
+    assert words(market_rows(await picture_of(FakeView()))[0])[:2] == ["BTC", "84,134.44"]
+    row = words(market_rows(await picture_of(FakeView()))[0])
+    assert row[3].startswith("-0.008")
+    assert row[5:] == ["23.6M", "32.4M", "0.331bp"]
+
+
+async def test_a_feed_that_is_down_says_so_and_why() -> None:
+    view = FakeView()
+    view.down.add("okx")
+    row = words(feed_rows(await picture_of(view))[2])
+    assert row[0] == "DOWN"
+    assert row[-1] == "no data for 4m12s; 1 subscriptions refused"
+    assert row[3] == "4m12s"
+
+
+async def test_liquidations_stand_by_window_venue_and_coin() -> None:
+    rows = [words(row) for row in liquidation_rows(await picture_of(FakeView()))]
+    assert [row[1] for row in rows[:4]] == ["Binance USD-M", "Bybit", "OKX", "BTC"]
+    assert {row[0] for row in rows} == {"5m", "1h", "4h", "24h"}
+    assert [card.name for card in window_cards(await picture_of(FakeView()))] == ["5m", "1h", "4h", "24h"]
+
+
+async def test_an_absent_signal_says_why() -> None:
+    rows = [words(row) for row in signal_rows(await picture_of(FakeView()))]
+    assert rows[0][:3] == ["S01", "quiet", "2.94T"]
+    assert rows[2] == ["S22", "absent", "", "", "", "Spot ETF net flow", "nothing has been pushed yet"]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+async def test_every_row_has_a_cell_per_column_and_keys_are_unique(panel: Any) -> None:
+    rows = panel.rows(await picture_of(FakeView()))
+    assert rows
+    assert {len(row.cells) for row in rows} == {len(panel.columns)}
+    assert len({row.key for row in rows}) == len(rows)
+    assert panel.rows(Picture()) == []
+
+
+def test_a_sparkline_leaves_a_gap_where_a_point_is_missing() -> None:
+    assert spark([1.0, None, 2.0, 3.0], 10) == "▁ ▅█"
+    assert spark([1.0, 2.0, 3.0], 2) == "▁█"
+    assert spark([9.0, 10.0], 5, 0.0) == "▇█"
+    assert spark([None, 5.0], 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.012, "+12ms"), (-1.27, "-1.27s"), (None, "n/a"), (-400.0, "-6m40s"), (400.0, "+6m40s")],
+)
+def test_clock_offsets(seconds: float | None, text: str) -> None:
+    assert offset_text(seconds) == text
+
+
+async def test_a_picture_says_when_it_is_old_or_cut_off() -> None:
+    assert Picture().condition(0.0) == ("NO CONNECTION: connecting", "bad")
+    picture = await picture_of(FakeView(), at_s=100.0)
+    assert picture.condition(101.0) == ("live", "ok")
+    assert picture.condition(109.0) == ("OLD: no update for 9s", "warn")
+    picture.trouble = "refused"
+    assert picture.condition(172.0) == ("NO CONNECTION: refused; the numbers are 1m12s old", "bad")
+    assert picture.is_old(172.0)
+
+
+def test_why_says_what_is_missing() -> None:
+    row = {
+        "labels": {"base": "SOL"}, "state": "held", "truth": -1, "value": 0.5, "threshold": 1.0, "coverage": 0.5,
+        "reason": "okx silent", "near_miss": "", "spark": [], "parts": [{"text": "a", "value": None}],
+        "contributors": [{"labels": {"venue": "okx"}, "value": 0.5, "share": 0.25}], "largest": "", "missing": ["okx liquidations"],
+    }  # fmt: skip
+    texts = [text for text, _ in why_lines({"rows": [row]}, "ratio")]
+    assert texts[0] == "base=SOL: held, the condition is unknown"
+    assert "  value 50% against 100%, coverage 50%" in texts
+    assert "  a = n/a" in texts
+    assert "    25%  venue=okx  50%" in texts
+    assert "  missing: okx liquidations" in texts
