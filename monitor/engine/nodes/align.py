@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from monitor.engine.catalog import Index
@@ -27,24 +29,25 @@ def key_of(labels: Labels, names: frozenset[str]) -> Labels:
 class Join:
     """Output rows of a binary operation, with the row that each takes from either side (-1: that side has none).
 
-    The side with more labels gives the output its labels. `outer` also keeps rows that only one side has: that is what
-    three-valued logic needs, and what sums need, whose missing row is a zero.
+    The many side gives the output its labels. Rows that only one side has are kept where all their labels are known:
+    that is what three-valued logic needs, and what sums need, whose missing row is a zero.
 
     Attributes:
         ambiguous: Output rows for which the "one" side had several candidates.
+        many_right: Whether the right side may have several elements for one of the left.
     """
 
-    def __init__(self, left: Node, right: Node, matching: Matching) -> None:
+    def __init__(self, left: Node, right: Node, matching: Matching, labels: Sequence[str] | None = None) -> None:
+        """Join two nodes; `labels` are the output's as the checker found them, by default those of the wider side."""
         self.left, self.right = left, right
-        names = match_names(left, right, matching)
-        self._names = frozenset(names)
-        self._many_right = matching.many == "right" or (
-            not matching.many and set(left.label_names) < set(right.label_names)
-        )
-        many, one = (right, left) if self._many_right else (left, right)
-        self.label_names = many.label_names
-        self._whole = set(many.label_names) == set(one.label_names) == set(names)
-        self._grow_one = set(many.label_names) == set(names)
+        self._names = frozenset(match_names(left, right, matching))
+        mine, theirs = set(left.label_names), set(right.label_names)
+        out = max(mine, theirs) if labels is None else set(labels)
+        self.many_right = matching.many == "right" or (not matching.many and out == theirs != mine)
+        many = right if self.many_right else left
+        self._kept = frozenset(out)
+        self.label_names = tuple(name for name in many.label_names if name in out)
+        self._grow_one = out == self._names
         self.index = Index()
         self.rows_left: Ints = np.empty(0, np.int64)
         self.rows_right: Ints = np.empty(0, np.int64)
@@ -67,18 +70,18 @@ class Join:
         if sizes == self._sizes:
             return
         self._sizes = sizes
-        many, one = (self.right, self.left) if self._many_right else (self.left, self.right)
+        many, one = (self.right, self.left) if self.many_right else (self.left, self.right)
         table, twice = self._table(one)
         many_rows: dict[int, int] = {}
         for row, labels in enumerate(many.index.labels):
-            many_rows[self.index.add(labels)] = row
+            many_rows[self.index.add(key_of(labels, self._kept))] = row
         one_rows = self._one_rows(table, twice)
         if self._grow_one:
             self._add_lonely(one, many, one_rows)
         size = len(self.index)
         a = np.array([many_rows.get(row, -1) for row in range(size)], np.int64)
         b = np.array([one_rows.get(row, -1) for row in range(size)], np.int64)
-        self.rows_left, self.rows_right = (b, a) if self._many_right else (a, b)
+        self.rows_left, self.rows_right = (b, a) if self.many_right else (a, b)
         straight = np.arange(size)
         self._same = bool(
             len(a) == len(b) == sizes[0] == sizes[1] and np.array_equal(a, straight) and np.array_equal(b, straight)

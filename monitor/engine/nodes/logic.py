@@ -12,7 +12,7 @@ from monitor.engine.catalog import Index
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import NAN, Bools, ConditionNode, Node, Tick, Truths, constant, covers, row_of, take
 from monitor.engine.nodes.leaves import ConstantNode
-from monitor.engine.nodes.vector import joined_coverage
+from monitor.engine.nodes.vector import joined_absent, joined_coverage
 from monitor.expression import CompareOp, LogicOp, Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
 from monitor.window import Floats, Ints
@@ -48,10 +48,12 @@ def compare(op: CompareOp, left: Floats, right: Floats, *, whole: bool = False) 
 class CompareNode(ConditionNode):
     """``left op right``; the left side's value is the condition's."""
 
-    def __init__(self, op: CompareOp, left: Node, right: Node, matching: Matching) -> None:
+    def __init__(
+        self, op: CompareOp, left: Node, right: Node, matching: Matching, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__((left, right))
         self.op, self.left, self.right = op, left, right
-        self.join = Join(left, right, matching)
+        self.join = Join(left, right, matching, labels)
         self.index, self.label_names = self.join.index, self.join.label_names
         self._sound = is_sound(op, left.monotone, right.monotone)
         self.default_truth = int(compare(op, np.array([left.default]), np.array([right.default]))[0])
@@ -95,15 +97,17 @@ class CompareNode(ConditionNode):
             left = take(left, self.join.rows_left, self.left.default)
             right = take(right, self.join.rows_right, self.right.default)
         if self.join.ambiguous:
-            right = right.copy()
-            right[list(self.join.ambiguous)] = NAN
+            torn = list(self.join.ambiguous)
+            one = left if self.join.many_right else right
+            one = one.copy()
+            one[torn] = NAN
+            left, right = (one, right) if self.join.many_right else (left, one)
         return left, right
 
     def _drop_absent(self) -> None:
-        for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
-            if side.absent is not None:
-                gone = take(side.absent, rows, default=False)
-                self.truth = np.where(gone, np.int8(FALSE), self.truth)
+        gone = joined_absent(self.join)
+        if gone is not None:
+            self.truth = np.where(gone, np.int8(FALSE), self.truth)
 
 
 def kleene_and(a: Truths, b: Truths) -> Truths:
@@ -131,10 +135,17 @@ TABLES: dict[LogicOp, Callable[[Truths, Truths], Truths]] = {
 class LogicNode(ConditionNode):
     """``and``, ``or``, ``unless``; a label set that one side lacks has there the truth of an empty reading."""
 
-    def __init__(self, op: LogicOp, left: ConditionNode, right: ConditionNode, matching: Matching) -> None:
+    def __init__(
+        self,
+        op: LogicOp,
+        left: ConditionNode,
+        right: ConditionNode,
+        matching: Matching,
+        labels: Sequence[str] | None = None,
+    ) -> None:
         super().__init__((left, right))
         self.op, self.left, self.right = op, left, right
-        self.join = Join(left, right, matching)
+        self.join = Join(left, right, matching, labels)
         self.index, self.label_names = self.join.index, self.join.label_names
         empty = [np.array([side.default_truth], np.int8) for side in (left, right)]
         self.default_truth = int(TABLES[op](*empty)[0])
@@ -147,6 +158,8 @@ class LogicNode(ConditionNode):
         a, b = self.join.rows_left, self.join.rows_right
         left = take(self.left.truth, a, np.int8(self.left.default_truth))
         right = take(self.right.truth, b, np.int8(self.right.default_truth))
+        if self.join.ambiguous:
+            (left if self.join.many_right else right)[list(self.join.ambiguous)] = UNKNOWN
         self.truth = TABLES[self.op](left, right)
         from_right = self._decided_by_right(left, right)
         self.values = np.where(from_right, take(self.right.values, b, NAN), take(self.left.values, a, NAN))
@@ -170,6 +183,8 @@ class LogicNode(ConditionNode):
 
     def reason(self, row: int, now_ns: int) -> str:
         """The reason of the side that is unknown."""
+        if row in self.join.ambiguous:
+            return "several elements match on one side"
         for side, rows in ((self.left, self.join.rows_left), (self.right, self.join.rows_right)):
             at = int(rows[row]) if 0 <= row < len(rows) else -1
             truth = side.default_truth if at < 0 else side.truth[at]
@@ -238,7 +253,7 @@ class KOfNode(ConditionNode):
             return
         self._sizes = sizes
         for condition in self.conditions:
-            if condition.label_names == self.label_names:
+            if set(condition.label_names) == set(self.label_names):
                 for labels in condition.index.labels:
                     self.index.add(labels)
         self._rows = [np.array([row_of(c, labels) for labels in self.index.labels], np.int64) for c in self.conditions]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from monitor.engine.gauges import NAN, fold_groups, quantile_of_groups
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import ConditionNode, Coverage, Node, Tick, covers, padded, take
+from monitor.engine.nodes.base import Bools, ConditionNode, Coverage, Node, Tick, covers, padded, take
 from monitor.engine.projection import Projection
 from monitor.expression import ArithmeticOp, Grouping, Matching
 from monitor.reading import TRUE
@@ -62,10 +62,12 @@ def monotone_of(op: ArithmeticOp, left: int | None, right: int | None) -> int | 
 class ArithmeticNode(Node):
     """``left op right`` row by row; missing on either side is missing; division by zero is missing."""
 
-    def __init__(self, op: ArithmeticOp, left: Node, right: Node, matching: Matching) -> None:
+    def __init__(
+        self, op: ArithmeticOp, left: Node, right: Node, matching: Matching, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__((left, right))
         self.op, self.left, self.right = op, left, right
-        self.join = Join(left, right, matching)
+        self.join = Join(left, right, matching, labels)
         self.index, self.label_names = self.join.index, self.join.label_names
         self.monotone = monotone_of(op, left.monotone, right.monotone)
         default = OPERATIONS[op](np.array([left.default]), np.array([right.default]))
@@ -76,6 +78,7 @@ class ArithmeticNode(Node):
         if not self.pull_children(tick):
             return False
         self.values = self._combine(self.left.values, self.right.values)
+        self.absent = joined_absent(self.join)
         self.coverage = joined_coverage(self.join)
         return True
 
@@ -108,8 +111,18 @@ class ArithmeticNode(Node):
             right = take(padded(right, len(self.right.index)), self.join.rows_right, self.right.default)
         out = OPERATIONS[self.op](left, right)
         if self.join.ambiguous:
-            out[list(self.join.ambiguous)] = NAN
+            out[list(self.join.ambiguous)] = NAN  # several elements of one side: none of them is meant
         return out
+
+
+def joined_absent(join: Join) -> Bools | None:
+    """Rows that do not exist because the element of either side does not."""
+    gone: Bools | None = None
+    for side, rows in ((join.left, join.rows_left), (join.right, join.rows_right)):
+        if side.absent is not None:
+            mine = take(side.absent, rows, default=False)
+            gone = mine if gone is None else gone | mine
+    return gone
 
 
 def joined_coverage(join: Join) -> Coverage:
@@ -137,7 +150,7 @@ class NegateNode(Node):
         """Follow the operand."""
         if not self.pull_children(tick):
             return False
-        self.values, self.coverage = -self.inner.values, self.inner.coverage
+        self.values, self.coverage, self.absent = -self.inner.values, self.inner.coverage, self.inner.absent
         return True
 
     def snapshot(self, before: Any = None) -> Any:
@@ -246,13 +259,14 @@ class CountTrueNode(Node):
 
 
 class TopKNode(Node):
-    """``topk(k, x)``: the k greatest elements (of each group); the others do not exist. Ties go to the older row."""
+    """``topk(k, x)``: the k greatest elements (of each group); the others do not exist. Ties go by label set."""
 
     def __init__(self, k: int, inner: Node, grouping: Grouping | None) -> None:
         super().__init__((inner,))
         self.k, self.inner = k, inner
         self.groups = Projection(inner.index, (), grouping or Grouping())
         self.index, self.label_names = inner.index, inner.label_names
+        self._by_labels: Ints = np.empty(0, np.int64)
 
     def refresh(self, tick: Tick) -> bool:
         """Choose again when the vector changed."""
@@ -260,14 +274,24 @@ class TopKNode(Node):
             return False
         self.groups.update()
         values, group = self.inner.values, self.groups.group
-        order = np.lexsort((-values, np.isnan(values), group))
+        order = np.lexsort((self._alphabet(), -values, np.isnan(values), group))
         counts = np.bincount(group, minlength=len(self.groups.index))
         rank = np.empty(len(values), np.int64)
         rank[order] = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.absent = (rank >= self.k) & ~np.isnan(values)
         self.values = np.where(self.absent, NAN, values)
+        if self.inner.absent is not None:
+            self.absent |= self.inner.absent
         self.coverage = self.inner.coverage
         return True
+
+    def _alphabet(self) -> Ints:
+        """Place of each row in the order of label sets, which decides ties."""
+        labels = self.index.labels
+        if len(self._by_labels) != len(labels):
+            self._by_labels = np.empty(len(labels), np.int64)
+            self._by_labels[sorted(range(len(labels)), key=labels.__getitem__)] = np.arange(len(labels))
+        return self._by_labels
 
 
 def relabelled(labels: tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
