@@ -65,6 +65,7 @@ class Explanation:
 
     ``parts`` are the sub-expressions as text with their values; ``missing`` names feeds or inputs that are not there;
     ``largest`` is the largest single event of the window as text; ``spark`` is the value over the window, oldest first.
+    ``notes`` say what to bear in mind although nothing is missing: which venues publish a part only.
     """
 
     contributors: tuple[Contributor, ...] = ()
@@ -72,3 +73,4 @@ class Explanation:
     missing: tuple[str, ...] = ()
     largest: str = ""
     spark: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -71,6 +71,7 @@ def paragraph(alert: AlertView) -> str:
             for part in alert.explanation.contributors[:5]
         ]
         lines += [f"largest: {alert.explanation.largest}"] if alert.explanation.largest else []
+        lines += alert.explanation.notes
     return "\n".join(lines)
 
 

@@ -50,6 +50,7 @@ def _block(row: dict[str, Any]) -> str:
     if row.get("largest"):
         lines.append(f"  largest: {row['largest']}")
     lines += [f"  missing: {text}" for text in row.get("missing", [])]
+    lines += [f"  {text}" for text in row.get("notes", [])]
     return "\n".join(lines)
 
 

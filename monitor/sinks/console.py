@@ -96,6 +96,7 @@ def details(alert: AlertView) -> Iterator[str]:
         yield f"largest: {explanation.largest}"
     if explanation.missing:
         yield f"missing: {', '.join(explanation.missing)}"
+    yield from explanation.notes
 
 
 KIND = SinkKind(Options, ConsoleSink)

@@ -102,7 +102,7 @@ function whyRow(row, unit) {
         h("td", { class: "n" }, part.share ? share(part.share) : ""), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
     row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, unit)))),
     row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
-    ...(row.notes || []).map((text) => h("p", { class: "note" }, text)),
+    ...row.notes.map((text) => h("p", { class: "note" }, text)),
     row.missing.length > 0 && h("p", { class: "reason" }, `missing: ${row.missing.join(", ")}`));
 }
 
