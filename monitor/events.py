@@ -132,7 +132,10 @@ class FeedState(msgspec.Struct, frozen=True, gc=False):
 
 
 class FeedGap(msgspec.Struct, frozen=True, gc=False):
-    """Data of (start, end] was lost for good on one channel; ``dropped`` counts events where that is known."""
+    """Data of (start, end] was lost on one channel; ``dropped`` counts events where that is known.
+
+    ``filled`` says the opposite: the venue's history of (start, end] has been taken in, and counts as if seen.
+    """
 
     venue: str
     channel: Channel
@@ -140,6 +143,7 @@ class FeedGap(msgspec.Struct, frozen=True, gc=False):
     end_ns: int
     reason: str
     dropped: int = 0
+    filled: bool = False
 
 
 MarketEvent = Liquidation | Trade | Price | Funding | OpenInterest | Depth | Sample

@@ -52,7 +52,8 @@ class Limits:
     """A venue's connection limits; the supervisor keeps within them.
 
     ``connects`` per ``connects_window_s`` per IP, ``sends_per_s`` frames up per connection, ``lifetime_s`` until the
-    venue cuts the connection (None: never), ``max_frame_bytes`` the largest frame to accept.
+    venue cuts the connection (None: never), ``max_frame_bytes`` the largest frame to accept. ``rest_weight`` units of
+    `Request.weight` may be spent by HTTPS per ``rest_window_s``, whatever for.
     """
 
     connects: int = 30
@@ -60,6 +61,8 @@ class Limits:
     sends_per_s: float = 5.0
     lifetime_s: float | None = None
     max_frame_bytes: int = 16 * 1024 * 1024
+    rest_weight: int = 300
+    rest_window_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,21 @@ class Poll:
     every_s: float
     pace_s: float = 0.05
     symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A request for what lies behind us: values of one instrument every ``step_ns``, or with 0 the events of a gap.
+
+    The reply speaks of (``start_ns``, ``end_ns``]. ``symbol`` is `Instrument.key`, or what a venue groups by.
+    """
+
+    request: Request
+    channel: Channel
+    symbol: str
+    start_ns: int
+    end_ns: int
+    step_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +317,26 @@ class Feed(Protocol):
 
     def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
         """Events of one polled reply.
+
+        Raises:
+            DecodeError: The reply is not what the venue documents.
+        """
+        ...
+
+    def history(
+        self, instrument: Instrument, channel: Channel, start_ns: int, end_ns: int, step_ns: int
+    ) -> list[HistoryPage]:
+        """Requests for closed values of (start, end], about ``step_ns`` apart; none where the venue keeps no such history."""
+        ...
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Requests for the events of (start, end] that a lost connection did not deliver; none where they are gone for good."""
+        ...
+
+    def parse_history(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """Events of one reply, all marked ``backfill``, oldest first; and follow-up requests (next page).
 
         Raises:
             DecodeError: The reply is not what the venue documents.

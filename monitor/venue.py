@@ -5,7 +5,7 @@ A venue's feed derives from `VenueFeed`, its session from `VenueSession`. Pure; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from monitor.archive import Archive, HistorySpan, as_history, history_events
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import (
@@ -34,6 +35,7 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Poll,
     Request,
     SequenceGap,
@@ -271,6 +273,65 @@ class VenueFeed:
     def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002  # the contract
         """Refuse: there is no poll to parse."""
         raise DecodeError("unexpected", poll.request.name)
+
+    # --- history --------------------------------------------------------------------------------------------------
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {}
+    """What the venue keeps of each channel; a venue with any overrides `history_request` and `history_values`."""
+
+    def history_request(self, span: HistorySpan) -> Request | None:  # noqa: ARG002  # the contract
+        """The request for one span; None where the venue keeps nothing of this instrument."""
+        return None
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:  # noqa: ARG002  # the contract
+        """(unix ns, value) of one reply, in any order: a close at the end of its period, a rate, open interest in USD."""
+        raise DecodeError("unexpected", span.instrument.symbol)
+
+    def history(
+        self, instrument: Instrument, channel: Channel, start_ns: int, end_ns: int, step_ns: int
+    ) -> list[HistoryPage]:
+        """See `monitor.feed.Feed`."""
+        archive = self.archives.get(channel)
+        if archive is None or not self.carries(channel):
+            return []
+        pages = []
+        for span in archive.spans(instrument, channel, start_ns, end_ns, step_ns):
+            request = self.history_request(span)
+            if request is not None:
+                pages.append(HistoryPage(request, channel, instrument.key, span.start_ns, span.end_ns, span.step_ns))
+        return pages
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:  # noqa: ARG002  # the contract
+        """None; a venue whose lost events can be fetched overrides this."""
+        return []
+
+    def parse_history(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """See `monitor.feed.Feed`."""
+        if not page.step_ns:
+            return self.parse_gap(page, body, recv_ns, registry)
+        instrument = registry.get(self.spec.venue, page.symbol)
+        if instrument is None:
+            raise DecodeError("unexpected", f"{page.symbol} is not listed")
+        span = HistorySpan(instrument, page.channel, page.start_ns, page.end_ns, page.step_ns)
+        archive = self.archives[page.channel]
+        return history_events(span, self.history_values(span, body), recv_ns, archive), []
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry  # noqa: ARG002  # the contract
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:  # fmt: skip
+        """Refuse: there is nothing to parse."""
+        raise DecodeError("unexpected", page.request.name)
+
+    def lost(self, page: HistoryPage, topics: Sequence[Topic], frame: str, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # fmt: skip
+        """Events of (start, end] in a frame that the venue's socket would have sent, decoded as it would have been."""
+        session = self.session(Connection(f"{self.spec.venue}/gap", self.gap_url, tuple(topics)), registry)
+        events = session.on_frame(frame, recv_ns)
+        return as_history(events, page.start_ns, page.end_ns)
+
+    gap_url: ClassVar[str] = ""
+    """The address of the socket whose frames `lost` imitates."""
 
     def selection(self, instruments: Iterable[Instrument]) -> frozenset[str] | None:
         """Symbols that a whole-market topic's rows are filtered by; None takes all. Goes into ``Topic.payload``."""

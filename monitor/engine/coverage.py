@@ -58,6 +58,17 @@ class Spans:
             self._close(self.open_since, start_ns)
             self.open_since = end_ns
 
+    def fill(self, start_ns: int, end_ns: int) -> None:
+        """Add (start, end] to what was covered; what a span that is open now covers stays that span's."""
+        end_ns = end_ns if self.open_since is None else min(end_ns, self.open_since)
+        pieces = sorted([*zip(self.starts, self.ends, strict=True), (start_ns, max(start_ns, end_ns))])
+        self.starts, self.ends = [], []
+        for a, b in pieces:
+            if self.ends and a <= self.ends[-1]:
+                self.ends[-1] = max(self.ends[-1], b)
+            else:
+                self._close(a, b)
+
     def covered_ns(self, start_ns: int, end_ns: int) -> int:
         """How much of (start, end] was live."""
         at = bisect_right(self.ends, start_ns)
@@ -119,7 +130,8 @@ class Ledger:
         self.version += 1
         spans = self.spans.setdefault((event.venue, event.channel), Spans())
         if isinstance(event, FeedGap):
-            spans.cut(event.start_ns, event.end_ns)
+            change = spans.fill if event.filled else spans.cut
+            change(event.start_ns, event.end_ns)
         elif event.up:
             spans.up(event.ts_ns)
         else:

@@ -130,7 +130,7 @@ def _name(key: Any) -> str:
 
 
 def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, Any]]:
-    columns = {
+    columns: Columns = {
         f"h{number}.times": history.times,
         f"h{number}.values": history.values,
         f"h{number}.links": history.links,

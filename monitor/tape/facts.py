@@ -47,6 +47,7 @@ class _Gap(msgspec.Struct, tag="gap"):
     end_ns: int
     reason: str
     dropped: int
+    filled: bool = False
 
 
 def venue_of(name: str) -> str:
@@ -152,10 +153,10 @@ def _read_payload(topic: _Topic) -> Any:
 def _write_state(event: FeedState | FeedGap) -> _State | _Gap:
     if isinstance(event, FeedState):
         return _State(event.venue, event.channel, event.up, event.ts_ns, event.reason)
-    return _Gap(event.venue, event.channel, event.start_ns, event.end_ns, event.reason, event.dropped)
+    return _Gap(event.venue, event.channel, event.start_ns, event.end_ns, event.reason, event.dropped, event.filled)
 
 
 def _read_state(row: _State | _Gap) -> FeedState | FeedGap:
     if isinstance(row, _State):
         return FeedState(row.venue, row.channel, row.up, row.ts_ns, row.reason)
-    return FeedGap(row.venue, row.channel, row.start_ns, row.end_ns, row.reason, row.dropped)
+    return FeedGap(row.venue, row.channel, row.start_ns, row.end_ns, row.reason, row.dropped, row.filled)

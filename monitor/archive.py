@@ -1,0 +1,113 @@
+"""What a venue keeps of the past, as data, and how its replies become backfilled events. Pure; no venue is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.errors import DecodeError
+from monitor.events import Channel, Depth, Funding, MarketEvent, OpenInterest, Price, PriceKind
+from monitor.instruments import Instrument
+
+LARGEST = 1e15
+LARGEST_RATE = 10.0
+MINUTE_NS = 60 * NS_PER_S
+HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySpan:
+    """Values of one instrument in (``start_ns``, ``end_ns``], ``step_ns`` apart."""
+
+    instrument: Instrument
+    channel: Channel
+    start_ns: int
+    end_ns: int
+    step_ns: int
+
+    @property
+    def rows(self) -> int:
+        """How many values that is at most."""
+        return (self.end_ns - self.start_ns) // self.step_ns
+
+    @property
+    def start_ms(self) -> int:
+        """Unix milliseconds of the start."""
+        return self.start_ns // NS_PER_MS
+
+    @property
+    def end_ms(self) -> int:
+        """Unix milliseconds of the end."""
+        return self.end_ns // NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A venue's history of one channel.
+
+    Attributes:
+        words: What the venue calls a distance of values, by nanoseconds.
+        rows: Most values in one reply.
+        keeps_s: How far back it goes; None: to the listing.
+        kind: Which price, for candles.
+    """
+
+    words: Mapping[int, str]
+    rows: int
+    keeps_s: float | None = None
+    kind: PriceKind = "mark"
+
+    def step_ns(self, wanted_ns: int) -> int:
+        """The distance nearest to the wanted one from below, else the finest."""
+        return max((step for step in self.words if step <= wanted_ns), default=min(self.words))
+
+    def spans(
+        self, instrument: Instrument, channel: Channel, start_ns: int, end_ns: int, wanted_ns: int
+    ) -> Iterator[HistorySpan]:
+        """The stretch as pieces of one reply each, on whole steps, oldest first."""
+        step_ns = self.step_ns(wanted_ns)
+        if self.keeps_s is not None:
+            start_ns = max(start_ns, end_ns - int(self.keeps_s * NS_PER_S))
+        at_ns, end_ns = start_ns // step_ns * step_ns, end_ns // step_ns * step_ns
+        while at_ns < end_ns:
+            next_ns = min(end_ns, at_ns + self.rows * step_ns)
+            yield HistorySpan(instrument, channel, at_ns, next_ns, step_ns)
+            at_ns = next_ns
+
+
+def history_events(
+    span: HistorySpan, values: Iterable[tuple[int, float]], recv_ns: int, archive: Archive
+) -> list[MarketEvent]:
+    """Values as backfilled events, oldest first; what is not closed yet or not of the span is left out.
+
+    Raises:
+        DecodeError: A value that no market can have.
+    """
+    events: list[MarketEvent] = []
+    item, end_ns = span.instrument, min(span.end_ns, recv_ns)
+    for ts_ns, value in sorted(values):
+        if not span.start_ns < ts_ns <= end_ns:
+            continue
+        if not -LARGEST < value < LARGEST or (value <= 0 and span.channel is not Channel.FUNDING):
+            raise DecodeError("out_of_range", f"{span.channel.value} of {item.symbol}: {value!r:.40}")
+        if span.channel is Channel.PRICE:
+            events.append(Price(item, archive.kind, value, ts_ns, recv_ns, backfill=True))
+        elif span.channel is Channel.OPEN_INTEREST:
+            events.append(OpenInterest(item, value, ts_ns, recv_ns, backfill=True))
+        elif abs(value) <= LARGEST_RATE and item.funding_interval_h:
+            events.append(Funding(item, value, item.funding_interval_h, ts_ns, recv_ns, backfill=True))
+    return events
+
+
+def as_history(events: Iterable[MarketEvent], start_ns: int, end_ns: int) -> list[MarketEvent]:
+    """Events of (start, end], marked as backfill, oldest first."""
+    found = [
+        msgspec.structs.replace(event, backfill=True)
+        for event in events
+        if start_ns < event.ts_ns <= end_ns and not isinstance(event, Depth)
+    ]
+    return sorted(found, key=lambda event: event.ts_ns)
