@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from monitor.archive import Archive, HistorySpan, as_history, history_events
+from monitor.past import Archive, HistorySpan, as_history, history_events
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import (
