@@ -324,6 +324,8 @@ class Link:
             return max(LEAST_SILENCE_S, STALE_FACTOR * spec.stale_s[channel])
         topics = [topic for topic in self.connection.topics if channel in topic.channels]
         wide = len(topics) >= MANY_SYMBOLS or any(not topic.symbol for topic in topics)
+        if wide and channel is Channel.LIQUIDATIONS and self._desk.moves.ratio() >= settings.moved_ratio:
+            return settings.moved_silence_s
         return SPARSE_SILENCE_S if wide else None
 
     def _all_refused(self, channel: Channel) -> bool:

@@ -23,6 +23,8 @@ class FeedSettings:
         pong_within_s: A connection that still received nothing so long after that ping is half-open.
         dead_after_s: Per channel, silence that counts as a dead subscription while companion channels deliver.
         companion_s: A companion channel counts as delivering when its last data is no older.
+        moved_ratio: Where a whole market moved so far without one liquidation, and
+        moved_silence_s: for so long, its liquidations count as a dead subscription.
         hot_standby: Keep a second connection beside each, which takes over when the first is lost: no gap, at twice the
             connections. Liquidations are taken from both without repeats, trades from one at a time.
         renewal_lead_s: A connection is renewed this long before its lifetime ends, at most a tenth of the lifetime.
@@ -46,6 +48,8 @@ class FeedSettings:
     pong_within_s: float = 20.0
     dead_after_s: Mapping[Channel, float] = field(default_factory=dict)
     companion_s: float = 10.0
+    moved_ratio: float = 0.02
+    moved_silence_s: float = 120.0
     hot_standby: bool = False
     renewal_lead_s: float = 600.0
     renewal_patience_s: float = 30.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -264,6 +266,40 @@ async def test_dead_subscription_is_retried_less_and_less_often() -> None:
         took_ns = SystemClock().wall_ns() - rig.stats.uptime[Channel.PRICE].since_ns
         assert took_ns >= 0.65e9, "0.1 s, then 0.2 s, then 0.4 s"
         assert not rig.gaps(Channel.PRICE)
+
+
+@contextlib.asynccontextmanager
+async def trading(rig: Rig, coins: Sequence[Instrument]) -> AsyncIterator[list[float]]:
+    """Publish a price of every coin again and again: 100, then what the caller puts into the list."""
+    value = [100.1]
+
+    async def play() -> None:
+        await rig.until(lambda: rig.stats.connected == 1)
+        await rig.server.publish(*(Price(coin, "mark", 100.0, now_ns(), now_ns()) for coin in coins))
+        while True:
+            for coin in coins:
+                await rig.server.publish(Price(coin, "mark", value[0], now_ns(), now_ns()))
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as tasks:
+        playing = tasks.create_task(play())
+        yield value
+        playing.cancel()
+
+
+async def test_a_market_that_falls_without_one_liquidation_has_a_dead_subscription() -> None:
+    """Liquidations are rare, so their silence alone says nothing; a fall of the whole market in silence does."""
+    coins = [instrument(f"C{number}USDT") for number in range(30)]
+    settings = replace(QUICK, moved_silence_s=0.2)
+    server = VenueServer(ToyVenue(coins), SystemClock())
+    server.faults.dead_topic = lambda topic: topic.startswith("liquidations")
+    async with running(settings, server=server) as rig, trading(rig, coins) as value:
+        await rig.until(lambda: len({event.instrument for event in rig.of(Price)}) == len(coins))
+        await asyncio.sleep(2 * settings.moved_silence_s)
+        assert not rig.stats.reconnects["dead_subscription"], "a calm market may be silent"
+        value[0] = 95.0
+        await rig.until(lambda: rig.stats.reconnects["dead_subscription"] >= 1)
+        assert (False, "dead_subscription") in rig.states(Channel.LIQUIDATIONS)
 
 
 async def test_missing_acknowledgements_do_not_hide_data() -> None:
