@@ -205,3 +205,18 @@ def children(node: Expr) -> tuple[Expr, ...]:
             return (first, second)
         case _:
             return ()
+
+
+def unit_shown(expr: Expr) -> str:
+    """The unit of the value that a rule shows: the left side of its deciding comparison."""
+    match expr:
+        case Logic(left=inner) | Compare(left=inner) | Not(inner=inner) | Then(second=inner):
+            return unit_shown(inner)
+        case Call(name="crosses_above" | "crosses_below", args=(inner, *_)):
+            return unit_shown(inner)
+        case KOf():
+            return Unit.COUNT.value
+        case Call(name="held"):
+            return Unit.DURATION.value
+        case _:
+            return expr.type.unit.value

@@ -182,14 +182,19 @@ def _reach(expr: Expr) -> int:
 def sweep_text(table: SweepTable) -> Iterator[str]:
     """The table of a sweep, for a terminal."""
     yield f"{table.rule.name} with {table.sweep.name} at {len(table.rows)} values; lead against {table.reference.name}"
-    heads = ("value", "fired", "per week", "time firing", "longest", "median lead", "caught", "without it")
-    cells = [heads, *(_cells(row) for row in table.rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    cells = [sweep_heads(), *(sweep_cells(row) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         yield "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def sweep_heads() -> tuple[str, ...]:
+    """What the columns of `sweep_cells` are."""
+    return ("value", "fired", "per week", "time firing", "longest", "median lead", "caught", "without it")
+
+
+def sweep_cells(row: Row) -> tuple[str, ...]:
+    """One value's outcome in words."""
     lead = row.lead
     median = "-" if lead.median_ns is None else ("+" if lead.median_ns > 0 else "") + fmt.duration(lead.median_ns)
     return (

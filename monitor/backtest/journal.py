@@ -36,6 +36,7 @@ class Episode:
         rule: The rule's identity, ``group/name``.
         name: ``alertname``.
         labels: What tells it from the rule's other alerts (identity without ``alertname``).
+        series: Labels of the row of the rule's readings.
         fingerprint: Identity of the alert; a later episode may have the same.
         moments: Everything that happened to it, in order.
         peak: The value farthest beyond the threshold.
@@ -48,6 +49,7 @@ class Episode:
     rule: str
     name: str
     labels: Labels
+    series: Labels
     fingerprint: str
     moments: list[Moment] = field(default_factory=list)
     peak: float | None = None
@@ -159,7 +161,7 @@ class Journal:
 
 def _begin(alert: AlertView) -> Episode:
     labels = tuple((name, value) for name, value in alert.identity if name != "alertname")
-    return Episode(alert.rule, alert.name, labels, alert.fingerprint)
+    return Episode(alert.rule, alert.name, labels, alert.series, alert.fingerprint)
 
 
 def _moment(transition: Transition) -> Moment:

@@ -15,7 +15,7 @@ from monitor.backtest.ask import Answer, Ask, answer, stretch_of, sweep_text
 from monitor.backtest.compare import difference_text, with_rules
 from monitor.backtest.histories import open_history
 from monitor.backtest.history import Stretch
-from monitor.backtest.html import as_html
+from monitor.backtest.page import as_html
 from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict

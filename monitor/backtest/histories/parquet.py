@@ -1,0 +1,185 @@
+"""History from an archive: normalised events in Parquet, handed to the engine in columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from monitor.archive.manifest import is_archive
+from monitor.archive.reader import Archive, Frames, Span
+from monitor.archive.schema import BACKFILL, TABLES, Table
+from monitor.backtest.history import Missing, Step, Stretch
+from monitor.engine import Engine, IngestReport
+from monitor.engine.bulk import Block, MarketRow, Rows, Subjects
+from monitor.events import Channel, Event, FeedState
+from monitor.runtime.load import Loaded
+from monitor.window import Ints
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WORDS = {"liquidations": "side", "trades": "side", "prices": "kind"}
+"""The column that stands in the labels, by table."""
+VALUES: dict[str, tuple[str, ...]] = {
+    "liquidations": ("usd_micros",),
+    "trades": ("usd_micros",),
+    "prices": ("value",),
+    "funding": ("rate", "interval_h"),
+    "open_interest": ("usd",),
+    "depth": ("bid_usd", "ask_usd", "spread_ratio"),
+}
+"""What an engine takes in as columns; all other tables come as events."""
+NOT_READ = frozenset({"symbol", "base"})
+"""Said by the instrument, too."""
+
+
+def knows(folder: Path) -> bool:
+    """Whether there is an archive in a folder."""
+    return is_archive(folder)
+
+
+class ParquetHistory:
+    """An archive. All of it is history, whatever feeds the configuration has.
+
+    Args:
+        folder: Where the archive is.
+        loaded: Not used: the events are decoded already.
+
+    Raises:
+        TapeError: There is none, or it cannot be read.
+    """
+
+    kind = "parquet"
+
+    def __init__(self, folder: Path, loaded: Loaded | None = None) -> None:
+        del loaded
+        self._archive = Archive(folder)
+        manifests = self._archive.manifests
+        self.stretch = Stretch(min(m.start_ns for m in manifests), max(m.end_ns for m in manifests))
+        self.note = next((manifest.note for manifest in manifests if manifest.note), "")
+        self._subjects = {name: Subjects(_words(TABLES[name])) for name in VALUES}
+        for subjects in self._subjects.values():
+            for instrument in self._archive.instruments:
+                subjects.add(instrument)
+
+    def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
+        """See `monitor.backtest.history.History`."""
+        yield from self._carried(stretch.start_ns, grid_ns)
+        columns = {
+            name: [column.name for column in table.columns if column.name not in NOT_READ]
+            for name, table in TABLES.items()
+        }
+        for frames in self._archive.batches(Span(stretch.start_ns, stretch.end_ns), grid_ns, columns):
+            yield from self._steps_of(frames, grid_ns)
+
+    def missing(self) -> Missing:
+        """See `monitor.backtest.history.History`; what the sources of the whole archive did not have."""
+        found = Missing()
+        for manifest in self._archive.manifests:
+            lost = manifest.lost
+            found.losses += [f"{manifest.origin}: {loss}" for loss in lost.losses]
+            found.dropped += Counter(lost.dropped)
+            found.skipped += Counter(lost.skipped)
+            found.undecoded += Counter(lost.undecoded)
+            found.steps_back += lost.steps_back
+        return found
+
+    def _carried(self, start_ns: int, grid_ns: int) -> Iterator[Step]:
+        """The liveness of every channel as it was at the start, in one step before it."""
+        last: dict[tuple[str, Channel], FeedState] = {}
+        at_ns = 0
+        columns = {"states": [column.name for column in TABLES["states"].columns]}
+        for frames in self._archive.batches(Span(end_ns=start_ns), grid_ns, columns):
+            found = self._archive.events_of(frames)
+            at_ns = found[-1][0]
+            last |= {(event.venue, event.channel): event for _, event in found if isinstance(event, FeedState)}
+        if last:
+            yield Step(-(-at_ns // grid_ns) * grid_ns, list(last.values()))
+
+    def _steps_of(self, frames: Frames, grid_ns: int) -> Iterator[Step]:
+        steps = {name: -(-frame["at_ns"].to_numpy() // grid_ns) for name, frame in frames.items()}
+        instants = np.unique(np.concatenate([found[_changes(found)] for found in steps.values()]))
+        whole = _steps_with_backfill(frames, steps)
+        events = self._events(frames, steps, whole, grid_ns)
+        block = Block(
+            [self._rows(name, frame, steps[name], instants, whole) for name, frame in frames.items() if name in VALUES]
+        )
+        for number, instant in enumerate(instants.tolist()):
+            size = block.size(number)
+            yield Step(instant * grid_ns, events.get(instant, ()), _Slice(block, number, size) if size else None)
+
+    def _events(
+        self, frames: Frames, steps: dict[str, Ints], whole: Ints, grid_ns: int
+    ) -> Mapping[int, Sequence[Event]]:
+        """By step, what comes as events: tables that are not for columns, and everything of the steps in `whole`."""
+        chosen: Frames = {name: frame for name, frame in frames.items() if name not in VALUES}
+        if len(whole):
+            chosen |= {name: frames[name].filter(np.isin(steps[name], whole)) for name in frames if name in VALUES}
+        found: dict[int, list[Event]] = {}
+        for at_ns, event in self._archive.events_of(chosen):
+            found.setdefault(-(-at_ns // grid_ns), []).append(event)
+        return found
+
+    def _rows(self, name: str, frame: pl.DataFrame, steps: Ints, instants: Ints, whole: Ints) -> Rows:
+        if len(whole):
+            keep = ~np.isin(steps, whole)
+            frame, steps = frame.filter(keep), steps[keep]
+        subjects = self._subjects[name]
+        codes = frame["item"].to_numpy().astype(np.int64) * len(subjects.words)
+        if name in WORDS:
+            codes += _codes(frame[WORDS[name]], subjects.words)
+        return Rows(
+            cast("type[MarketRow]", TABLES[name].event),
+            subjects,
+            codes=codes,
+            recv_ns=frame["at_ns"].to_numpy() - frame["back_ns"].to_numpy(),
+            ts_ns=frame["ts_ns"].to_numpy(),
+            values=[frame[column].to_numpy() for column in VALUES[name]],
+            ends=np.searchsorted(steps, instants, side="right"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """One step of a block."""
+
+    block: Block
+    step: int
+    rows: int
+
+    def feed(self, engine: Engine) -> IngestReport:
+        """See `monitor.backtest.history.Columns`."""
+        return engine.ingest_block(self.block, self.step)
+
+
+def _words(table: Table) -> Sequence[str]:
+    """What the column that stands in the labels can say."""
+    kinds = {column.name: column.kind for column in table.columns}
+    words = kinds[WORDS[table.name]] if table.name in WORDS else ("",)
+    assert not isinstance(words, str)
+    return words
+
+
+def _codes(series: pl.Series, words: Sequence[str]) -> Ints:
+    """The number of each text among `words`."""
+    import polars as pl
+
+    return series.cast(pl.Enum(words)).to_physical().to_numpy().astype(np.int64)
+
+
+def _changes(steps: Ints) -> Ints:
+    """Rows at which a new step begins."""
+    return np.flatnonzero(np.diff(steps, prepend=-1))
+
+
+def _steps_with_backfill(frames: Frames, steps: dict[str, Ints]) -> Ints:
+    """Steps that history was fetched in: taken in as events, all of them, so that the order stays what it was."""
+    found = [
+        steps[name][frame[BACKFILL.name].to_numpy()] for name, frame in frames.items() if BACKFILL.name in frame.columns
+    ]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)

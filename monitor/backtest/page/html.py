@@ -1,0 +1,282 @@
+"""The report as one HTML file that asks for nothing from outside: style, script and charts are inside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+
+from monitor import __version__
+from monitor import format as fmt
+from monitor.backtest.ask import Answer, SweepTable, sweep_cells, sweep_heads
+from monitor.backtest.compare import difference_text
+from monitor.backtest.history import Stretch
+from monitor.backtest.journal import Episode
+from monitor.backtest.page.chart import PRICE_HEIGHT, VALUE_HEIGHT, Panel, Shade, draw, strip
+from monitor.backtest.report import SENT, Report, RuleReport, alert_text, names_of, weeks
+from monitor.backtest.watch import Line
+from monitor.events import Labels
+from monitor.expression import unit_shown
+
+MOST_CHARTS = 6
+"""Label sets of one rule that get a chart; the table has all."""
+MOST_ROWS = 1000
+TITLE = "Backtest"
+LEGEND = (("firing", "firing"), ("pending", "pending"), ("held", "held: too little data"))
+TONES = {"critical": "bad", "page": "bad", "emergency": "bad", "high": "bad", "error": "bad", "warning": "warn", "medium": "warn"}  # fmt: skip
+
+
+def as_html(found: Answer) -> str:
+    """The whole page."""
+    report = found.report
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
+    return "".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            '<meta name="color-scheme" content="light dark">\n',
+            f"<title>{TITLE} {fmt.utc_time(report.stretch.start_ns)}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+            f'<p class="banner" role="note">{escape(report.note)}</p>\n' if report.note else "",
+            *_header(report),
+            "<main>\n",
+            *_feeds(report),
+            *_sweep(found.table),
+            *_comparison(found),
+            *_alerts(report),
+            *(part for rule in report.rules if rule.episodes for part in _rule(rule, report)),
+            *_quiet(report),
+            *_messages(report),
+            "</main>\n",
+            f"<footer>Market risk monitor {escape(__version__)}. All times are UTC.</footer>\n",
+            f"<script>{script}</script>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def _asset(name: str) -> str:
+    return files("monitor.backtest.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# -- overview ----------------------------------------------------------------------------------------------------------
+
+
+def _header(report: Report) -> Iterator[str]:
+    run, stretch = report.run, report.stretch
+    span = f"{fmt.utc_time(stretch.start_ns)} to {fmt.utc_time(stretch.end_ns)} ({fmt.duration(stretch.length_ns)})"
+    yield f"<header><h1>{TITLE}: what the rules would have done</h1>"
+    yield f'<p>{span}</p><p class="note">{report.lane.counts.events:,} events, evaluated every '
+    yield f"{fmt.duration(run.grid_ns)}: {run.instants:,} times. {len(report.rules)} rules.</p>"
+    sent = sum(message.outcome in SENT for message in report.messages)
+    cards: tuple[tuple[str, str, str], ...] = (
+        (str(report.fired), "alerts fired", ""),
+        (str(sent), "notifications after routing", ""),
+        (str(sum(rule.held for rule in report.rules)), "times held for want of data", ""),
+        (f"{sum(bool(rule.fired) for rule in report.rules)} of {len(report.rules)}", "rules fired", ""),
+        (f"{report.missing.total:,}", "things missing from the history", "bad" if report.missing.total else ""),
+    )
+    yield '<div class="cards">'
+    for value, words, tone in cards:
+        yield f'<div class="card" data-tone="{tone}"><b>{value}</b><span class="note">{words}</span></div>'
+    yield "</div></header>\n"
+
+
+def _feeds(report: Report) -> Iterator[str]:
+    liveness, stretch, missing = report.run.liveness, report.stretch, report.missing
+    yield '<h2>How complete the data is</h2><div class="box">'
+    yield '<p class="legend"><span><i class="live"></i>live</span><span><i class="dead"></i>not live</span>'
+    yield '<span><i class="lost"></i>lost for good</span></p><div class="strips">'
+    for key in sorted(liveness.spans):
+        name, share = f"{key[0]} {key[1]}", fmt.share(liveness.share(key, stretch))
+        bar = strip(liveness.spans[key], liveness.gaps.get(key, ()), stretch, f"{name} live {share} of the time")
+        yield f"<span>{escape(name)}</span>{bar}<span>{share}</span>"
+    yield "</div>"
+    counts = [("dropped", missing.dropped), ("not usable", missing.skipped), ("not readable", missing.undecoded)]
+    lines = [*missing.losses, *(f"{n:,} {words}: {why}" for words, c in counts for why, n in sorted(c.items()))]
+    for line in lines:
+        yield f'<p class="bad">missing: {escape(line)}</p>'
+    yield "</div>\n"
+
+
+def _alerts(report: Report) -> Iterator[str]:
+    fired = [(episode, rule) for rule in report.rules for episode in rule.fired]
+    fired.sort(key=lambda pair: (pair[0].fired_ns or 0, pair[0].name, pair[0].labels))
+    per_week = ", ".join(f"{week['week']}: {week['fired']}" for week in weeks(report))
+    yield f'<h2>Alerts</h2><p class="note">Fired per week: {per_week}</p><div class="box scroll">'
+    if not fired:
+        yield '<p class="note">No alert fired.</p></div>\n'
+        return
+    yield "<table><thead><tr><th>Fired<th>Alert<th>Severity<th class=n>Lasted<th class=n>Peak<th class=n>Threshold"
+    yield "<th class=n>Coverage<th>Behind it<th class=n>Told</tr></thead><tbody>"
+    for episode, rule in fired[:MOST_ROWS]:
+        yield from _alert_row(episode, rule, report.stretch)
+    yield "</tbody></table>"
+    if len(fired) > MOST_ROWS:
+        yield f'<p class="note">and {len(fired) - MOST_ROWS:,} more; --json has them all</p>'
+    yield "</div>\n"
+
+
+def _alert_row(episode: Episode, rule: RuleReport, stretch: Stretch) -> Iterator[str]:
+    unit = unit_shown(rule.rule.expr)
+    first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
+    over = "" if episode.end_ns is not None else f' <span class="tag">{episode.state}</span>'
+    told = sum(message.outcome in SENT and episode.fingerprint in message.alerts for message in rule.messages)
+    yield f"<tr><td class=t>{fmt.utc_time(episode.fired_ns)}<td>{escape(alert_text(episode.name, episode.labels))}{over}"
+    yield f"<td>{_severity(episode.severity)}<td class=n>{fmt.duration(episode.firing_ns(stretch.end_ns))}"
+    yield f"<td class=n>{fmt.in_unit(episode.peak, unit)}<td class=n>{fmt.in_unit(first.threshold, unit)}"
+    yield f"<td class=n>{fmt.share(first.coverage)}<td>{escape(behind(episode, unit))}<td class=n>{told}</tr>"
+
+
+def _severity(severity: str) -> str:
+    return f'<span class="tag" data-tone="{TONES.get(severity, "")}">{escape(severity)}</span>' if severity else ""
+
+
+def behind(episode: Episode, unit: str, most: int = 3) -> str:
+    """The largest contributors in words: ``BTCUSDT binance_usdm long 19%``."""
+    return ", ".join(
+        f"{contributor_text(part.labels)} {fmt.pct(part.share) if part.share else fmt.in_unit(part.value, unit)}"
+        for part in episode.contributors[:most]
+    )
+
+
+def contributor_text(labels: Labels) -> str:
+    """The labels that tell a contributor from others: a symbol says its coins and its kind."""
+    found = dict(labels)
+    if "symbol" in found:
+        for name in ("base", "quote", "kind", "market"):
+            found.pop(name, None)
+    return " ".join(found.values())
+
+
+# -- one rule ----------------------------------------------------------------------------------------------------------
+
+
+def _rule(rule: RuleReport, report: Report) -> Iterator[str]:
+    name = escape(rule.rule.name)
+    yield f'<h2 id="{name}">{name}</h2><div class="box"><p><code>{escape(rule.rule.text)}</code></p>'
+    facts = [f"fired {len(rule.fired)}", f"resolved {rule.resolved}", f"pending and dropped {rule.dropped}"]
+    facts += [f"held {rule.held}", f"firing {fmt.duration(rule.firing_ns)} in all", f"{rule.sent} notifications"]
+    warm = fmt.utc_time(rule.watch.warm_ns)
+    facts += [f"enough data to decide from {warm} on, {fmt.share(rule.known_ratio)} of the time"]
+    yield f'<p class="note">{", ".join(facts)}</p>'
+    if rule.rule.clear_text:
+        yield f'<p class="note">clears when <code>{escape(rule.rule.clear_text)}</code></p>'
+    yield '<p class="legend">' + "".join(f'<span><i class="{tone}"></i>{words}</span>' for tone, words in LEGEND)
+    yield "</p>"
+    charts = _charts(rule)
+    for labels, episodes in charts[:MOST_CHARTS]:
+        yield _chart(rule, labels, episodes, report)
+    if len(charts) > MOST_CHARTS:
+        yield f'<p class="note">{len(charts) - MOST_CHARTS} more label sets had alerts and are not drawn</p>'
+    yield "</div>\n"
+
+
+def _charts(rule: RuleReport) -> list[tuple[Labels, list[Episode]]]:
+    """Label sets with alerts, those that fired first, the longest firing leading."""
+    found: dict[Labels, list[Episode]] = {}
+    for episode in rule.episodes:
+        found.setdefault(episode.series, []).append(episode)
+    end_ns = rule.stretch.end_ns
+    return sorted(found.items(), key=lambda item: (-sum(e.firing_ns(end_ns) for e in item[1]), item[0]))
+
+
+def _chart(rule: RuleReport, labels: Labels, episodes: Sequence[Episode], report: Report) -> str:
+    unit = unit_shown(rule.rule.expr)
+    words = ", ".join(f"{name}={value}" for name, value in labels) or "all"
+    line = _with_moments(rule.watch.lines.get(labels, Line()), episodes)
+    title = f"{words}: value and threshold"
+    value = Panel(title, line, lambda number: fmt.in_unit(number, unit), VALUE_HEIGHT, show_threshold=True)
+    base = dict(labels).get("base", "BTC")
+    panels = [value]
+    prices = report.lane.watch.prices.get(base)
+    if prices is not None and any(math.isfinite(price) for price in prices.values):
+        panels = [Panel(f"{base} price (USD)", prices, fmt.price, PRICE_HEIGHT), value]
+    label = f"{rule.rule.name} {words}: {len(episodes)} alerts"
+    return draw(panels, list(_shades(episodes, report.stretch)), report.stretch, label)
+
+
+def _with_moments(line: Line, episodes: Iterable[Episode]) -> Line:
+    """The sampled line with the readings at every change of an alert, so that it crosses where the alert does."""
+    found = dict(zip(line.times_ns, zip(line.values, line.thresholds, strict=True), strict=True))
+    for episode in episodes:
+        for moment in episode.moments:
+            threshold = math.nan if moment.threshold is None else moment.threshold
+            found[moment.at_ns] = (math.nan if moment.value is None else moment.value, threshold)
+    times = sorted(found)
+    return replace(
+        line, times_ns=times, values=[found[at][0] for at in times], thresholds=[found[at][1] for at in times]
+    )
+
+
+def _shades(episodes: Iterable[Episode], stretch: Stretch) -> Iterator[Shade]:
+    for episode in episodes:
+        end_ns = episode.end_ns or stretch.end_ns
+        times = [moment.at_ns for moment in episode.moments] + [end_ns]
+        for moment, until_ns in zip(episode.moments, times[1:], strict=True):
+            if until_ns > moment.at_ns:
+                words = f"{moment.state} {fmt.utc_time(moment.at_ns)}, {fmt.duration(until_ns - moment.at_ns)}"
+                yield Shade(moment.at_ns, until_ns, str(moment.state), words)
+
+
+def _quiet(report: Report) -> Iterator[str]:
+    quiet = [rule for rule in report.rules if not rule.episodes]
+    if not quiet:
+        return
+    yield f"<h2>Never true</h2><details><summary>{len(quiet)} rules whose condition never held</summary>"
+    yield '<div class="box scroll"><table><thead><tr><th>Rule<th>Expression<th class=n>Lowest<th class=n>Highest'
+    yield "<th>Enough data from<th class=n>of the time</tr></thead><tbody>"
+    for rule in quiet:
+        unit, watch = unit_shown(rule.rule.expr), rule.watch
+        warm = "never" if watch.warm_ns is None else fmt.utc_time(watch.warm_ns)
+        yield f"<tr><td>{escape(rule.rule.name)}<td><code>{escape(rule.rule.text)}</code>"
+        yield f"<td class=n>{fmt.in_unit(watch.low, unit)}<td class=n>{fmt.in_unit(watch.high, unit)}"
+        yield f"<td class=t>{warm}<td class=n>{fmt.share(rule.known_ratio)}</tr>"
+    yield "</tbody></table></div></details>\n"
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def _messages(report: Report) -> Iterator[str]:
+    sent = [message for message in report.messages if message.outcome in SENT]
+    by_sink = Counter(message.sink for message in sent)
+    words = ", ".join(f"{count} to {escape(sink)}" for sink, count in sorted(by_sink.items())) or "none"
+    yield f"<h2>Notifications after routing</h2><details><summary>{words}</summary>"
+    yield '<div class="box scroll"><table><thead><tr><th>At<th>Sink<th>Outcome<th>What<th>Why</tr></thead><tbody>'
+    names = names_of(report)
+    for message in report.messages[:MOST_ROWS]:
+        what = message.title or ", ".join(names.get(alert, alert) for alert in message.alerts)
+        yield f"<tr><td class=t>{fmt.utc_time(message.at_ns)}<td>{escape(message.sink)}<td>{escape(message.outcome)}"
+        yield f"<td>{escape(what)}<td>{escape(message.reason)}</tr>"
+    yield "</tbody></table>"
+    if len(report.messages) > MOST_ROWS:
+        yield f'<p class="note">and {len(report.messages) - MOST_ROWS:,} more; --json has them all</p>'
+    yield "</div></details>\n"
+
+
+def _sweep(table: SweepTable | None) -> Iterator[str]:
+    if table is None:
+        return
+    yield f'<h2>Sweep of {escape(table.sweep.name)}</h2><div class="box scroll"><p><b>{escape(table.rule.name)}</b> '
+    yield f"<code>{escape(table.rule.text)}</code></p><table><thead><tr>"
+    yield "".join(f"<th class=n>{head}" for head in sweep_heads())
+    yield "</tr></thead><tbody>"
+    for row in table.rows:
+        yield "<tr>" + "".join(f"<td class=n>{escape(cell)}" for cell in sweep_cells(row)) + "</tr>"
+    yield f'</tbody></table><p class="note">Lead against {escape(table.reference.name)}.</p></div>\n'
+
+
+def _comparison(found: Answer) -> Iterator[str]:
+    if found.difference is not None:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in difference_text(found.difference).splitlines())
+        yield f'<h2>With the other rules</h2><div class="box">{lines}</div>\n'
