@@ -14,7 +14,7 @@ from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
 from monitor.events import Channel, Labels
-from monitor.expression import Call, Compare, Expr, KOf, Logic, Not, Then
+from monitor.expression import Expr, unit_shown
 from monitor.feed import Feed
 from monitor.language import parse_expression
 from monitor.reading import FALSE, TRUE, Evaluation
@@ -27,7 +27,6 @@ from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import HistoryFilter, Store
-from monitor.series import Unit
 from monitor.signals import SignalReading, readings
 from monitor.telemetry.latency import LatencyHistogram
 from monitor.telemetry.view import (
@@ -178,7 +177,7 @@ class AppView:
             min_coverage=self.parts.min_coverage if rule.min_coverage is None else rule.min_coverage,
             labels=rule.labels,
             annotations=rule.annotations,
-            unit=_unit(rule.expr),
+            unit=unit_shown(rule.expr),
             file=rule.file,
             line=rule.line,
             last_evaluation_ns=evaluation.at_ns if evaluation is not None else 0,
@@ -366,23 +365,6 @@ def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -
         law=feed.spec.laws.get(channel),
         reason="" if uptime is not None and uptime.up else "not live",
     )
-
-
-def _unit(expr: Expr) -> str:
-    """The unit of the value that a rule shows: the left side of its deciding comparison."""
-    match expr:
-        case Then(second=second):
-            return _unit(second)
-        case KOf():
-            return Unit.COUNT.value
-        case Logic(left=left) | Compare(left=left):
-            return _unit(left)
-        case Not(inner=inner):
-            return _unit(inner)
-        case Call(name="held"):
-            return Unit.DURATION.value
-        case _:
-            return expr.type.unit.value
 
 
 def _near_miss(truth: int, value: float, threshold: float) -> str:
