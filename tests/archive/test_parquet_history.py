@@ -1,0 +1,108 @@
+"""History from an archive: each step holds what arrived in it, and columns say to an engine what events say."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.archive.reader import Archive
+from monitor.backtest.histories.parquet import ParquetHistory, knows
+from monitor.backtest.history import Stretch
+from monitor.engine import Engine
+from monitor.events import Channel, Event, FeedState
+from tests.archive.market import Arrivals, arrivals
+from tests.archive.test_round_trip import plain, write
+from tests.engine.market import at, engine
+from tests.engine.test_bulk import RULES, same_state
+
+GRID_NS = 250_000_000
+
+
+def steps_of(history: Arrivals) -> dict[int, list[Event]]:
+    """What arrived in each step; a time that runs back counts as the one before."""
+    found: dict[int, list[Event]] = {}
+    now_ns = 0
+    for recv_ns, events in history:
+        now_ns = max(now_ns, recv_ns)
+        found.setdefault(-(-now_ns // GRID_NS) * GRID_NS, []).extend(events)
+    return found
+
+
+@given(st.integers(0, 2**32), st.integers(1, 150), st.sampled_from([0.0, 0.05, 0.5]))
+@settings(max_examples=15, deadline=None)
+def test_an_engine_hears_from_columns_what_it_hears_from_events(seed: int, size: int, backfill: float) -> None:
+    recorded = arrivals(seed, size, backfill=backfill)
+    single, bulk = engine(*RULES), engine(*RULES)
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), recorded)
+        history = ParquetHistory(Path(name))
+        steps = list(history.steps(history.stretch, GRID_NS))
+    expected = steps_of(recorded)
+    assert [step.now_ns for step in steps] == list(expected)
+    for step in steps:
+        events = expected[step.now_ns]
+        assert len(events) == len(step.events) + (step.columns.rows if step.columns else 0)
+        single.ingest(events)
+        bulk.ingest(step.events)
+        if step.columns:
+            step.columns.feed(bulk)
+        assert verdicts(single, step.now_ns) == verdicts(bulk, step.now_ns)
+    assert same_state(single, bulk)
+
+
+def verdicts(machine: Engine, now_ns: int) -> list[tuple[object, ...]]:
+    return [
+        (e.rule, e.at_ns, list(e.labels), e.truth.tobytes(), e.value.tobytes(), e.coverage.tobytes(), dict(e.reasons))
+        for e in machine.evaluate(now_ns, changed_only=True)
+    ]
+
+
+def test_a_stretch_begins_with_what_was_still_true(tmp_path: Path) -> None:
+    def up(second: float, venue: str, *, live: bool = True) -> tuple[int, list[Event]]:
+        return at(second), [FeedState(venue, Channel.TRADES, live, at(second))]
+
+    write(tmp_path, [up(0, "okx"), up(1, "bybit"), up(2, "okx", live=False), up(50, "okx"), up(90, "bybit")])
+    history = ParquetHistory(tmp_path)
+    steps = list(history.steps(Stretch(at(40), at(60)), GRID_NS))
+    assert [step.now_ns for step in steps] == [at(2), at(50)]
+    assert [(e.venue, e.up) for e in steps[0].events if isinstance(e, FeedState)] == [("okx", False), ("bybit", True)]
+
+
+def test_it_says_what_it_is_and_what_is_missing(tmp_path: Path) -> None:
+    assert not knows(tmp_path)
+    recorded = arrivals(1, 50)
+    write(tmp_path, recorded)
+    assert knows(tmp_path)
+    history = ParquetHistory(tmp_path)
+    assert history.kind == "parquet"
+    assert history.note == "synthetic"
+    last_ns = max(recv_ns for recv_ns, _ in recorded)
+    assert history.stretch == Stretch(min(recv_ns for recv_ns, _ in recorded), last_ns + 1)
+    assert history.missing().losses == ["test: a hole"]
+    assert history.missing().total == 4
+
+
+def test_two_origins_are_read_as_one(tmp_path: Path) -> None:
+    first, second = arrivals(1, 60), arrivals(2, 60)
+    later = [(recv_ns + 10**12, events) for recv_ns, events in second]
+    write(tmp_path, first, origin="one")
+    write(tmp_path, later, origin="two")
+    found = [plain(event) for _, event in Archive(tmp_path).events()]
+    assert found == [plain(event) for _, events in first for event in events] + [
+        plain(event) for _, events in later for event in events
+    ]
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_small_row_groups_change_nothing(tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = arrivals(4, 80)
+    write(tmp_path, recorded)
+    monkeypatch.setattr("monitor.archive.reader.ROW_GROUP", rows)
+    history = ParquetHistory(tmp_path)
+    steps = list(history.steps(history.stretch, GRID_NS))
+    sizes = [len(step.events) + (step.columns.rows if step.columns else 0) for step in steps]
+    assert sizes == [len(events) for events in steps_of(recorded).values()]
