@@ -79,6 +79,26 @@ class Archive:
             at_ns = next_ns
 
 
+class Valuation:
+    """Closed prices by instrument, to say in dollars what a venue's history of open interest says in coins."""
+
+    def __init__(self) -> None:
+        self._closes: dict[str, dict[int, float]] = {}
+
+    def learn(self, events: Iterable[MarketEvent]) -> None:
+        """Take up prices, fetched now or kept from before."""
+        for event in events:
+            if isinstance(event, Price):
+                self._closes.setdefault(event.instrument.key, {})[event.ts_ns] = event.value
+
+    def dollars(self, span: HistorySpan, coins: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+        """Amounts at the close of their own instant; without one an amount is left out, not guessed."""
+        closes = self._closes.get(span.instrument.key, {})
+        for ts_ns, amount in coins:
+            if ts_ns in closes:
+                yield ts_ns, amount * closes[ts_ns]
+
+
 def history_events(
     span: HistorySpan, values: Iterable[tuple[int, float]], recv_ns: int, archive: Archive
 ) -> list[MarketEvent]:

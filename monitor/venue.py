@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from monitor.past import Archive, HistorySpan, as_history, history_events
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import (
@@ -45,6 +44,7 @@ from monitor.feed import (
     UnknownSymbol,
 )
 from monitor.instruments import Instrument, Registry
+from monitor.past import Archive, HistorySpan, Valuation, as_history, history_events
 from monitor.session import TopicSession
 
 T = TypeVar("T")
@@ -228,6 +228,7 @@ class VenueFeed:
         except msgspec.ValidationError as error:
             raise ValueError(f"{title}: {error}") from None
         self.settings: Settings = settings
+        self.valuation = Valuation()
 
     def carries(self, *channels: Channel) -> bool:
         """Whether the options ask for any of these channels and the venue has a source for it."""
@@ -315,8 +316,9 @@ class VenueFeed:
         if instrument is None:
             raise DecodeError("unexpected", f"{page.symbol} is not listed")
         span = HistorySpan(instrument, page.channel, page.start_ns, page.end_ns, page.step_ns)
-        archive = self.archives[page.channel]
-        return history_events(span, self.history_values(span, body), recv_ns, archive), []
+        events = history_events(span, self.history_values(span, body), recv_ns, self.archives[page.channel])
+        self.valuation.learn(events)
+        return events, []
 
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry  # noqa: ARG002  # the contract

@@ -6,7 +6,7 @@ minute since their merge, so each spends at most a fixed part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from urllib.parse import quote, urlsplit
@@ -17,14 +17,17 @@ from monitor.clock import NS_PER_MS
 from monitor.dialects.binance import STREAMS_PER_CONNECTION
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, arrays, records, settled
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import Connection, FeedOptions, Limits, Poll, Request, Topic
 from monitor.instruments import Instrument, Registry, Status
+from monitor.past import Archive, HistorySpan
 from monitor.venue import Rows, Settings, VenueFeed, gauge, read, shards
 
-FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0)
-"""Half of the ten incoming messages a second that the venue allows; pongs count too."""
+FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0, rest_weight=1200)
+"""Half of the ten incoming messages a second that the venue allows; pongs count too. Half of the 2400 units of weight a
+minute, which the two products share."""
 MANY = 50
 """From so many symbols on, one all-market stream is cheaper than a stream per symbol."""
 
@@ -251,6 +254,46 @@ class FuturesFeed(VenueFeed):
             raise DecodeError("missing_price", f"no mark price of {instrument.symbol} yet")
         usd = instrument_usd(instrument, row.openInterest, mark or 0.0)
         return OpenInterest(instrument, usd, row.time * NS_PER_MS or recv_ns, recv_ns)
+
+    # --- history --------------------------------------------------------------------------------------------------
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(BARS, rows=1000),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=1000),
+        Channel.OPEN_INTEREST: Archive(HOURS, rows=500, keeps_s=29 * 86_400.0),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed mark prices (2 or 5 units of weight), settled rates, open interest of the last month (no weight)."""
+        item, times = span.instrument, f"startTime={span.start_ms}&endTime={span.end_ms - 1}"
+        symbol, bar = f"symbol={quote(item.symbol)}", self.archives[span.channel].words[span.step_ns]
+        label = f"history/{span.channel.value}/{item.symbol}"
+        if span.channel is Channel.PRICE:
+            weight = 1 if span.rows < 100 else 2 if span.rows < 500 else 5
+            return self.request("markPriceKlines", f"?{symbol}&interval={bar}&{times}&limit={span.rows}", weight, label)
+        if item.kind != "perp":
+            return None
+        times = f"startTime={span.start_ms + 1}&endTime={span.end_ms}"
+        if span.channel is Channel.FUNDING:
+            return self.request("fundingRate", f"?{symbol}&{times}&limit=1000", label=label)
+        url = f"{urlsplit(self.plan.root)._replace(path='').geturl()}/futures/data/openInterestHist"
+        query = f"?{self.interest_key(item)}&period={bar}&limit={span.rows}&{times}"
+        return Request(f"{self.spec.venue}/{label}", self.rest(url + query))
+
+    def interest_key(self, instrument: Instrument) -> str:
+        """How the history of open interest names an instrument."""
+        return f"symbol={quote(instrument.symbol)}"
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """A candle's row begins with its opening time and has the close in column 4."""
+        if span.channel is Channel.PRICE:
+            return arrays(body, 0, 4, span.step_ns)
+        if span.channel is Channel.FUNDING:
+            return settled(records(body, "fundingTime", "fundingRate"))
+        if span.instrument.form == "inverse":
+            size = float(span.instrument.contract_value)
+            return ((ts_ns, contracts * size) for ts_ns, contracts in records(body, "timestamp", "sumOpenInterest"))
+        return records(body, "timestamp", "sumOpenInterestValue")
 
     # --- connections ----------------------------------------------------------------------------------------------
 

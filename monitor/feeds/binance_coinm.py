@@ -88,6 +88,10 @@ class BinanceCoinmFeed(FuturesFeed):
             streams.append(("aggTrade", (Channel.TRADES,)))
         return streams
 
+    def interest_key(self, instrument: Instrument) -> str:
+        """By pair and type of contract; only perpetuals are asked for."""
+        return f"pair={instrument.symbol.partition('_')[0]}&contractType=PERPETUAL"
+
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state.
 

@@ -7,9 +7,18 @@ The book ticker has neither a type nor a time (``{"u":400900217,"s":"BNBUSDT","b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-from urllib.parse import quote, urlsplit
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import (
+    ClassVar,
+)
+from urllib.parse import (
+    quote,
+    urlsplit,
+)
 
 import msgspec
 
@@ -17,10 +26,24 @@ from monitor.dialects.binance import STREAMS_PER_CONNECTION, BinanceSession
 from monitor.dialects.binance_futures import MANY, instrument_usd
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import PositiveFloat
+from monitor.dialects.history import BARS, arrays
 from monitor.errors import DecodeError, FeedRefused
-from monitor.events import Channel, MarketEvent
-from monitor.feed import Connection, FeedSpec, Limits, Poll, ReportingLaw, Request, Session, Topic
+from monitor.events import (
+    Channel,
+    MarketEvent,
+)
+from monitor.feed import (
+    Connection,
+    FeedSpec,
+    Limits,
+    Poll,
+    ReportingLaw,
+    Request,
+    Session,
+    Topic,
+)
 from monitor.instruments import Instrument, Registry, Status, canonical_base
+from monitor.past import Archive, HistorySpan
 from monitor.venue import Rows, Settings, VenueFeed, read, shards
 
 DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md"
@@ -127,6 +150,19 @@ class BinanceSpotFeed(VenueFeed):
             for stream in ("miniTicker", "bookTicker")
             for item in instruments
         ]
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {Channel.PRICE: Archive(BARS, rows=1000, kind="last")}
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed candles; two units of weight whatever their number."""
+        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
+        query = f"?symbol={quote(item.symbol)}&interval={bar}&startTime={span.start_ms}&endTime={span.end_ms - 1}"
+        url = self.rest(f"{REST}klines{query}&limit={span.rows}")
+        return Request(f"binance_spot/history/{span.channel.value}/{item.symbol}", url, weight=2)
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """A row begins with its opening time and has the close in column 4."""
+        return arrays(body, 0, 4, span.step_ns)
 
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state.

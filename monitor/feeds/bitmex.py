@@ -11,20 +11,33 @@ open orders, without a time: what an order holds counts once, when it is inserte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import (
+    ClassVar,
+    Literal,
+)
+from urllib.parse import quote
 
 import msgspec
 
-from monitor.clock import NS_PER_S
+from monitor.clock import (
+    NS_PER_S,
+)
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.history import BARS, SETTLEMENTS, listed_rows, number
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
     Connection,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Refused,
     ReportingLaw,
@@ -32,8 +45,17 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
+from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, VenueSession, iso_ns, listed, positive, read
+from monitor.venue import (
+    Rows,
+    VenueFeed,
+    VenueSession,
+    iso_ns,
+    listed,
+    positive,
+    read,
+)
 
 DOCS = "https://www.bitmex.com/app/wsAPI"
 WS = "wss://ws.bitmex.com/realtime"
@@ -192,9 +214,63 @@ class BitmexFeed(BookFeed):
         bids = [(row.price, row.size) for row in rows if row.side == "Buy"]
         return bids, [(row.price, row.size) for row in rows if row.side == "Sell"], 0
 
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(BARS, rows=1000, kind="last"),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=500),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed buckets of trades, and settled funding; buckets are stamped with their end."""
+        item, name = span.instrument, f"history/{span.channel.value}/{span.instrument.symbol}"
+        times = f"startTime={_iso(span.start_ns + 1)}&endTime={_iso(span.end_ns)}&count={span.rows}"
+        if span.channel is Channel.PRICE:
+            bar = self.archives[span.channel].words[span.step_ns]
+            return Request(name, self.rest(f"{REST}/trade/bucketed?binSize={bar}&symbol={item.symbol}&{times}"))
+        if item.kind != "perp":
+            return None
+        return Request(name, self.rest(f"{REST}/funding?symbol={item.symbol}&{times}"))
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Times are ISO 8601; a bucket without a trade has no close."""
+        value = "close" if span.channel is Channel.PRICE else "fundingRate"
+        rows = listed_rows(body)
+        return [(iso_ns(str(row.get("timestamp"))), number(row[value])) for row in rows if row.get(value) is not None]
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, one request per contract; the venue keeps no past liquidations."""
+        if channel is not Channel.TRADES or not self.carries(channel):
+            return []
+        return [self._trades_page(item.symbol, start_ns, end_ns) for item in instruments]
+
+    def _trades_page(self, symbol: str, start_ns: int, end_ns: int) -> HistoryPage:
+        times = f"startTime={_iso(start_ns)}&endTime={_iso(end_ns)}&count=1000"
+        request = Request(f"gap/{symbol}", self.rest(f"{REST}/trade?symbol={symbol}&{times}"))
+        return HistoryPage(request, Channel.TRADES, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the socket."""
+        frame = f'{{"table":"trade","action":"insert","data":{bytes(body).decode("utf-8", "replace")}}}'
+        events = self.lost(
+            page, [Topic(f"trade:{page.symbol}", (Channel.TRADES,), page.symbol)], frame, recv_ns, registry
+        )
+        full = len(listed_rows(body)) >= _MOST_TRADES and events and events[-1].ts_ns > page.start_ns
+        return events, [self._trades_page(page.symbol, events[-1].ts_ns, page.end_ns)] if full else []
+
     def session(self, connection: Connection, registry: Registry) -> BitmexSession:
         """A new protocol state."""
         return BitmexSession(self, connection, registry)
+
+
+_MOST_TRADES = 1000
+
+
+def _iso(ts_ns: int) -> str:
+    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
+    return quote(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 class BitmexSession(VenueSession):

@@ -18,9 +18,18 @@ A spot pair has the same symbol as the linear contract; its key in the registry 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+)
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
@@ -28,11 +37,13 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, written_micros
+from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Poll, Reply, ReportingLaw, Request, Session, Topic
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read
 
@@ -563,6 +574,40 @@ class BybitFeed(VenueFeed):
         if self.carries(Channel.TRADES):
             topics.append(Topic(f"publicTrade.{symbol}", (Channel.TRADES,), symbol))
         return topics
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive({MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "D"}, rows=1000),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=200),
+        Channel.OPEN_INTEREST: Archive({5 * MINUTE_NS: "5min", HOUR_NS: "1h", DAY_NS: "1d"}, rows=200),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed mark prices, settled rates, open interest (of both sides, in coins or, inverse, in dollars)."""
+        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
+        if item.kind == "spot":
+            return None
+        market = f"category={item.category}&symbol={quote(item.symbol)}"
+        if span.channel is Channel.PRICE:
+            path = f"mark-price-kline?{market}&interval={word}&start={span.start_ms}&end={span.end_ms - 1}"
+        elif item.kind != "perp":
+            return None
+        elif span.channel is Channel.FUNDING:
+            path = f"funding/history?{market}&startTime={span.start_ms + 1}&endTime={span.end_ms}"
+        else:
+            path = f"open-interest?{market}&intervalTime={word}&startTime={span.start_ms + 1}&endTime={span.end_ms}"
+        limit = min(self.archives[span.channel].rows, span.rows)
+        url = self.rest(f"{REST}{path}&limit={limit}")
+        return Request(f"bybit/history/{span.channel.value}/{item.symbol}", url)
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Open interest comes in coins: it is valued at the mark price of its own time, kept from the candles."""
+        rows = _result(body).list
+        if span.channel is Channel.PRICE:
+            return arrays(rows, 0, 4, span.step_ns)
+        if span.channel is Channel.FUNDING:
+            return settled(records(rows, "fundingRateTimestamp", "fundingRate"))
+        one_side = ((ts_ns, both / 2) for ts_ns, both in records(rows, "timestamp", "openInterest"))
+        return one_side if span.instrument.form == "inverse" else self.valuation.dollars(span, one_side)
 
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""

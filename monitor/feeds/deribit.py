@@ -12,21 +12,40 @@ contracts and base coins on linear ones and options::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import ClassVar, Literal, cast
+from typing import (
+    ClassVar,
+    Literal,
+    cast,
+)
 
 import msgspec
 
+from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.history import SETTLEMENTS, listed_rows, records, settled
 from monitor.errors import DecodeError
-from monitor.events import Channel, MarketEvent, PositionSide, Sample, TakerSide
+from monitor.events import (
+    Channel,
+    Liquidation,
+    MarketEvent,
+    PositionSide,
+    Sample,
+    TakerSide,
+    Trade,
+)
 from monitor.feed import (
     Closing,
     Connection,
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Refused,
     Reply,
@@ -36,6 +55,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
@@ -135,6 +155,17 @@ class _Book(msgspec.Struct):
     timestamp: int
 
 
+class _Chart(msgspec.Struct):
+    ticks: list[int]
+    close: list[float]
+
+
+class _Lost(msgspec.Struct):
+    trades: msgspec.Raw
+    has_more: bool = False
+
+
+_CHART, _LOST = msgspec.json.Decoder(_Chart), msgspec.json.Decoder(_Lost)
 _BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKER = msgspec.json.Decoder(_Ticker)
@@ -257,6 +288,65 @@ class DeribitFeed(BookFeed):
         """Amounts count what the contract's do: dollars or coins."""
         book = read(_BOOK, read(_ANSWER, body).result)
         return book.bids, book.asks, ms_ns(book.timestamp)
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(
+            {MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "1D"}, rows=1000, kind="last"
+        ),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=700),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Chart data (last prices), and the funding of perpetuals as paid over eight hours; no open interest."""
+        item = span.instrument
+        times = f"start_timestamp={span.start_ms}&end_timestamp={span.end_ms}"
+        name = f"history/{span.channel.value}/{item.symbol}"
+        if span.channel is Channel.PRICE:
+            bar = self.archives[span.channel].words[span.step_ns]
+            path = f"get_tradingview_chart_data?instrument_name={item.symbol}&{times}&resolution={bar}"
+            return Request(name, self.rest(f"{REST}/{path}"))
+        if item.kind != "perp":
+            return None
+        return Request(name, self.rest(f"{REST}/get_funding_rate_history?instrument_name={item.symbol}&{times}"))
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Charts are columns, ``ticks`` the openings; a second without a trade has no row."""
+        result = read(_ANSWER, body).result
+        if span.channel is Channel.FUNDING:
+            return settled(records(result, "timestamp", "interest_8h"))
+        chart = read(_CHART, result)
+        return ((ms_ns(at) + span.step_ns, close) for at, close in zip(chart.ticks, chart.close, strict=False))
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, which carry the liquidations, per currency."""
+        if channel not in {Channel.TRADES, Channel.LIQUIDATIONS} or not self.carries(channel):
+            return []
+        coins = dict.fromkeys(item.settle for item in instruments if item.kind != "option")
+        return [self._trades_page(channel, coin, start_ns, end_ns) for coin in coins]
+
+    def _trades_page(self, channel: Channel, coin: str, start_ns: int, end_ns: int) -> HistoryPage:
+        times = f"start_timestamp={start_ns // NS_PER_MS}&end_timestamp={end_ns // NS_PER_MS}"
+        path = f"get_last_trades_by_currency_and_time?currency={coin}&kind=future&{times}&count=1000&sorting=asc"
+        return HistoryPage(Request(f"gap/{coin}", self.rest(f"{REST}/{path}")), channel, coin, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the socket; a full page goes on from its last row."""
+        found = read(_LOST, read(_ANSWER, body).result)
+        head = '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.future.any.100ms","data":'
+        frame = f"{head}{bytes(found.trades).decode()}}}}}"
+        chosen = None if self.selects_all else self.selection(self.wanted(registry))
+        events = self.lost(
+            page, [Topic("trades.future.any.100ms", (page.channel,), payload=chosen)], frame, recv_ns, registry
+        )
+        kind = Liquidation if page.channel is Channel.LIQUIDATIONS else Trade
+        times = [row["timestamp"] for row in listed_rows(found.trades) if isinstance(row.get("timestamp"), int)]
+        more = found.has_more and times and ms_ns(max(times)) > page.start_ns
+        pages = [self._trades_page(page.channel, page.symbol, ms_ns(max(times)), page.end_ns)] if more else []
+        return [event for event in events if isinstance(event, kind)], pages
 
     def session(self, connection: Connection, registry: Registry) -> DeribitSession:
         """A new protocol state."""

@@ -12,15 +12,31 @@ as the position's, and says what it found::
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import ClassVar, Literal, cast
+from typing import (
+    ClassVar,
+    Literal,
+    cast,
+)
 
 import msgspec
 
-from monitor.clock import NS_PER_S
+from monitor.clock import (
+    NS_PER_S,
+)
 from monitor.dialects.books import Book, BookFeed, BookSettings
-from monitor.events import Channel, MarketEvent
+from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, records, settled
+from monitor.events import (
+    Channel,
+    Liquidation,
+    MarketEvent,
+    PositionSide,
+)
 from monitor.feed import (
     Cap,
     Connection,
@@ -28,6 +44,7 @@ from monitor.feed import (
     FeedSpec,
     Found,
     Frame,
+    HistoryPage,
     Limits,
     Poll,
     Refused,
@@ -36,6 +53,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.past import Archive, HistorySpan, as_history
 from monitor.session import SessionRules
 from monitor.venue import Number, Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
@@ -128,7 +146,19 @@ _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
 _TRADES = Rows(_Trade)
 _LISTINGS = Rows(_Listing)
+
+
+class _LostLiquidation(msgspec.Struct):
+    contract: str
+    size: Decimal
+    time: int
+    order_price: Decimal
+    fill_price: Decimal | None = None
+
+
 _REST_LIQUIDATIONS = Rows(_RestLiquidation)
+_LOST = Rows(_LostLiquidation)
+_LONGEST_GAP_S = 3600
 
 
 class SignCalibration:
@@ -286,6 +316,71 @@ class GateFeed(BookFeed):
         book = read(_BOOK, body)
         bids, asks = ([(row.p, row.s) for row in side] for side in (book.bids, book.asks))
         return bids, asks, 0
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(BARS, rows=1000),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=1000),
+        Channel.OPEN_INTEREST: Archive(HOURS, rows=100),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Mark prices under the name ``mark_BTC_USDT``, settled rates, and the venue's own statistics."""
+        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
+        start_s, end_s = span.start_ns // NS_PER_S, span.end_ns // NS_PER_S
+        name, root = f"history/{span.channel.value}/{item.symbol}", f"{REST}/{item.category}"
+        if span.channel is Channel.PRICE:
+            query = f"contract=mark_{item.symbol}&from={start_s}&to={end_s - 1}&interval={word}"
+            return Request(name, self.rest(f"{root}/candlesticks?{query}"))
+        if span.channel is Channel.FUNDING:
+            query = f"contract={item.symbol}&from={start_s + 1}&to={end_s}&limit=1000"
+            return Request(name, self.rest(f"{root}/funding_rate?{query}"))
+        query = f"contract={item.symbol}&from={start_s}&interval={word}&limit={span.rows}"
+        return Request(name, self.rest(f"{root}/contract_stats?{query}"))
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Times are seconds; statistics are stamped with the beginning of their period."""
+        if span.channel is Channel.PRICE:
+            return records(body, "t", "c", span.step_ns, NS_PER_S)
+        if span.channel is Channel.FUNDING:
+            return settled(records(body, "t", "r", unit_ns=NS_PER_S))
+        return records(body, "time", "open_interest_usd", span.step_ns, NS_PER_S)
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Liquidations of the last hour at most, all contracts of a settlement currency at once."""
+        if channel is not Channel.LIQUIDATIONS or not self.carries(channel):
+            return []
+        start_s, end_s = start_ns // NS_PER_S, -(-end_ns // NS_PER_S)
+        times = f"from={max(start_s, end_s - _LONGEST_GAP_S)}&to={end_s}&limit=1000"
+        start_ns = max(start_ns, (end_s - _LONGEST_GAP_S) * NS_PER_S)
+        end_ns = end_ns // NS_PER_S * NS_PER_S - 1  # the last second may have been told by the socket: a lower bound
+        coins = dict.fromkeys(item.category for item in instruments)
+        return [
+            HistoryPage(
+                Request(f"gap/{coin}", self.rest(f"{REST}/{coin}/liq_orders?{times}")), channel, coin, start_ns, end_ns
+            )
+            for coin in coins
+        ]
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """Rows with whole seconds; ``size`` is that of the position, so more than nothing is a long."""
+        wanted = None if self.selects_all else self.selection(self.wanted(registry))
+        events: list[MarketEvent] = []
+        for row in _LOST.readable(body):
+            instrument = registry.get(self.spec.venue, row.contract)
+            if (
+                instrument is None
+                or instrument.asset_class == "tradfi"
+                or (wanted is not None and row.contract not in wanted)
+            ):
+                continue
+            price, ts_ns = positive(row.fill_price or row.order_price), ms_ns(row.time * 1000)
+            micros = notional_micros(instrument, positive(abs(row.size)), price)
+            key = f"{row.contract}:{row.time}:{row.size}:{row.order_price}"
+            side: PositionSide = "long" if row.size > 0 else "short"
+            events.append(Liquidation(instrument, side, micros, float(price), ts_ns, recv_ns, key))
+        return as_history(events, page.start_ns, page.end_ns), []
 
     def session(self, connection: Connection, registry: Registry) -> GateSession:
         """A new protocol state."""

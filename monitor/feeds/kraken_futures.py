@@ -9,31 +9,61 @@ Liquidations are trades of type ``liquidation``; ``side`` is the taker's. ``rela
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+)
+from urllib.parse import quote
 
 import msgspec
 
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.history import BARS, listed_rows, records
 from monitor.errors import DecodeError
-from monitor.events import Channel, MarketEvent
+from monitor.events import (
+    Channel,
+    Liquidation,
+    MarketEvent,
+    Trade,
+)
 from monitor.feed import (
     BadRow,
     Connection,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     ReportingLaw,
     Request,
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
+from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueSession, gauge, iso_ns, listed, ms_ns, positive, read, shards
+from monitor.venue import (
+    Rows,
+    VenueSession,
+    gauge,
+    iso_ns,
+    listed,
+    ms_ns,
+    positive,
+    read,
+    shards,
+)
 
 DOCS = "https://docs.kraken.com/api/docs/futures-api/websocket"
 WS = "wss://futures.kraken.com/ws/v1"
+CHARTS = "https://futures.kraken.com/api/charts/v1"
 REST = "https://futures.kraken.com/derivatives/api/v3"
 FORMS: dict[str, ContractForm] = {
     "futures_inverse": "inverse",
@@ -97,6 +127,11 @@ class _Answer(msgspec.Struct):
     instruments: msgspec.Raw = msgspec.Raw(b"[]")
     tickers: msgspec.Raw = msgspec.Raw(b"[]")
     orderBook: _Book | None = None
+    history: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Chart(msgspec.Struct):
+    candles: msgspec.Raw
 
 
 class _Book(msgspec.Struct):
@@ -104,6 +139,7 @@ class _Book(msgspec.Struct):
     asks: list[tuple[float, float]]
 
 
+_CHART = msgspec.json.Decoder(_Chart)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _PAST = Rows(_Past)
@@ -181,9 +217,73 @@ class KrakenFuturesFeed(BookFeed):
             raise DecodeError("missing_field", "no orderBook")
         return book.bids, book.asks, 0
 
+    archives: ClassVar[Mapping[Channel, Archive]] = {Channel.PRICE: Archive(BARS, rows=2000)}
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Charts of the mark price; settled funding comes for all time in one reply and is not asked for."""
+        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
+        times = f"from={span.start_ns // NS_PER_S}&to={span.end_ns // NS_PER_S - 1}"
+        url = self.rest(f"{CHARTS}/mark/{item.symbol}/{bar}?{times}")
+        return Request(f"history/{span.channel.value}/{item.symbol}", url)
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Times are the openings, in milliseconds."""
+        return records(read(_CHART, body).candles, "time", "close", span.step_ns)
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, which carry the liquidations, per product, from the newest backwards."""
+        if channel not in {Channel.TRADES, Channel.LIQUIDATIONS} or not self.carries(channel):
+            return []
+        return [self._trades_page(channel, item.symbol, start_ns, end_ns) for item in instruments]
+
+    def _trades_page(self, channel: Channel, symbol: str, start_ns: int, end_ns: int) -> HistoryPage:
+        url = self.rest(f"{REST}/history?symbol={symbol}&lastTime={_iso(end_ns)}")
+        return HistoryPage(Request(f"gap/{symbol}", url), channel, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """A hundred fills a page, newest first; the next page ends where this one begins."""
+        rows = [_as_frame(page.symbol, row) for row in listed_rows(_answer(body).history)]
+        topics = [Topic(f"trade:{page.symbol}", (page.channel,), page.symbol)]
+        found: list[MarketEvent] = []
+        for frame in rows:
+            found += self.lost(page, topics, frame, recv_ns, registry)
+        kind = Liquidation if page.channel is Channel.LIQUIDATIONS else Trade
+        events = sorted((event for event in found if isinstance(event, kind)), key=lambda event: event.ts_ns)
+        oldest_ns = min((iso_ns(str(row.get("time"))) for row in listed_rows(_answer(body).history)), default=0)
+        more = len(rows) >= _HISTORY_ROWS and page.start_ns < oldest_ns < page.end_ns
+        return [*events], [self._trades_page(page.channel, page.symbol, page.start_ns, oldest_ns)] if more else []
+
     def session(self, connection: Connection, registry: Registry) -> KrakenFuturesSession:
         """A new protocol state."""
         return KrakenFuturesSession(self, connection, registry)
+
+
+_HISTORY_ROWS = 100
+
+
+def _iso(ts_ns: int) -> str:
+    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
+    return quote(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+
+
+def _as_frame(symbol: str, row: dict[str, Any]) -> str:
+    """A fill of the REST history as the socket would have told it; without its number, which REST does not say.
+
+    Raises:
+        DecodeError: A field is missing.
+    """
+    try:
+        message = {
+            "feed": "trade", "product_id": symbol, "uid": row["uid"], "side": row["side"], "type": row["type"],
+            "time": iso_ns(row["time"]) // NS_PER_MS, "qty": row["size"], "price": row["price"],
+        }  # fmt: skip
+    except KeyError as error:
+        raise DecodeError("missing_field", f"history: {error}") from None
+    return msgspec.json.encode(message).decode()
 
 
 class KrakenFuturesSession(VenueSession):

@@ -20,9 +20,18 @@ every 30 to 90 s and open interest every 3 s.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+)
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -30,6 +39,7 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
+from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
@@ -40,6 +50,7 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Poll,
     ReportingLaw,
@@ -48,6 +59,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read, shards
 
@@ -558,6 +570,68 @@ class OkxFeed(VenueFeed):
             topics.append(Topic(f"index-tickers:{item.symbol.removesuffix('-SWAP')}", (Channel.PRICE,), item.symbol))
         return topics
 
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive({MINUTE_NS: "1m", 5 * MINUTE_NS: "5m", HOUR_NS: "1H", DAY_NS: "1Dutc"}, rows=100),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=100, keeps_s=90 * 86_400.0),
+        Channel.OPEN_INTEREST: Archive({5 * MINUTE_NS: "5m", HOUR_NS: "1H", DAY_NS: "1Dutc"}, rows=100),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed mark prices, settled rates, open interest in dollars; the venue's bounds leave out their own instant."""
+        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
+        if item.kind == "spot" or (item.kind != "perp" and span.channel is not Channel.PRICE):
+            return None
+        market, label = f"instId={quote(item.symbol)}", f"history/{span.channel.value}/{item.symbol}"
+        if span.channel is Channel.PRICE:
+            query = f"{market}&bar={word}&before={span.start_ms - 1}&after={span.end_ms}&limit=100"
+            return self._request(label, f"market/history-mark-price-candles?{query}")
+        times = f"before={span.start_ms}&after={span.end_ms + 1}"
+        if span.channel is Channel.FUNDING:
+            return self._request(label, f"public/funding-rate-history?{market}&{times}&limit=100")
+        times = f"begin={span.start_ms}&end={span.end_ms + 1}"
+        return self._request(
+            label, f"rubik/stat/contracts/open-interest-history?{market}&period={word}&{times}&limit=100"
+        )
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """A candle is ``[opening, open, high, low, close, confirm]``, open interest ``[time, contracts, coins, dollars]``."""
+        rows = _data(body)
+        if span.channel is Channel.PRICE:
+            return arrays(rows, 0, 4, span.step_ns)
+        if span.channel is Channel.FUNDING:
+            return settled(records(rows, "fundingTime", "realizedRate"))
+        return arrays(rows, 0, 3)
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Liquidations, one request per family of contracts; there is no REST history of other events."""
+        if channel is not Channel.LIQUIDATIONS or not self.carries(channel):
+            return []
+        families = {(_inst_type(item), _family(item)): None for item in instruments if item.kind != "spot"}
+        times = f"before={start_ns // NS_PER_MS}&after={end_ns // NS_PER_MS + 1}"
+        return [
+            HistoryPage(
+                self._request(
+                    f"gap/{kind}/{family}",
+                    f"public/liquidation-orders?instType={kind}&instFamily={quote(family)}&state=filled&{times}&limit=100",
+                ),
+                channel, f"{kind}:{family}", start_ns, end_ns,
+            )
+            for kind, family in families
+        ]  # fmt: skip
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the socket."""
+        kind = page.symbol.partition(":")[0]
+        arg = f'{{"channel":"liquidation-orders","instType":"{kind}"}}'
+        frame = f'{{"arg":{arg},"data":{bytes(_data(body)).decode()}}}'
+        chosen = self.selection(self.wanted(registry)) if not self.selects_all else None
+        topic = Topic(f"liquidation-orders:{kind}", (Channel.LIQUIDATIONS,), payload=chosen)
+        return self.lost(page, [topic], frame, recv_ns, registry), []
+
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""
         return OkxSession(self, connection, registry)
@@ -627,6 +701,15 @@ class OkxFeed(VenueFeed):
             raise DecodeError("unexpected", f"no book of {symbol}")
         ts_ns = ms_ns(books[0].ts) if books[0].ts else recv_ns
         return [depth(instrument, books[0].bids, books[0].asks, ts_ns, recv_ns)]
+
+
+def _inst_type(instrument: Instrument) -> str:
+    return "SWAP" if instrument.kind == "perp" and instrument.symbol.endswith("-SWAP") else "FUTURES"
+
+
+def _family(instrument: Instrument) -> str:
+    """``BTC-USDT`` of ``BTC-USDT-SWAP``."""
+    return "-".join(instrument.symbol.split("-")[:2])
 
 
 def _readable(row: _Listing) -> Instrument | None:
