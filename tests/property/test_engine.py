@@ -102,7 +102,7 @@ def row_of(event: Event, order: int) -> Row:
 def ticks(timeline: Timeline, rng: random.Random) -> list[float]:
     end = timeline[-1][1]
     times = {arrival for _, arrival in timeline if rng.random() < 0.5} | {rng.uniform(0, end + 100) for _ in range(5)}
-    return sorted({*times, end, end + 45.0, end + 61.0, end + 4000.0})
+    return sorted({0.0, *times, end, end + 45.0, end + 61.0, end + 4000.0})
 
 
 def run(
@@ -140,10 +140,10 @@ def check(texts: list[str], timeline: Timeline, seed: int) -> None:
         while order < len(timeline) and timeline[order][1] <= now:
             naive.rows.append(row_of(timeline[order][0], order))
             order += 1
-        naive.begin(at(now), {"price", "liquidations"})
+        naive.begin(at(now))
         for rule in loaded.alerts:
             assert isinstance(rule.expr, Compare)
-            want = naive.evaluate(rule.expr.left, at(now))
+            want = naive.vector(rule.expr.left, at(now)).values
             same(table(evaluations[rule.id]), want, f"{rule.text} at {now}", exact=is_total(rule.expr.left))
 
 
