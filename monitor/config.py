@@ -134,12 +134,14 @@ class AlertOptions(_Model):
     """What all alerts share besides their rules.
 
     ``abandon_after``: an alert whose data stays away for so long is given up, unless its rule holds on to it.
+    ``self_rules``: whether the monitor watches itself with built-in rules.
     """
 
     flap_fires: Annotated[int, Field(ge=0, le=1000)] = 5
     flap_window: Seconds = 3600.0
     flap_calm: Seconds = 600.0
     abandon_after: Seconds = 86_400.0
+    self_rules: bool = True
 
 
 class Config(_Model):

@@ -110,6 +110,8 @@ SERIES: dict[str, SeriesSpec] = {
                    "Any series that the user pushes in.", stale_s=5 * DAY),
         SeriesSpec("feed_up", "gauge", Unit.NUMBER, ("venue", "channel"), Fold.MIN, Channel.REFERENCE,
                    "1 while a feed's channel is live, 0 while it is not.", stale_s=1e18),
+        SeriesSpec("self", "gauge", Unit.ANY, ("what", "name"), Fold.MAX, Channel.REFERENCE,
+                   "What the monitor measures of itself: disk, memory, event loop, outbox by sink.", stale_s=600.0),
     )
 }  # fmt: skip
 """Every built-in series by name; a recording rule adds its own at load."""

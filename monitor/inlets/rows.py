@@ -204,7 +204,7 @@ def _target(name: object, source: str) -> tuple[str, Labels]:
         if written is not None:
             raise RowRefused("unknown_series", f"{word} is no series; labels are only for series")
         return "external", (("name", word), ("source", source))
-    if spec.form == "events" or spec.channel.value != "reference" or word == "feed_up":
+    if spec.form == "events" or spec.channel.value != "reference" or word in ("feed_up", "self"):
         raise RowRefused("not_yours", f"{word} comes from feeds and cannot be pushed in")
     labels = dict(spec.defaults) | _labels(written or "")
     unknown = sorted(set(labels) - set(spec.labels))

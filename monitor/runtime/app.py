@@ -37,6 +37,8 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.pump import Pump
 from monitor.runtime.reload import Reloader
 from monitor.runtime.reporting import Reporting
+from monitor.runtime.self_rules import with_self_rules
+from monitor.runtime.self_watch import SelfWatch
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.snapshot import Snapshots
@@ -98,7 +100,7 @@ class App:
         reload: Callable[[], Loaded] | None = None,
         settings: AppSettings | None = None,
     ) -> None:
-        self.loaded = loaded
+        self.loaded = with_self_rules(loaded)
         self.clock = clock
         self.settings = settings or AppSettings()
         self.stop = asyncio.Event()
@@ -127,6 +129,7 @@ class App:
                     tasks.create_task(self._watch_loop(), name="loop-lag"),
                     tasks.create_task(self.snapshots.run(), name="snapshots"),
                     tasks.create_task(self._prune_for_ever(), name="prune"),
+                    tasks.create_task(self.self_watch.run(), name="self-watch"),
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
@@ -216,6 +219,13 @@ class App:
             rng=Random(),  # noqa: S311 - jitter
             speed=self.settings.feed.poll_speed,
         )
+        self.self_watch = SelfWatch(
+            data_dir,
+            self._happenings,
+            self.delivery,
+            self.clock,
+            lambda samples: self.turns.hear(samples, self.clock.wall_ns()),
+        )
         self.reloader = Reloader(self)
         self.view = AppView(self._parts())
         await self._remember()
@@ -246,6 +256,7 @@ class App:
             token=api_token(self.loaded),
             allowed_hosts=config.api.allowed_hosts,
             budget=Budget(watch=frozenset(config.watch)),
+            reports=self.loaded.source.data_dir / "reports",
         )
         pages = make_app(self.view, settings)
         pages.add_routes([self.slow.route])
@@ -398,7 +409,7 @@ class App:
         """
         if self._reload is None:
             raise MonitorError("this monitor was started without files")
-        loaded = self._reload()
+        loaded = with_self_rules(self._reload())
         old, new = self.loaded.source.config, loaded.source.config
         fixed = ("listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log")
         problems = [

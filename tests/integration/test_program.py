@@ -58,7 +58,8 @@ class Desk:
     def write(self) -> None:
         """Write the configuration."""
         lines = [f"listen: 127.0.0.1:{self.port}", "data_dir: state", "rules: [rules/*.yaml]", "feeds:", *self.feeds]
-        lines += ["sinks: [{type: console}, {type: file, path: state/alerts.jsonl}]", "log: {format: json}", ""]
+        lines += ["sinks: [{type: console}, {type: file, path: state/alerts.jsonl}]", "log: {format: json}"]
+        lines += ["alerts: {self_rules: false}", ""]
         (self.folder / "config.yaml").write_text("\n".join(lines), encoding="utf-8")
 
     @contextlib.asynccontextmanager
