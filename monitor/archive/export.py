@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from monitor.archive.writer import ArchiveWriter
 from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.feed import Feed
+from monitor.feeds import FEEDS, make_feeds
+from monitor.tape.course import RELOAD, START, read_setting
 from monitor.tape.cut import window
 from monitor.tape.folder import FileInfo, inspect, some_files
 from monitor.tape.format import Record
@@ -40,8 +42,8 @@ class Choice:
 def export(
     tape: Path,
     out: Path,
-    feeds: Iterable[Feed],
     *,
+    feeds: Sequence[Feed] | None = None,
     repeats: Callable[[], IsNew],
     choice: Choice | None = None,
     program: str = "",
@@ -53,7 +55,7 @@ def export(
     Args:
         tape: Folder of the tape.
         out: Folder of the archive.
-        feeds: Built with the options that were configured when the tape was recorded.
+        feeds: Built as when the tape was recorded; None for those that the tape itself names.
         repeats: As for `monitor.tape.replay.Replay`.
         choice: What to take; everything by default.
         program: What writes, for the manifest.
@@ -61,22 +63,31 @@ def export(
         progress: Told now and then.
 
     Raises:
-        TapeError: There is no tape, nothing in the stretch, or the archive cannot be written.
+        TapeError: There is no tape, it names no feeds, nothing is in the stretch, or the archive cannot be written.
     """
     choice = choice or Choice()
     files = [inspect(path) for path in some_files(tape)]
     start_ns, end_ns = _stretch(files, choice, tape)
-    replay = Replay(feeds, repeats)
+    replay = Replay(feeds or (), repeats)
     note = next((info.note for info in files if info.note), "")
-    with ArchiveWriter(
-        out, _origin(tape, choice), f"tape {tape}", note=note, program=program, replace=replace
-    ) as writer:
-        items = _watched(window(tape, choice.start_ns, choice.end_ns), start_ns, end_ns, writer, progress)
+    origin = _origin(tape, choice)
+    with ArchiveWriter(out, origin, f"tape {tape}", note=note, program=program, replace=replace) as writer:
+        items: Iterator[Record | Loss] = window(tape, choice.start_ns, choice.end_ns)
+        if feeds is None:
+            items = _with_own_feeds(items, replay)
+        if progress is not None:
+            items = _watched(items, start_ns, end_ns, writer, progress)
         for recv_ns, events in replay.run(items):
             writer.add(recv_ns, events if choice.venues is None else [e for e in events if choice.takes(e)])
         if not writer.events:
-            raise TapeError("no event was recorded in this stretch", str(tape))
+            raise TapeError(_nothing(replay.report), str(tape))
         return writer.commit(start_ns, end_ns, lost_of(replay.report))
+
+
+def _nothing(report: ReplayReport) -> str:
+    if report.skipped["unknown_venue"]:
+        return "no event was decoded: the tape does not say with which feeds it was recorded; give --config"
+    return "no event was recorded in this stretch"
 
 
 def lost_of(report: ReplayReport) -> Lost:
@@ -90,11 +101,21 @@ def lost_of(report: ReplayReport) -> Lost:
     )
 
 
+def _with_own_feeds(items: Iterator[Record | Loss], replay: Replay) -> Iterator[Record | Loss]:
+    """Build the feeds anew where the tape says that the program started, or was given other settings."""
+    for item in items:
+        if isinstance(item, Record) and item.name in (START, RELOAD):
+            named = read_setting(item.payload).feeds
+            feeds = make_feeds([(venue, options) for venue, options in named if venue in FEEDS])
+            (replay.restart if item.name == START else replay.change)(feeds)
+        yield item
+
+
 def _watched(
-    items: Iterable[Record | Loss], start_ns: int, end_ns: int, writer: ArchiveWriter, progress: Progress | None
+    items: Iterator[Record | Loss], start_ns: int, end_ns: int, writer: ArchiveWriter, progress: Progress
 ) -> Iterator[Record | Loss]:
     for number, item in enumerate(items):
-        if progress is not None and number % 8192 == 0 and isinstance(item, Record):
+        if number % 8192 == 0 and isinstance(item, Record):
             progress(min(max((item.recv_ns - start_ns) / (end_ns - start_ns), 0.0), 1.0), writer.events)
         yield item
 

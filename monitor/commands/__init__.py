@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test": ("monitor.commands.test", "run rule unit tests"),
     "record": ("monitor.commands.record", "write every frame of the configured feeds to a tape"),
     "tape": ("monitor.commands.tape", "what is on a tape; cut a piece out of it"),
+    "export": ("monitor.commands.export", "a tape as normalised events in Parquet"),
     "backtest": ("monitor.commands.backtest", "what the rules would have done over recorded history"),
     "status": ("monitor.commands.status", "what a running monitor sees"),
     "top": ("monitor.commands.top", "the live page in this terminal"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.backtest.histories import tape
+from monitor.backtest.histories import parquet, tape
 from monitor.backtest.history import History
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
@@ -25,6 +25,7 @@ class Kind:
 
 HISTORIES: dict[str, Kind] = {
     "tape": Kind(tape.knows, tape.TapeHistory),
+    "parquet": Kind(parquet.knows, parquet.ParquetHistory),
 }
 
 

@@ -14,9 +14,11 @@ from monitor.archive.manifest import is_archive
 from monitor.archive.reader import Archive, Frames, Span
 from monitor.archive.schema import BACKFILL, TABLES, Table
 from monitor.backtest.history import Missing, Step, Stretch
+from monitor.backtest.run import chosen, expressions
 from monitor.engine import Engine, IngestReport
 from monitor.engine.bulk import Block, MarketRow, Rows, Subjects
 from monitor.events import Channel, Event, FeedState
+from monitor.expression import Selector, children
 from monitor.runtime.load import Loaded
 from monitor.window import Ints
 
@@ -34,6 +36,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "depth": ("bid_usd", "ask_usd", "spread_ratio"),
 }
 """What an engine takes in as columns; all other tables come as events."""
+DERIVED_FROM_PRICES = frozenset({"basket", "treasury_pnl", "band_correlation"})
 NOT_READ = frozenset({"symbol", "base"})
 """Said by the instrument, too."""
 
@@ -48,7 +51,7 @@ class ParquetHistory:
 
     Args:
         folder: Where the archive is.
-        loaded: Not used: the events are decoded already.
+        loaded: Its rules may read series that are derived from prices; prices then come as events, too.
 
     Raises:
         TapeError: There is none, or it cannot be read.
@@ -57,8 +60,9 @@ class ParquetHistory:
     kind = "parquet"
 
     def __init__(self, folder: Path, loaded: Loaded | None = None) -> None:
-        del loaded
         self._archive = Archive(folder)
+        derives = loaded is not None and not DERIVED_FROM_PRICES.isdisjoint(_series_read(loaded))
+        self._values = {name: values for name, values in VALUES.items() if not (derives and name == "prices")}
         manifests = self._archive.manifests
         self.stretch = Stretch(min(m.start_ns for m in manifests), max(m.end_ns for m in manifests))
         self.note = next((manifest.note for manifest in manifests if manifest.note), "")
@@ -107,7 +111,11 @@ class ParquetHistory:
         whole = _steps_with_backfill(frames, steps)
         events = self._events(frames, steps, whole, grid_ns)
         block = Block(
-            [self._rows(name, frame, steps[name], instants, whole) for name, frame in frames.items() if name in VALUES]
+            [
+                self._rows(name, frame, steps[name], instants, whole)
+                for name, frame in frames.items()
+                if name in self._values
+            ]
         )
         for number, instant in enumerate(instants.tolist()):
             size = block.size(number)
@@ -117,9 +125,11 @@ class ParquetHistory:
         self, frames: Frames, steps: dict[str, Ints], whole: Ints, grid_ns: int
     ) -> Mapping[int, Sequence[Event]]:
         """By step, what comes as events: tables that are not for columns, and everything of the steps in `whole`."""
-        chosen: Frames = {name: frame for name, frame in frames.items() if name not in VALUES}
+        chosen: Frames = {name: frame for name, frame in frames.items() if name not in self._values}
         if len(whole):
-            chosen |= {name: frames[name].filter(np.isin(steps[name], whole)) for name in frames if name in VALUES}
+            chosen |= {
+                name: frames[name].filter(np.isin(steps[name], whole)) for name in frames if name in self._values
+            }
         found: dict[int, list[Event]] = {}
         for at_ns, event in self._archive.events_of(chosen):
             found.setdefault(-(-at_ns // grid_ns), []).append(event)
@@ -155,6 +165,19 @@ class _Slice:
     def feed(self, engine: Engine) -> IngestReport:
         """See `monitor.backtest.history.Columns`."""
         return engine.ingest_block(self.block, self.step)
+
+
+def _series_read(loaded: Loaded) -> set[str]:
+    """Every series that a rule reads, or a recording that some rule reads."""
+    rules = chosen(loaded, ()).rules
+    trees = [tree for rule in rules.alerts for tree in expressions(rule)] + [item.expr for item in rules.recordings]
+    found: set[str] = set()
+    while trees:
+        tree = trees.pop()
+        trees += children(tree)
+        if isinstance(tree, Selector):
+            found.add(tree.series)
+    return found
 
 
 def _words(table: Table) -> Sequence[str]:
