@@ -131,7 +131,7 @@ class Lane:
     def _everything(self) -> list[Evaluation]:
         """Readings of all rules: what was true before the stretch began is news when it begins."""
         found = (self.engine.latest(rule.id) for rule in self.engine.ruleset.alerts)
-        return [evaluation for evaluation in found if evaluation is not None]
+        return [replace(evaluation, at_ns=self.engine.now_ns) for evaluation in found if evaluation is not None]
 
     @property
     def active(self) -> int:
