@@ -17,6 +17,7 @@ from monitor.telemetry.metrics import ACTIVE_STATES
 from monitor.telemetry.view import Acknowledgement, HistoryQuery, LabelMatcher, MonitorView, Silence
 from monitor.web import shapes
 from monitor.web.page import ASSETS, BASES_PER_WINDOW, encode
+from monitor.web.reports import Reports
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -149,8 +150,9 @@ def to_silence(body: SilenceRequest, now_ns: int) -> Silence:
 class Api:
     """Handlers, each a few lines over one `MonitorView`."""
 
-    def __init__(self, view: MonitorView) -> None:
+    def __init__(self, view: MonitorView, reports: Reports | None = None) -> None:
         self._view = view
+        self._reports = reports or Reports(None)
 
     def routes(self) -> list[web.RouteDef]:
         """Every route of the API; ``docs/openapi.json`` is checked against this list."""
@@ -166,6 +168,7 @@ class Api:
             ("/why", self.why),
             ("/market", self.market),
             ("/signals", self.signals),
+            ("/reports", self.reports),
         )
         return [
             *(web.get(base + path, handler) for path, handler in reads),
@@ -246,6 +249,10 @@ class Api:
         if rows is None:
             return failure(404, "not_found", "this monitor has no signal catalogue")
         return success({"now": shapes.millis(self._view.process().now_ns), "signals": rows})
+
+    async def reports(self, _request: web.Request) -> web.Response:
+        """Backtest reports on disk, newest first; each is at ``/reports/NAME``."""
+        return success({"reports": await self._reports.listing()})
 
     async def silences(self, _request: web.Request) -> web.Response:
         """Silences that are active or to come."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from time import perf_counter
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from monitor.telemetry.health import healthy, ready
 from monitor.telemetry.metrics import Budget, Metrics
 from monitor.telemetry.view import MonitorView
 from monitor.web.api import Api, BadRequest, failure
+from monitor.web.reports import Reports
 from monitor.web.security import add_headers, host_guard, token_guard
 from monitor.web.sse import Broadcaster
 
@@ -26,6 +28,7 @@ PAGE_FILES = {
     "format.js": "text/javascript",
     "draw.js": "text/javascript",
     "actions.js": "text/javascript",
+    "tables.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _ERROR_KINDS = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
@@ -42,6 +45,7 @@ class WebSettings:
         max_clients: Open event streams at most.
         max_body_bytes: Largest request body.
         budget: Bounds on the number of series.
+        reports: Folder of backtest reports to list and serve.
     """
 
     token: str | None = None
@@ -50,6 +54,7 @@ class WebSettings:
     max_clients: int = 200
     max_body_bytes: int = 64 * 1024
     budget: Budget = field(default_factory=Budget)
+    reports: Path | None = None
 
 
 BROADCASTER: web.AppKey[Broadcaster] = web.AppKey("broadcaster", Broadcaster)
@@ -67,7 +72,9 @@ def make_app(view: MonitorView, settings: WebSettings | None = None) -> web.Appl
     app.cleanup_ctx.append(_broadcast)
     app.on_shutdown.append(_end_streams)
     app.add_routes(_probe_routes(view, Metrics(view, settings.budget)))
-    app.add_routes(Api(view).routes())
+    reports = Reports(settings.reports)
+    app.add_routes(Api(view, reports).routes())
+    app.add_routes([web.get("/reports/{name}", reports.serve)])
     app.add_routes([web.get("/events", app[BROADCASTER].stream), *_page_routes()])
     return app
 

@@ -61,6 +61,12 @@ async def test_it_shows_everything_without_a_fault_or_an_outside_request(browser
     await expect(page.locator("#feeds article")).to_have_count(3)
     await expect(page.locator("#market tbody tr")).to_have_count(6)
     await expect(page.locator("#history li")).to_have_count(3)
+    await expect(page.locator("#depth tbody tr")).to_have_count(6)
+    await expect(page.locator("#depth tbody tr").first).to_contain_text("bp")
+    await expect(page.locator("#signals tbody tr")).to_have_count(3)
+    await expect(page.locator("#signals")).to_contain_text("nothing has been pushed yet")
+    await expect(page.locator("#signal-count")).to_have_text("2 of 3 have a value, 0 firing")
+    await expect(page.locator("#reports")).to_contain_text("No backtest report")
     await expect(page.locator("#feed-count")).to_have_text("3 of 3 feeds up")
     await expect(page.locator("#alerts article").first).to_contain_text("firing")
     await expect(page.locator("#alerts")).to_contain_text("held: okx silent 4m12s")
@@ -206,8 +212,13 @@ NUMBERS = [
 async def test_numbers_read_as_in_the_rest_of_the_program(browser: Browser, served: Served) -> None:
     page = (await open_page(browser, served)).page
     script = """async (numbers) => { const f = await import("/static/format.js");
-        return numbers.map((n) => [f.num(n), f.pct(n / 1e6), f.price(n)]).concat([[f.num(null), f.pct(NaN), f.price(undefined)]]); }"""
+        return numbers.map((n) => [f.num(n), f.pct(n / 1e6), f.price(n), f.bp(n / 1e6), f.share(n), f.rate(n / 1e6)])
+            .concat([[f.num(null), f.pct(NaN), f.price(undefined), f.bp(null), f.share(null), f.rate(null)]]); }"""
     shown = await page.evaluate(script, NUMBERS)
-    assert shown == [[text.num(n), text.pct(n / 1e6), text.price(n)] for n in NUMBERS] + [[text.MISSING] * 3], (
+    ours = [
+        [text.num(n), text.pct(n / 1e6), text.price(n), text.bp(n / 1e6), text.share(n), text.rate(n / 1e6)]
+        for n in NUMBERS
+    ]
+    assert [[words.replace("\u2212", "-") for words in row] for row in shown] == [*ours, [text.MISSING] * 6], (
         json.dumps(shown)
     )

@@ -23,6 +23,12 @@ export function num(value) {
 /** 0.0312 -> 3.12% */
 export const pct = (value) => (known(value) ? significant(value * 100) + "%" : MISSING);
 
+/** 0.0025 -> 25bp */
+export const bp = (value) => (known(value) ? significant(value * 1e4) + "bp" : MISSING);
+
+/** 1536000 -> 1.54 MB */
+export const bytes = (value) => (known(value) ? num(value).replace(/([kMBT]?)$/, (letter) => ` ${letter === "B" ? "G" : letter}B`) : MISSING);
+
 /** A share as a percentage, rounded down so that it never claims more: 0.998 -> 99.8%, 0.947 -> 94%, 1 -> 100%. */
 export function share(value) {
   if (!known(value)) return MISSING;

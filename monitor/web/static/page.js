@@ -3,10 +3,12 @@
 import { bar, chip, h, morph, sparkline } from "./draw.js";
 import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc } from "./format.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
+import { depth, reports, signalCount, signals } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { now: null, sparks: {}, window: "1h" };
 const RETRY_MS = 2000;
+const REPORTS_MS = 60_000;
 let link = { tone: "idle", text: "connecting" };
 let offset = 0; // monitor's clock less ours, milliseconds
 let dirty = new Set();
@@ -68,7 +70,7 @@ function banners() {
   const process = state.process;
   if (!process) return [];
   return [
-    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note),
+    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic /i, "")),
     process.draining && h("p", { class: "banner", "data-tone": "warn" }, "The monitor is shutting down."),
     !process.reload.ok && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
       h("strong", {}, "The last reload failed; the old rules still run. "), h("code", {}, process.reload.error)),
@@ -272,6 +274,10 @@ const VIEWS = [
   ["split", ["windows", "sparks"], split],
   ["feeds", ["feeds"], feeds],
   ["history", ["history"], history],
+  ["depth", ["depth"], () => depth(state.depth)],
+  ["signals", ["signals"], () => signals(state.signals, state.now)],
+  ["signal-count", ["signals"], () => signalCount(state.signals)],
+  ["reports", ["reports"], () => reports(state.reports)],
   ["silences-note", ["silences"], silenceNote],
   ["footer", ["process", "latency", "sinks"], footer],
 ];
@@ -303,6 +309,17 @@ function toggleTheme() {
   localStorage.setItem("monitor-theme", document.documentElement.dataset.theme);
 }
 
+/** Reports are files that come by the hour: asked for now and then, and when the page is looked at again. */
+async function watchReports() {
+  try {
+    const reply = await fetch("/api/v1/reports");
+    if (reply.ok) state.reports = (await reply.json()).data.reports;
+  } catch {
+    return; // the banner of the stream says that the monitor is gone
+  }
+  draw(["reports"]);
+}
+
 function showSignedIn() {
   $("token-button").textContent = token() ? "Signed in" : "Sign in";
 }
@@ -312,4 +329,7 @@ if (kept) document.documentElement.dataset.theme = kept;
 installForm(showSignedIn);
 showSignedIn();
 setInterval(() => { $("clock").textContent = state.now ? clock(now()) : "--:--:--"; }, 250);
+setInterval(watchReports, REPORTS_MS);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) watchReports(); });
+watchReports();
 connect();
