@@ -149,7 +149,8 @@ class AppView:
         expr = self._queries.get(text)
         if expr is None:
             expr = self._queries[text] = parse_expression(text)
-        return self.parts.engine.query(expr, self.parts.engine.now_ns)
+        engine = self.parts.engine
+        return engine.query(expr, engine.now_ns) if engine.now_ns else []  # looking must not set the engine's time
 
     def rules(self) -> Sequence[RuleView]:
         """Every loaded alert rule, in file order."""
