@@ -16,7 +16,7 @@ import msgspec
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
 from monitor.alerts import message
 from monitor.alerts.fingerprint import fingerprint
-from monitor.alerts.lifecycle import AWAITED
+from monitor.alerts.machine import AWAITED
 from monitor.alerts.matchers import matcher_text, matches
 from monitor.alerts.routes import Route, RoutingConfig, route_tree
 from monitor.alerts.silences import Acknowledgement, Silence

@@ -384,7 +384,7 @@ def test_wrong_routes_are_refused(wrong: Any) -> None:
 
 
 def test_a_restart_waits_for_data_before_it_tells_of_a_held_alert() -> None:
-    from monitor.alerts.lifecycle import AWAITED
+    from monitor.alerts.machine import AWAITED
 
     r = router(None, SinkPolicy("a"))
     push(r, alert())
