@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
 from monitor.feed import FeedOptions
+from monitor.instruments import USD_LIKE
 from monitor.yamlsource import Document, load_yaml
 
 DEFAULT_CHANNELS = (Channel.PRICE, Channel.LIQUIDATIONS, Channel.FUNDING, Channel.OPEN_INTEREST)
@@ -73,6 +75,13 @@ def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return value
 
 
+def _stablecoin(value: str) -> str:
+    known = sorted(USD_LIKE - {"USD"})
+    if value not in known:
+        raise ValueError(f"expected a stablecoin that counts as a dollar: {', '.join(known)}")
+    return value
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,8 +99,8 @@ class FeedEntry(_Model):
     hot_standby: bool = Field(default=False, description="A second connection beside each takes over without a gap.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings of this venue only.")
 
-    def options(self) -> FeedOptions:
-        """The options as the feed takes them."""
+    def options(self, pegs: Mapping[str, Decimal] | None = None) -> FeedOptions:
+        """The options as the feed takes them, with the configured prices of stablecoins."""
         return FeedOptions(
             channels=frozenset(self.channels),
             symbols=self.symbols or "*",
@@ -101,6 +110,7 @@ class FeedEntry(_Model):
             include_tradfi=self.include_tradfi,
             hot_standby=self.hot_standby,
             extra=self.settings,
+            pegs=pegs or {},
         )
 
 
@@ -147,6 +157,7 @@ class AlertOptions(_Model):
 class Config(_Model):
     """The whole file.
 
+    ``backfill`` fetches the past that the rules' long windows need from the venues, and the events of gaps.
     ``watch`` lists base coins whose symbols become metric labels; all others fold into ``other``.
     ``routes``, ``sinks``, ``sources``, ``inlets`` and ``derived`` are validated by the parts that own them.
     """
@@ -160,6 +171,10 @@ class Config(_Model):
     sources: tuple[dict[str, Any], ...] = ()
     inlets: tuple[dict[str, Any], ...] = ()
     derived: dict[str, Any] = Field(default_factory=dict)
+    backfill: bool = True
+    pegs: dict[Annotated[str, AfterValidator(_stablecoin)], Annotated[Decimal, Field(gt=0, le=10)]] = Field(
+        default_factory=dict, description="Stablecoins that do not count as one US dollar."
+    )
     watch: tuple[str, ...] = ("BTC", "ETH", "SOL", "XRP", "BNB", "DOGE")
     log: LogSettings = LogSettings()
     api: ApiSettings = ApiSettings()

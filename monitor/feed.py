@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 
 from monitor.events import Channel, MarketEvent
@@ -96,7 +97,8 @@ class FeedOptions:
     replace scheme, host and port of every address of the venue (its paths are kept). ``hot_standby`` keeps a second
     connection beside each. ``extra`` holds the venue's own
     settings, validated by the feed. ``peers`` names the other venues that this process runs, with their channels: two
-    venues may share a stream, and only one of them may count it.
+    venues may share a stream, and only one of them may count it. ``pegs`` gives quote currencies a price other than one
+    US dollar.
     """
 
     channels: frozenset[Channel]
@@ -108,6 +110,7 @@ class FeedOptions:
     hot_standby: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     peers: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
+    pegs: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import cast
 
 from monitor.feed import Feed, FeedOptions
+from monitor.pegs import pegged
 
 FEEDS: dict[str, str] = {
     "binance_usdm": "monitor.feeds.binance_usdm:BinanceUsdmFeed",
@@ -50,7 +51,9 @@ def make_feed(venue: str, options: FeedOptions) -> Feed:
         KeyError: No such venue.
         ValueError: A setting in ``options.extra`` or a channel is not one of this venue's.
     """
-    return feed_class(venue)(options)  # type: ignore[call-arg]  # a Protocol cannot say how it is constructed
+    kind = feed_class(venue)
+    made = pegged(kind, options.pegs) if options.pegs else kind
+    return made(options)  # type: ignore[call-arg]  # a Protocol cannot say how it is constructed
 
 
 def make_feeds(entries: Sequence[tuple[str, FeedOptions]]) -> list[Feed]:

@@ -71,7 +71,7 @@ def finish(source: LoadedConfig) -> Loaded:
     files = source.rule_files()
     rules = load_rules(files)
     rules = RuleSet(rules.alerts, (*rules.recordings, *panel_recordings()))
-    feeds = tuple(make_feeds([(entry.venue, entry.options()) for entry in source.config.feeds]))
+    feeds = tuple(make_feeds([(entry.venue, entry.options(source.config.pegs)) for entry in source.config.feeds]))
     text = repr(source.document.data) + repr(files)
     routing = RoutingConfig.model_validate(source.config.routes)
     return Loaded(source, rules, feeds, routing, hashlib.sha256(text.encode()).hexdigest()[:12], tuple(files))
