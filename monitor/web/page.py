@@ -14,16 +14,19 @@ from monitor.web import shapes
 
 ASSETS = 40
 BASES_PER_WINDOW = 10
-ROWS_PER_RULE = 30
+ROWS_PER_RULE = 6
 HISTORY_ENTRIES = 60
 SPARK_STEP_S = 30
 SPARK_POINTS = 120
+LATE_POINTS = 4
+"""So many points in a row may be late, as when a busy loop skips a reading; more are a gap."""
 
 
 class Sparks:
     """Short histories of what the page draws: one point per `step_s` of the monitor's clock, `points` at most.
 
-    A point is null where the value was missing; a jump of the clock leaves nulls, never a made-up line.
+    A point is null where the value was missing. A reading that comes a little late leaves the last value standing until
+    it comes; a jump of the clock leaves nulls, never a made-up line.
     """
 
     def __init__(self, step_s: float = SPARK_STEP_S, points: int = SPARK_POINTS) -> None:
@@ -41,7 +44,7 @@ class Sparks:
         slot = now_ns // self._step_ns
         skipped = min(slot - self._slot - 1, self._points) if self._slot is not None else 0
         for line in self._lines.values():
-            line.extend([None] * skipped)
+            line.extend([line[-1] if skipped <= LATE_POINTS and line else None] * skipped)
         for name in {*self._lines, *values}:
             self._lines.setdefault(name, deque(maxlen=self._points)).append(values.get(name))
         self._slot = slot

@@ -161,12 +161,20 @@ async def test_a_bad_reading_is_said_and_does_not_stop_the_page(served: Served, 
 
 
 def test_sparks_keep_a_slot_per_step_and_leave_gaps() -> None:
-    sparks = Sparks(step_s=10, points=5)
+    sparks = Sparks(step_s=10, points=8)
     assert sparks.due(100 * NS_PER_S)
     sparks.add(100 * NS_PER_S, {"a": 1.0})
     assert not sparks.due(109 * NS_PER_S)
     sparks.add(110 * NS_PER_S, {"a": 2.0, "b": 5.0})
-    sparks.add(140 * NS_PER_S, {"a": 3.0})
-    assert sparks.body() == {"a": [1.0, 2.0, None, None, 3.0], "b": [5.0, None, None, None]}
+    sparks.add(170 * NS_PER_S, {"a": 3.0})
+    assert sparks.body() == {"a": [1.0, 2.0, None, None, None, None, None, 3.0], "b": [5.0, *[None] * 6]}
     sparks.add(999 * NS_PER_S, {"a": 4.0})
-    assert sparks.body()["a"] == [None, None, None, None, 4.0]
+    assert sparks.body()["a"] == [*[None] * 7, 4.0]
+
+
+def test_a_late_reading_leaves_the_last_value_standing_and_a_missing_one_missing() -> None:
+    sparks = Sparks(step_s=10, points=8)
+    sparks.add(100 * NS_PER_S, {"a": 1.0, "b": 5.0})
+    sparks.add(110 * NS_PER_S, {"a": 2.0})
+    sparks.add(140 * NS_PER_S, {"a": 3.0})
+    assert sparks.body() == {"a": [1.0, 2.0, 2.0, 2.0, 3.0], "b": [5.0, None, None, None, None]}

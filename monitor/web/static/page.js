@@ -6,7 +6,8 @@ import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 import { depth, reports, signalCount, signals } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { now: null, sparks: {}, window: "1h" };
+const state = { now: null, sparks: {}, window: "1h", whole: new Set() };
+const FEW = 8; // alerts and rules shown before somebody asks for all of them
 const RETRY_MS = 2000;
 const REPORTS_MS = 60_000;
 let link = { tone: "idle", text: "connecting" };
@@ -70,7 +71,7 @@ function banners() {
   const process = state.process;
   if (!process) return [];
   return [
-    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic /i, "")),
+    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
     process.draining && h("p", { class: "banner", "data-tone": "warn" }, "The monitor is shutting down."),
     !process.reload.ok && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
       h("strong", {}, "The last reload failed; the old rules still run. "), h("code", {}, process.reload.error)),
@@ -115,7 +116,7 @@ function alertCard(alert) {
       coverageChip(alert.coverage),
       alert.acked_by && chip(`acknowledged by ${alert.acked_by}`, "ok", alert.ack_comment),
       alert.silenced_by.length > 0 && chip("silenced", "idle")),
-    alert.reason && h("p", { class: "reason" }, alert.reason),
+    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, alert.reason),
     alert.state !== "resolved" && h("p", { class: "buttons" },
       alert.acked_by
         ? h("button", { type: "button", "data-action": "unack", "data-id": alert.fingerprint }, "Withdraw")
@@ -129,7 +130,14 @@ function alertCard(alert) {
 function alerts() {
   const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || (b.fired ?? b.active) - (a.fired ?? a.active));
   if (!all.length) return h("p", { class: "empty" }, "Nothing is firing.");
-  return all.slice(0, 60).map(alertCard);
+  return few("alerts", all, alertCard);
+}
+
+/** The first rows of a list, and a button for the rest. */
+function few(name, rows, draw) {
+  const whole = state.whole.has(name);
+  const button = rows.length > FEW && h("p", { class: "more", "data-key": "more" }, h("button", { type: "button", "data-action": "whole", "data-id": name, "aria-expanded": String(whole) }, whole ? `Show the first ${FEW}` : `Show all ${rows.length} ${name}`));
+  return [...(whole ? rows : rows.slice(0, FEW)).map(draw), button].filter(Boolean);
 }
 
 function alertCount() {
@@ -153,12 +161,20 @@ function ruleRow(rule, row) {
 
 function rules() {
   if (!state.rules?.length) return h("p", { class: "empty" }, "No rules are loaded.");
-  return state.rules.map((rule) => h("article", { class: "rule", "data-key": rule.id },
+  const ranked = state.rules.map((rule, place) => [urgency(rule), place, rule]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  return few("rules", ranked.map(([, , rule]) => rule), ruleCard);
+}
+
+/** Active rules first, quiet ones last; rules of one urgency keep the order of their files. */
+const urgency = (rule) => (rule.error ? 0 : Math.min(4, ...rule.rows.map((row) => ORDER[row.state] ?? (row.truth < 0 ? 3 : 4))));
+
+function ruleCard(rule) {
+  return h("article", { class: "rule", "data-key": rule.id },
     h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), rule.severity && h("span", { class: "severity" }, rule.severity)),
     h("p", {}, h("code", { class: "expr" }, rule.text), rule.for_s > 0 && h("span", { class: "note" }, ` for ${duration(rule.for_s)}`)),
     rule.error && h("p", { class: "problem" }, rule.error),
     h("ul", {}, rule.rows.slice(0, 6).map((row) => ruleRow(rule, row))),
-    rule.row_count > 6 && h("p", { class: "note" }, `and ${rule.row_count - 6} more`)));
+    rule.row_count > 6 && h("p", { class: "note" }, `and ${rule.row_count - 6} more`));
 }
 
 function market() {
@@ -292,6 +308,7 @@ const ACTIONS = {
   unsilence: (id) => withdraw(`/api/v1/silences/${encodeURIComponent(id)}`),
   why: (id) => inspect(state.rules.find((rule) => rule.id === id)),
   token: () => ask("token"),
+  whole: (id) => { if (!state.whole.delete(id)) state.whole.add(id); draw([id]); },
   window: (id) => { state.window = id; draw(["windows"]); },
   close: (_, button) => button.closest("dialog").close(),
   theme: toggleTheme,

@@ -30,7 +30,7 @@ function signalRow(row, now) {
     h("td", { class: "n" }, row.absent ? "" : inUnit(row.value, row.unit)),
     h("td", { class: "n venue" }, row.absent ? "" : ago(row.as_of, now)),
     h("td", { class: "n venue" }, row.absent ? "" : share(row.coverage)),
-    h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, ` ${row.absent}`)),
+    h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, `: ${row.absent}`)),
     h("td", { class: "venue note" }, row.rule));
 }
 
