@@ -214,7 +214,7 @@ class Compiler:
             assert isinstance(arg, Range)
             step_ns = arg.step_ns or function.step_ns
             sides.append(self._samples(None, call, replace(arg, step_ns=step_ns), NAN))
-        return PairNode(function, sides[0], sides[1])
+        return PairNode(function, sides[0], sides[1], labels_of(call))
 
     def _samples(self, function: WindowFunction | None, call: Call, subject: Range, q: float) -> SamplesNode:
         inner, link = self._sampled(subject.inner, call.grouping)

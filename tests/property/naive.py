@@ -379,7 +379,7 @@ class Naive:
     def over_time(self, call: Call, subject: Range, t: int, memory: Memory) -> Vector:
         selector, names = subject.inner, frozenset(call.type.labels)
         if call.name in PAIRS:
-            return self.pair(call, t)
+            return self.pair(call, t, memory)
         if isinstance(selector, Selector) and not subject.step_ns:
             if self.specs[selector.series].form == "events":
                 values = self.of_events(call, subject, selector, t)
@@ -390,7 +390,7 @@ class Naive:
                 return Vector(names, self.of_members(call, subject, selector, t))
             if call.name in ("sum", "count"):
                 return Vector(names, self.of_rows(call, subject, selector, t))
-        return Vector(names, self.of_samples(call, subject, t))
+        return Vector(names, self.of_samples(call, subject, t, memory))
 
     def groups_of(self, call: Call, selector: Selector, grouping: Grouping) -> dict[Labels, list[Row]]:
         out: dict[Labels, list[Row]] = {(): []} if not grouping.labels and not grouping.without else {}
@@ -459,13 +459,13 @@ class Naive:
         done += [(at, self.evaluate(inner, at, memory)) for at in range(first, t + 1, step_ns)]
         return [(at, table) for at, table in done if at <= t]
 
-    def of_samples(self, call: Call, subject: Range, t: int) -> dict[Labels, float]:
+    def of_samples(self, call: Call, subject: Range, t: int, memory: Memory) -> dict[Labels, float]:
         inner, link = self.sampled(subject.inner, call.grouping)
         function = WINDOWS[call.name]
         step_ns = subject.step_ns or function.step_ns or grid_of(subject.window_ns)
         end = t - subject.offset_ns
         start = end - subject.window_ns
-        now = self.vector(inner, t)
+        now = self.vector(inner, t, memory)
         taken = self.taken(inner, step_ns, t)
         columns = self.columns(inner, link, taken, now, t, live=not subject.offset_ns)
         out = {}
@@ -523,23 +523,29 @@ class Naive:
                 column[at] = value * links[-1] / links[at] if link == "ratio" else value + links[-1] - links[at]
         return out
 
-    def pair(self, call: Call, t: int) -> Vector:
-        sides = []
+    def pair(self, call: Call, t: int, memory: Memory) -> Vector:
+        sides: list[dict[Labels, list[float]]] = []
+        tables: list[Vector] = []
         for arg in call.args:
             assert isinstance(arg, Range)
             step_ns = arg.step_ns or PAIRS[call.name].step_ns
             inner, link = self.sampled(arg.inner, call.grouping)
             taken = self.taken(inner, step_ns, t)
-            columns = self.columns(inner, link, taken, self.vector(inner, t), t, live=False)
+            now = self.vector(inner, t, memory)
+            names = frozenset(call.grouping.labels) if call.grouping else frozenset(arg.type.labels)
+            tables.append(Vector(names, now.values))
+            columns = self.columns(inner, link, taken, now, t, live=False)
             end = t - arg.offset_ns
             keep = [end - arg.window_ns < g <= end for g, _ in taken]
             sides.append({k: [x for x, inside in zip(c, keep, strict=True) if inside] for k, c in columns.items()})
         left, right = sides
-        out = {}
-        for labels, x in left.items():
-            y = next(iter(right.values())) if len(right) == 1 else right.get(labels, [NAN] * len(x))
-            out[labels] = PAIRS[call.name].naive(x, y)
-        return Vector(frozenset(call.type.labels), out)
+        meeting, out = Meeting(call, *tables), {}
+        for labels, (a, b) in meeting.pairs.items():
+            if a is None or b is None or meeting.torn(labels):
+                out[labels] = NAN
+            else:
+                out[labels] = PAIRS[call.name].naive(left[a], right[b])
+        return Vector(meeting.names, out)
 
     # Conditions with a memory
 

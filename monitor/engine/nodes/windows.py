@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from monitor.engine.coverage import duration_text
@@ -9,9 +11,12 @@ from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import NAN
 from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
+from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import FAR_NS, Node, Tick, padded
 from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need
+from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.projection import Projection
+from monitor.expression import Matching
 from monitor.window import Columns, Floats, Ints, PairFunction, Source, WindowFunction
 
 EXTREMES: dict[str, np.ufunc] = {"max": np.fmax, "min": np.fmin, "drawdown": np.fmax}
@@ -266,10 +271,13 @@ class SamplesNode(Node):
 class PairNode(Node):
     """``corr`` and ``beta``: two sampled expressions on one grid, met on their labels."""
 
-    def __init__(self, function: PairFunction, left: SamplesNode, right: SamplesNode) -> None:
+    def __init__(
+        self, function: PairFunction, left: SamplesNode, right: SamplesNode, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__((left.inner, right.inner))
         self.function, self.left, self.right = function, left, right
-        self.index, self.label_names = left.index, left.label_names
+        self.join = Join(left, right, Matching(), labels)
+        self.index, self.label_names = self.join.index, self.join.label_names
         self._key: tuple[int, ...] = ()
         self._samples = 0
 
@@ -278,26 +286,27 @@ class PairNode(Node):
         self.pull_children(tick)
         for side in (self.left, self.right):
             side.pull(tick)
-        self.coverage = (
-            self.left.coverage if isinstance(self.left.coverage, float) else float(self.left.coverage.min(initial=1.0))
-        )
-        if isinstance(self.right.coverage, float):
-            self.coverage = min(self.coverage, self.right.coverage)
+        self.join.update()
+        before, self.coverage = self.coverage, joined_coverage(self.join)
+        moved = not np.array_equal(before, self.coverage)
         spans = [self._span(side, tick.now_ns) for side in (self.left, self.right)]
         key = (
             *spans[0],
             *spans[1],
             self.left.sampler.history.version,
             self.right.sampler.history.version,
-            len(self.index),
+            len(self.left.index),
+            len(self.right.index),
         )
         if key == self._key:
-            return False
+            return moved
         self._key = key
         x, y = (self._rows(side, span) for side, span in zip((self.left, self.right), spans, strict=True))
         size = min(len(x), len(y))
         self._samples = size
-        self.values = self.function.compute(x[len(x) - size :], self._meet(y[len(y) - size :]))
+        rows = self.join.rows_left, self.join.rows_right
+        a, b = (columns_of(side[len(side) - size :], at) for side, at in zip((x, y), rows, strict=True))
+        self.values = self.function.compute(a, b)
         return True
 
     def reason(self, row: int, now_ns: int) -> str:
@@ -313,11 +322,3 @@ class PairNode(Node):
     def _rows(side: SamplesNode, span: tuple[int, int]) -> Floats:
         matrix = side.matrix(*span)
         return matrix[1:] if span[0] > 0 else matrix
-
-    def _meet(self, y: Floats) -> Floats:
-        """Columns of the right side in the order of the left side's rows; a single one serves all."""
-        if len(self.right.index) == 1:
-            return np.repeat(y, len(self.index), axis=1)
-        ids = self.right.index.ids
-        columns = np.array([ids.get(labels, -1) for labels in self.index.labels], np.int64)
-        return np.concatenate((y, np.full((len(y), 1), NAN)), axis=1)[:, columns]
