@@ -65,8 +65,18 @@ def _listen(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(
+        _seconds, json_schema_input_type=float | Annotated[str, Field(pattern=f"^(?:{_DURATION.pattern})$")]
+    ),
+    Field(gt=0),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_share, json_schema_input_type=float | Annotated[str, Field(pattern="^[0-9.]+%$")]),
+    Field(ge=0, le=1),
+]
 
 
 def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:

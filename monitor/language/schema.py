@@ -17,17 +17,17 @@ SCHEMAS: dict[str, type[BaseModel]] = {"rules.schema.json": RuleFile, "rule-test
 def schema_text(name: str) -> str:
     """The text of one schema file."""
     schema = SCHEMAS[name].model_json_schema(by_alias=True)
-    _tidy(schema)
+    tidy(schema)
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
 
 
-def _tidy(node: Any) -> None:
+def tidy(node: Any) -> None:
     """Drop titles, which only repeat the keys."""
     if isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
         for value in node.values():
-            _tidy(value)
+            tidy(value)
     elif isinstance(node, list):
         for value in node:
-            _tidy(value)
+            tidy(value)
