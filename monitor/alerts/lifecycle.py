@@ -12,9 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
-from monitor.alerts.machine import Claims, Explain, LifecycleSettings, Render, RuleMachine, plain, unexplained
+from monitor.alerts.machine import Claims, Explain, Fires, LifecycleSettings, Render, RuleMachine, plain, unexplained
 from monitor.reading import Evaluation
 from monitor.rule import Rule, RuleSet
+
+_LOOK_NS = 1_000_000_000
+"""How often restored alerts that wait for their data are looked at."""
 
 
 class Lifecycle:
@@ -37,6 +40,7 @@ class Lifecycle:
         self._orphans: list[SavedAlert] = []
         self._dropped: set[str] = set()
         self._claims: Claims = {}
+        self._awaits_since_ns: int | None = None
         for rule in _alert_rules(rules):
             self._machines[rule.id] = self._machine(rule)
 
@@ -50,6 +54,9 @@ class Lifecycle:
             live: False while history is loaded: nothing is looked at, so backfilled data never alerts.
         """
         transitions = self._resolve_orphans(now_ns) if self._orphans else []
+        if self._awaits_since_ns is not None and now_ns >= self._awaits_since_ns + _LOOK_NS:
+            self._awaits_since_ns = now_ns
+            transitions += [gone for machine in self._machines.values() for gone in machine.abandon(now_ns)]
         if live:
             fresh = {evaluation.rule: evaluation for evaluation in evaluations}
             for rule_id, machine in self._machines.items():
@@ -85,6 +92,23 @@ class Lifecycle:
                 gone |= machine.take_gone()
         return saved, sorted(gone - {row.view.fingerprint for row in saved})
 
+    @property
+    def counting(self) -> bool:
+        """Whether a ``for`` runs, and nothing restored is still to be seen: then how far we have seen is worth a note."""
+        machines = self._machines.values()
+        return any(machine.counting for machine in machines) and not any(machine.awaiting for machine in machines)
+
+    def take_fired(self) -> list[Fires]:
+        """What the brake for flapping must remember over a restart, as far as it changed since the last call."""
+        return [fires for machine in self._machines.values() if machine.fired for fires in machine.take_fired()]
+
+    def recall(self, fires: Iterable[Fires]) -> None:
+        """Take over what the brake for flapping remembered; that of rules which are gone is forgotten."""
+        for row in fires:
+            machine = self._machines.get(row.rule)
+            if machine is not None:
+                machine.recall(row)
+
     def load(self, saved: Iterable[SavedAlert], seen_ns: int = 0) -> None:
         """Take over a dumped state; each alert waits for its label set to be evaluated again.
 
@@ -96,6 +120,7 @@ class Lifecycle:
                 alert's last change; what lies between it and the next evaluation was seen by nobody.
         """
         for entry in saved:
+            self._awaits_since_ns = 0
             row = replace(entry, seen_ns=max(entry.seen_ns, seen_ns))
             machine = self._machines.get(row.view.rule)
             if machine is None:
@@ -113,6 +138,7 @@ class Lifecycle:
             self._machines[rule.id] = self._machine(rule)
         for machine in old.values():
             self._dropped |= machine.take_gone()
+            self.recall(machine.dump_fires())
             self.load(machine.dump())
 
     def _machine(self, rule: Rule) -> RuleMachine:

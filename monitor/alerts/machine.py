@@ -7,13 +7,14 @@ one by one; thousands of quiet rows cost a comparison of two small arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor import format as fmt
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
 from monitor.alerts.fingerprint import fingerprint
 from monitor.events import Labels
@@ -36,6 +37,9 @@ NEVER = np.iinfo(np.int64).max
 _NS = 1_000_000_000
 _NO_CLEAR = 2
 
+RETURN_NS = 300 * _NS
+"""So long after a restart no alert is given up: feeds need their time to come back."""
+
 Int64s = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int16]
 
@@ -50,6 +54,7 @@ class LifecycleSettings:
         flap_window_ns: See ``flap_fires``.
         flap_calm_ns: How long the condition of a flapping alert must stay false before it resolves.
         gap_ns: A restart shorter than this is no gap in a pending alert's ``for``.
+        abandon_ns: A restored alert whose label set is not evaluated for so long is given up.
         max_alerts: Active alerts of one rule; more are counted in `Lifecycle.overflowed` and not opened.
     """
 
@@ -58,7 +63,22 @@ class LifecycleSettings:
     flap_window_ns: int = 3600 * _NS
     flap_calm_ns: int = 600 * _NS
     gap_ns: int = 5 * _NS
+    abandon_ns: int = 86_400 * _NS
     max_alerts: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fires:
+    """When a row fired of late; survives a restart, so that the brake for flapping does."""
+
+    rule: str
+    series: Labels
+    at_ns: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        """Key in the store."""
+        return f"{self.rule}/{fingerprint(self.series)}"
 
 
 @dataclass(slots=True)
@@ -99,6 +119,7 @@ class RuleMachine:
         self._claims = claims
         self.dirty: set[int] = set()
         self.gone: set[str] = set()
+        self.fired: set[Labels] = set()
         self.overflowed = 0
         self._settings = settings
         self._render = render
@@ -106,6 +127,7 @@ class RuleMachine:
         self._min_coverage = settings.min_coverage if rule.min_coverage is None else rule.min_coverage
         self._active: dict[int, _Instance] = {}
         self._waiting: dict[Labels, SavedAlert] = {}
+        self._waiting_since_ns = 0
         self._fires: dict[Labels, tuple[int, ...]] = {}
         self._last: Evaluation | None = None
         self._codes: Codes = np.zeros(0, np.int16)
@@ -293,6 +315,7 @@ class RuleMachine:
         recent = tuple(t for t in self._fires.get(series, ()) if t > at_ns - settings.flap_window_ns)
         fires = (*recent, at_ns)[-settings.flap_fires :]
         self._fires[series] = fires
+        self.fired.add(series)
         instance.view = replace(instance.view, flapping=len(fires) >= settings.flap_fires)
 
     def _visit_firing(self, instance: _Instance, sight: _Sight) -> None:
@@ -495,6 +518,52 @@ class RuleMachine:
         self._waiting[saved.view.series] = saved
         self._claim(saved.view)
 
+    def abandon(self, now_ns: int) -> list[Transition]:
+        """End the restored alerts whose label set does not come back, and say since when there was no data.
+
+        With ``on_unknown: fire`` an alert waits for ever, with ``resolve`` only as long as any must.
+        """
+        if not self._waiting or self.rule.on_unknown == "fire":
+            self._waiting_since_ns = 0
+            return []
+        self._waiting_since_ns = self._waiting_since_ns or now_ns
+        if now_ns < self._waiting_since_ns + RETURN_NS:
+            return []
+        patience_ns = 0 if self.rule.on_unknown == "resolve" else self._settings.abandon_ns
+        lost = [saved for saved in self._waiting.values() if now_ns >= saved.seen_ns + patience_ns]
+        for saved in lost:
+            del self._waiting[saved.view.series]
+            self._claims.pop(saved.view.fingerprint, None)
+            self.gone.add(saved.view.fingerprint)
+        return [_abandoned(saved, now_ns) for saved in lost]
+
+    @property
+    def counting(self) -> bool:
+        """Whether a ``for`` runs."""
+        return any(instance.view.state is AlertState.PENDING for instance in self._active.values())
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether a restored alert has not been seen yet."""
+        return bool(self._waiting)
+
+    def fires(self, series: Iterable[Labels]) -> list[Fires]:
+        """When these rows fired of late."""
+        return [Fires(self.rule.id, labels, self._fires[labels]) for labels in series if labels in self._fires]
+
+    def take_fired(self) -> list[Fires]:
+        """The rows that fired since the last call."""
+        fired, self.fired = self.fired, set()
+        return self.fires(sorted(fired))
+
+    def recall(self, fires: Fires) -> None:
+        """Remember when a row fired, from a former run."""
+        self._fires[fires.series] = fires.at_ns
+
+    def dump_fires(self) -> list[Fires]:
+        """Every row that is remembered to have fired."""
+        return self.fires(self._fires)
+
     def dump(self) -> list[SavedAlert]:
         """The state of every active alert."""
         return [self._saved(instance) for instance in self._active.values()] + list(self._waiting.values())
@@ -589,6 +658,13 @@ def _waiting_view(view: AlertView) -> AlertView:
     if view.state is AlertState.FIRING:
         return replace(view, state=AlertState.HELD, reason=AWAITED)
     return view
+
+
+def _abandoned(saved: SavedAlert, now_ns: int) -> Transition:
+    was, reason = saved.view.state, f"abandoned: no data since {fmt.utc_time(saved.seen_ns)}"
+    state = AlertState.INACTIVE if was is AlertState.PENDING else AlertState.RESOLVED
+    view = replace(saved.view, state=state, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
+    return Transition(view, was, state, now_ns, reason)
 
 
 def _clean(explanation: Explanation | None) -> Explanation | None:

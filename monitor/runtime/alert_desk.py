@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+import msgspec
+
 from monitor.alert import AlertState, AlertView, MemoryRow, SavedAlert, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
+from monitor.alerts.machine import Fires
 from monitor.alerts.matchers import parse_matcher
 from monitor.alerts.routes import RoutingConfig
 from monitor.alerts.routing import Planned, Router, RouteStep, SinkPolicy
@@ -31,7 +34,9 @@ from monitor.tape.course import Act
 from monitor.telemetry import view
 
 RECENT = 200
-MEMORY_KINDS = ("told", "silence", "ack")
+MEMORY_KINDS = ("told", "silence", "ack", "fires", "seen")
+SEEN_EVERY_NS = 2 * NS_PER_S
+"""How often it is written how far we have seen, while a ``for`` runs: less than what counts as a gap."""
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
 
 
@@ -81,6 +86,7 @@ class AlertDesk:
         settings = lifecycle_settings(loaded)
         self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain)
         self.router = Router(routing, self._policies)
+        self._seen_ns = 0
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
     async def restore(self) -> None:
@@ -93,7 +99,8 @@ class AlertDesk:
     def remember(self, alerts: Sequence[SavedAlert], rows: Sequence[MemoryRow], now_ns: int) -> None:
         """Take over alerts and what was told of them; call once, before the first step."""
         self._journal.alerts(alerts, rows, now_ns)
-        self.lifecycle.load(alerts)
+        self.lifecycle.recall(msgspec.json.decode(row.payload, type=Fires) for row in rows if row.kind == "fires")
+        self.lifecycle.load(alerts, max((int(row.payload) for row in rows if row.kind == "seen"), default=0))
         self.router.load(rows, self.lifecycle.alerts(), now_ns)
 
     def replace(self, loaded: Loaded, routing: RoutingConfig, now_ns: int) -> None:
@@ -112,14 +119,21 @@ class AlertDesk:
 
     def tick(self, now_ns: int) -> None:
         """Whatever is due by time alone."""
+        self._note_seen(self._engine.now_ns)
         self._submit((), self._due(max(self._engine.now_ns, now_ns)))
 
     def _due(self, now_ns: int) -> list[Planned]:
         return self.router.due(now_ns) if self.router.next_due_ns() <= now_ns else []
 
+    def _note_seen(self, now_ns: int) -> None:
+        if now_ns >= self._seen_ns + SEEN_EVERY_NS and self.lifecycle.counting:
+            self._seen_ns = now_ns
+            self._delivery.submit(Change(memory=[MemoryRow("seen", "engine", str(now_ns).encode())]))
+
     def _submit(self, transitions: Sequence[Transition], planned: Sequence[Planned]) -> None:
         saved, gone = self.lifecycle.changes()
         memory, forgotten = self.router.changes()
+        memory += [MemoryRow("fires", row.id, msgspec.json.encode(row)) for row in self.lifecycle.take_fired()]
         change = Change(
             transitions=list(transitions),
             saved=saved,
@@ -255,6 +269,7 @@ def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:
         flap_fires=alerts.flap_fires,
         flap_window_ns=int(alerts.flap_window * NS_PER_S),
         flap_calm_ns=int(alerts.flap_calm * NS_PER_S),
+        abandon_ns=int(alerts.abandon_after * NS_PER_S),
     )
 
 
