@@ -267,7 +267,7 @@ class Store:
         return rows
 
     def _write(self, db: sqlite3.Connection, change: Change) -> list[OutboxRow]:
-        db.executemany(_INSERT_HISTORY, map(_history_row, change.transitions))
+        db.executemany(_INSERT_HISTORY, map(history_row, change.transitions))
         db.executemany("DELETE FROM alert WHERE fingerprint = ?", [(gone,) for gone in change.gone])
         db.executemany(
             "INSERT OR REPLACE INTO alert VALUES (?, ?)",
@@ -380,6 +380,8 @@ class Store:
 
 
 _SELECT_OUTBOX = "SELECT id, sink, payload, created_ns, attempts, reason FROM outbox"
+HISTORY_COLUMNS = ("at_ns", "rule", "fingerprint", "alertname", "severity", "previous", "state", "value", "threshold", "coverage", "peak", "starts_at_ns", "duration_ns", "reason", "labels")  # fmt: skip
+"""The table ``history``, without its row number."""
 _INSERT_HISTORY = "INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -404,7 +406,8 @@ def _outbox_row(row: tuple[int, str, bytes, int, int, str]) -> OutboxRow:
     return OutboxRow(row_id, sink, msgspec.json.decode(payload, type=Notification), created_ns, attempts, reason)
 
 
-def _history_row(transition: Transition) -> tuple[Any, ...]:
+def history_row(transition: Transition) -> tuple[Any, ...]:
+    """A transition as `HISTORY_COLUMNS`; labels are JSON."""
     alert = transition.alert
     return (
         transition.at_ns,
