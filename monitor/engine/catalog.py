@@ -34,6 +34,11 @@ class Index:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def value(self) -> int:
+        """The size, as a number that only grows."""
+        return len(self.labels)
+
     def add(self, labels: Labels) -> int:
         """The row of a label set, new at the end if it is unknown."""
         row = self.ids.get(labels)

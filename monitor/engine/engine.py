@@ -13,7 +13,7 @@ import numpy as np
 from monitor.engine.bulk import Block
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
-from monitor.engine.families import families
+from monitor.engine.fences import Watch
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
 from monitor.engine.persist import Columns, dump, gather, load
@@ -68,7 +68,7 @@ class Engine:
         for recording in rules.recordings:
             self._add_recording(recording)
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
-        self._families, self._single = families(list(self._rules.values()))
+        self._watch = Watch(list(self._rules.values()), self.store.ledger)
         self._want()
         self.past.forget()
 
@@ -146,8 +146,7 @@ class Engine:
         tick = self._advance(now_ns)
         self._record(tick)
         if changed_only:
-            found = [evaluation for family in self._families for evaluation in family.evaluate(tick)]
-            found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
+            found = self._watch.evaluate(tick)
         else:
             found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
         if tick.serial % TRIM_EVERY == 0:

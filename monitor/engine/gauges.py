@@ -25,8 +25,9 @@ class LastValues:
         version: Rises whenever a value changed.
         lates: Rises whenever something else happened than that newer rows came in.
         drift: How far values have moved in all: the sum over all turns of the greatest logarithm of new over old.
-        breaks: How often a value appeared, vanished, or was not above zero, so that `drift` cannot tell.
-        metered: Whether anybody reads `drift` and `breaks`.
+        breaks: How often something happened that `drift` cannot tell: a value appeared or may have been stale, vanished,
+            was not above zero, was revised, or came after a newer one.
+        metered_ns: Staleness limit of those who read `drift` and `breaks`, the smallest; 0 when nobody does.
     """
 
     def __init__(self, log: Log, members: Index) -> None:
@@ -37,7 +38,7 @@ class LastValues:
         self.values: Floats = np.empty(0)
         self.ts: Ints = np.empty(0, np.int64)
         self.drift, self.breaks = Meter(), Meter()
-        self.metered = False
+        self.metered_ns = 0.0
         self._members = members
         self.head = log.first
         log.readers.append(self)
@@ -56,7 +57,7 @@ class LastValues:
             self._grow()
         if end > self.head:
             ts, members, values = self.log.rows(self.head, end)
-            if self.metered:
+            if self.metered_ns:
                 self._meter(members, values)
             self.values[members] = values
             self.ts[members] = ts
@@ -74,8 +75,9 @@ class LastValues:
         ts, members, values = ts[:passed], members[:passed], values[:passed]
         newer = ts >= self.ts[members]
         if not newer.all():
+            self.breaks.value += 1
             ts, members, values = ts[newer], members[newer], values[newer]
-        if self.metered and len(ts):
+        if self.metered_ns and len(ts):
             self._meter(members, values)
         self.values[members] = values
         self.ts[members] = ts
@@ -88,9 +90,12 @@ class LastValues:
         held = (ts <= self.now_ns) & (members < len(self.ts))
         ts, members, values = ts[held], members[held], values[held]
         mine = ts == self.ts[members]
-        if mine.any():
-            self.values[members[mine]] = values[mine]
-            self._broken()
+        self.values[members[mine]] = values[mine]
+        self._broken()
+
+    def meter(self, stale_ns: float) -> None:
+        """Count `drift` and `breaks` from now on."""
+        self.metered_ns = min(self.metered_ns or stale_ns, stale_ns)
 
     def _broken(self) -> None:
         self.breaks.value += 1
@@ -100,7 +105,8 @@ class LastValues:
     def _meter(self, members: Members, values: Column) -> None:
         """Note how far the values are about to move; several rows of a member all count from its value before."""
         old = self.values[members]
-        if not (old.min() > 0 and values.min() > 0):  # also when one is missing
+        stale = self.ts[members].min() + self.metered_ns < self.now_ns
+        if stale or not (old.min() > 0 and values.min() > 0):  # also when one is missing
             self.breaks.value += 1
             return
         ratio = values / old

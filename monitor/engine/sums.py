@@ -46,11 +46,11 @@ class Edge:
 class Lane:
     """Totals of one window by one projection."""
 
-    __slots__ = ("_bank", "offset", "projection", "room", "version")
+    __slots__ = ("_bank", "edge", "offset", "projection", "room", "version")
 
-    def __init__(self, bank: Bank, projection: Projection) -> None:
+    def __init__(self, bank: Bank, edge: Edge, projection: Projection) -> None:
         self._bank = bank
-        self.projection = projection
+        self.edge, self.projection = edge, projection
         self.offset = 0
         self.room = 0
         self.version = 0
@@ -110,7 +110,7 @@ class Bank:
         for lane in window.lanes:
             if lane.projection is projection:
                 return lane
-        lane = Lane(self, projection)
+        lane = Lane(self, edge, projection)
         window.lanes.append(lane)
         self.reset()
         return lane

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,37 @@ class Tick:
     serial: int
     now_ns: int
     refilled: bool = False
+
+
+class Growing(Protocol):
+    """A whole number that only grows: of dollars that came in, of rows, of how far prices have moved."""
+
+    @property
+    def value(self) -> int:
+        """How far it has grown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Until when nothing that matters can happen.
+
+    Attributes:
+        until_ns: An instant.
+        marks: Meters, and how far each may grow. New label sets are a meter, too.
+    """
+
+    until_ns: float
+    marks: tuple[tuple[Growing, int], ...]
+
+    def rings(self, now_ns: int) -> bool:
+        """Whether it is time to look."""
+        if now_ns >= self.until_ns:
+            return True
+        for meter, mark in self.marks:  # noqa: SIM110 - called for every batch; any() costs twice as much
+            if meter.value > mark:
+                return True
+        return False
 
 
 class Node(ABC):
@@ -85,6 +116,14 @@ class Node(ABC):
         if self._whole[0] != self.version or self._whole[1] != len(self.values):
             self._whole = (self.version, len(self.values), not np.isnan(self.values).any())
         return self._whole[2]
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """Until when every row surely stays strictly between its `low` and `high` (or on them, where they are equal).
+
+        Rows and coverage stay what they are, too, as long as the ledger of coverage does. None: nobody can tell.
+        """
+        del low, high
+        return None
 
     def next_edge_ns(self) -> int:
         """When the node's output may next change without a new event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,8 +12,8 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
 from monitor.engine.coverage import Ledger, duration_text
-from monitor.engine.gauges import NAN, Folder, LastValues, fold_groups, weighted_mean
-from monitor.engine.nodes.base import FAR_NS, Coverage, Node, Tick, padded
+from monitor.engine.gauges import DRIFT_UNITS, NAN, Folder, LastValues, fold_groups, weighted_mean
+from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Node, Tick, padded
 from monitor.engine.projection import Projection
 from monitor.engine.sums import Bank, Lane
 from monitor.events import Channel, Labels
@@ -20,6 +21,8 @@ from monitor.series import Fold
 from monitor.window import Floats, Ints
 
 MICROS = 1e6
+ROUNDING = 1e-9
+"""What arithmetic in floats may lose, of a value; far more than it does."""
 
 
 class Need:
@@ -52,6 +55,11 @@ class Need:
         self._value, until_ns = self._work_out(now_ns - self.delay_ns)
         self._until_ns = until_ns + self.delay_ns
         return self._value, not np.array_equal(old, self._value)
+
+    @property
+    def until_ns(self) -> int:
+        """Until when the share that was last asked for holds, if the ledger and the rows stay as they are."""
+        return self._until_ns
 
     def silent(self, now_ns: int) -> str:
         """Feeds that are not live now."""
@@ -137,6 +145,34 @@ class TotalNode(Node):
             total = total + getattr(lane, name)
         return total
 
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """A total rises by what comes in, and falls by what is known to leave."""
+        logs = [bank.log for bank in self.banks]
+        if self.what == "mean" or self.need.delay_ns or any(log.signed for log in logs):
+            return None
+        scale = {"count": 1.0, "sum": MICROS, "rate": MICROS * self.window_ns / NS_PER_S}[self.what]
+        slack = ROUNDING * float(np.abs(self.values).max(initial=0.0))
+        up, down = (
+            (float(room.min(initial=np.inf)) - slack) * scale for room in (high - self.values, self.values - low)
+        )
+        until_ns = self.need.until_ns
+        if down < np.inf:
+            until_ns = min(until_ns, self._keeps_until_ns(short_of(down)))
+        marks: list[tuple[Growing, int]] = [(self.projection.members, len(self.projection.members))]
+        if up < np.inf:  # what enters the raw log enters the panes later
+            meters = [log.arrived if self.what == "count" else log.amount for log in logs]
+            marks += [(meter, meter.value + short_of(up / len(logs))) for meter in meters]
+        return Alarm(until_ns, tuple(marks))
+
+    def _keeps_until_ns(self, amount: int) -> int:
+        """Until when no more than `amount` leaves the window; what leaves the raw rows for the panes only moves."""
+        rows = self.what == "count"
+        return min(
+            bank.keeps_until_ns(lane.edge, amount, rows=rows)
+            for bank, lane in zip(self.banks, self.lanes, strict=True)
+            if lane.edge.length_ns
+        )
+
     def next_edge_ns(self) -> int:
         """When the next event leaves the window."""
         edges = [bank.next_edge_ns() for bank in self.banks]
@@ -158,9 +194,9 @@ class Members:
     delay_ns: int = 0
     present: Floats = field(default_factory=lambda: np.empty(0))
     next_stale_ns: float = float(FAR_NS)
+    least_stale_ns: float = float(FAR_NS)
     version: int = 0
     _stale: Floats = field(default_factory=lambda: np.empty(0))
-    _least_stale_ns: float = float(FAR_NS)
     _seen: tuple[int, int, int] = (-1, -1, -1)
     _all_fresh: bool = False
     _at_ns: int = 0
@@ -171,7 +207,7 @@ class Members:
         seen = (last.version, last.lates, len(last.values))
         if seen == self._seen and at_ns <= self.next_stale_ns:
             return self.version
-        fresh_until_ns = min(self.next_stale_ns, self._at_ns + self._least_stale_ns)
+        fresh_until_ns = min(self.next_stale_ns, self._at_ns + self.least_stale_ns)
         only_newer = self._all_fresh and seen[1:] == self._seen[1:] and at_ns <= fresh_until_ns
         self._seen = seen
         if only_newer:  # nobody was stale, and nobody is
@@ -184,7 +220,11 @@ class Members:
 
     def fresh_until_ns(self) -> float:
         """Until when nobody goes stale, whatever comes in."""
-        return min(self.next_stale_ns, self._at_ns + self._least_stale_ns) + self.delay_ns
+        return min(self.next_stale_ns, self._at_ns + self.least_stale_ns) + self.delay_ns
+
+    def positive(self) -> bool:
+        """Whether every present value is above zero."""
+        return bool(np.fmin.reduce(self.present, initial=np.inf) > 0)
 
     def _judge(self, at_ns: int) -> None:
         self._extend()
@@ -205,7 +245,25 @@ class Members:
         new = self.index.labels[len(self._stale) : len(self.last.values)]
         if new:
             self._stale = np.concatenate((self._stale, [self.stale_of(labels) for labels in new]))
-            self._least_stale_ns = float(self._stale.min())
+            self.least_stale_ns = float(self._stale.min())
+
+
+def short_of(room: float) -> int:
+    """The greatest whole number below `room`, at least 0: so much may happen before a constant is reached."""
+    return max(math.ceil(room) - 1, 0)
+
+
+def log_room(values: Floats, low: Floats, high: Floats) -> float:
+    """How far, as a logarithm, all values above zero may move before one passes its `low` or `high`; 0 where one is not."""
+    known = ~np.isnan(values)
+    values, low, high = values[known], low[known], high[known]
+    if not (values > 0).all():
+        return 0.0
+    room = np.minimum(high, 1e300) / values
+    with np.errstate(divide="ignore"):
+        room = np.minimum(room, np.where(low > 0, values / low, np.inf))
+    least = float(room.min(initial=np.inf))
+    return math.log(least) if 0 < least < np.inf else np.inf if least > 0 else 0.0
 
 
 class Weights:
@@ -314,6 +372,24 @@ class GaugeNode(Node):
             self._fold(np.where(gone, NAN, before), weights[0], first),
             self._fold(np.where(gone, NAN, after), weights[1], second),
         )
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """A fold of values above zero moves no further than they do."""
+        if self.weights is not None:
+            return None
+        return self.drift_alarm(log_room(self.values, low, high), [self.members], self.need)
+
+    def drift_alarm(self, room: float, moving: Sequence[Members], need: Need) -> Alarm | None:
+        """For a reading that moves, as a logarithm, no further than the members of several series do together."""
+        marks: list[tuple[Growing, int]] = [(self.projection.members, len(self.projection.members))]
+        for members in moving:
+            if not members.positive():
+                return None
+            last = members.last
+            last.meter(members.least_stale_ns)
+            room_units = max(int((room - ROUNDING) / len(moving) * DRIFT_UNITS), 0) if room < np.inf else FAR_NS
+            marks += [(last.breaks, last.breaks.value), (last.drift, last.drift.value + room_units)]
+        return Alarm(min(need.until_ns, *(members.fresh_until_ns() for members in moving)), tuple(marks))
 
     def next_edge_ns(self) -> int:
         """When the next value goes stale."""
@@ -467,6 +543,13 @@ class ChangeNode(Node):
             if self.what == "rate":
                 self.values /= (self.then.delay_ns - self.gauge.members.delay_ns) / NS_PER_S
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """One plus the change is a quotient: it moves no further than both ends do together."""
+        if self.what != "change" or self.gauge.weights is not None:
+            return None
+        room = log_room(self.values + 1, low + 1, high + 1)
+        return self.gauge.drift_alarm(room, [self.gauge.members, self.then], self.need)
 
     def next_edge_ns(self) -> int:
         """When the older end next moves, or either goes stale."""

@@ -267,6 +267,7 @@ class TopKNode(Node):
         self.groups = Projection(inner.index, (), grouping or Grouping())
         self.index, self.label_names = inner.index, inner.label_names
         self._by_labels: Ints = np.empty(0, np.int64)
+        self.absent = np.empty(0, np.bool_)
 
     def refresh(self, tick: Tick) -> bool:
         """Choose again when the vector changed."""

@@ -12,8 +12,8 @@ from monitor.engine.gauges import NAN
 from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import FAR_NS, Node, Tick, padded
-from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need
+from monitor.engine.nodes.base import FAR_NS, Alarm, Node, Tick, padded
+from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need, log_room
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.projection import Projection
 from monitor.expression import Matching
@@ -75,6 +75,15 @@ class RowsNode(Node):
         self._key = key
         self.values = self.function.compute(self._columns(spans, end_ns))
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """A drawdown deepens by what prices fall, and by what they rise before; old peaks that leave only lift it."""
+        if self.function.name != "drawdown" or self.gauge is None or self.extremes is None or self.delay_ns:
+            return None
+        if not np.isposinf(high[~np.isnan(self.values)]).all():
+            return None
+        room = log_room(self.values + 1, low + 1, high)
+        return self.gauge[0].drift_alarm(room / 2, [self.gauge[0].members], self.need)
 
     def next_edge_ns(self) -> int:
         """When the oldest row leaves."""
