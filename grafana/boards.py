@@ -125,6 +125,8 @@ def market_risk() -> dashboard.Dashboard:
             lines("Realized volatility, 1 h", "Standard deviation of slopes over one minute, annualised (365 days), as a share. Slopes smooth a little: rules use the engine's exact figure.", RATIO, Query(f'avg by (base) (stddev_over_time((deriv(market_price_usd{{{BOTH},kind="mark"}}[1m]) / market_price_usd{{{BOTH},kind="mark"}})[1h:5s])) * 60 * (525600 ^ 0.5)', "{{base}}"), low=0),
             lines("Breadth", "Share of coins whose price is under its own mean of the last hour.", RATIO, Query(f'avg(market_price_usd{{{BOTH},kind="mark"}} < bool avg_over_time(market_price_usd{{{BOTH},kind="mark"}}[1h]))', "falling"), marks=steps((None, "transparent"), (0.8, RED)), low=0),
             lines("Basis", "Mark price against index price: negative means that perpetuals trade under spot.", RATIO, Query(f'avg by (venue, base) (market_price_usd{{{BOTH},kind="mark"}}) / avg by (venue, base) (market_price_usd{{{BOTH},kind="index"}}) - 1', "{{venue}} {{base}}")),
+            lines("Depth within 1 %", "Resting orders within 1 % of mid over the chosen venues, US dollars, by side of the book.", USD, Query(f"sum by (base, side) (market_depth_usd{{{BOTH}}})", "{{base}} {{side}}"), low=0),
+            lines("Spread", "Best ask less best bid as a share of mid, median over the chosen venues.", RATIO, Query(f"quantile by (base) (0.5, market_spread_ratio{{{BOTH}}})", "{{base}}"), low=0),
             lines("Coverage by window", "Share of each window in which a venue's feed was live.", RATIO, Query(f"min by (window, venue) (market_liquidations_window_coverage_ratio{{{VENUE}}})", "{{window}} {{venue}}"), marks=steps((None, RED), (0.8, AMBER), (0.95, "transparent"))),
         ),
     )  # fmt: skip

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
 from monitor.telemetry.metrics import METRICS
 from tests.grafana.conftest import BOARD_FILES, GRAFANA
 from tests.grafana.prometheus_harness import fill_in, panel_queries, variable_queries
+from tests.grafana.sdk_schema import dashboard_schema
 
 METRIC = re.compile(r"\b((?:market|monitor|process)_[a-z0-9_]+|ALERTS)\b")
 LABEL_WORDS = {"market_risk"}
@@ -26,6 +28,32 @@ def test_committed_json_is_what_the_code_builds(builder: ModuleType) -> None:
         assert path.read_text(encoding="utf-8") == builder.render(path.stem), (
             f"run python grafana/build.py: {path.name}"
         )
+
+
+def test_every_dashboard_fits_the_schema_of_the_sdk(board: dict[str, Any]) -> None:
+    faults = jsonschema.Draft202012Validator(dashboard_schema()).iter_errors(board)
+    assert [(fault.json_path, jsonschema.exceptions.best_match([fault]).message[:200]) for fault in faults] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (("panels", 0, "gridPos", "w"), "wide"),
+        (("panels", 0, "fieldConfig", "defaults", "thresholds", "mode"), "relative"),
+        (("panels", 0, "options", "graphMod"), "area"),
+        (("panels", 0, "targets", 0, "expresion"), "up"),
+        (("panels", 0, "titel"), "x"),
+        (("templating", "list", 0, "typ"), "query"),
+    ],
+)
+def test_the_schema_sees_what_is_wrong(place: tuple[str | int, ...], wrong: str) -> None:
+    board = json.loads((GRAFANA / "dashboards" / "market-risk.json").read_text(encoding="utf-8"))
+    *way, last = place
+    inner = board
+    for step in way:
+        inner = inner[step]
+    inner[last] = wrong
+    assert not jsonschema.Draft202012Validator(dashboard_schema()).is_valid(board)
 
 
 def test_every_panel_has_title_unit_description_and_place(board: dict[str, Any]) -> None:

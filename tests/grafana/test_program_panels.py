@@ -14,7 +14,7 @@ from tests.integration.program import demo
 
 pytestmark = [pytest.mark.needs("prometheus"), pytest.mark.xdist_group("program")]
 
-BOARDS = ("market-risk", "feeds-and-engine")
+BOARDS = ("market-risk", "alerts", "feeds-and-engine", "slow-signals")
 
 
 @pytest.fixture
