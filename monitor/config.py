@@ -28,6 +28,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d|w))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})")
 
 
@@ -37,6 +39,20 @@ def _seconds(value: object) -> object:
         if not _DURATION.fullmatch(value):
             raise ValueError("expected a duration such as 30s, 5m or 1h30m")
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    return value
+
+
+def size_bytes(value: object) -> object:
+    """``50G`` as bytes; the units are powers of 1024. What is no text is left as it is.
+
+    Raises:
+        ValueError: It is no size.
+    """
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if not match:
+            raise ValueError("expected a size such as 500M or 50G")
+        return int(match[1]) * _UNITS[match[2]]
     return value
 
 
@@ -164,6 +180,27 @@ class AlertOptions(_Model):
     self_rules: bool = True
 
 
+def _given(value: object) -> object:
+    """A key without a value means: as it comes."""
+    return {} if value is None else value
+
+
+class RecordOptions(_Model):
+    """What the running monitor writes down of all that crosses the wire.
+
+    ``dir`` is in ``data_dir`` unless it is absolute. The oldest files are removed when all together exceed ``budget``,
+    and those that ended longer ago than ``keep``.
+    """
+
+    dir: Path = Path("tape")
+    budget: Annotated[
+        int,
+        BeforeValidator(size_bytes, json_schema_input_type=int | Annotated[str, Field(pattern=f"^{_SIZE.pattern}$")]),
+        Field(ge=1 << 20),
+    ] = 20 << 30
+    keep: Seconds | None = None
+
+
 class Config(_Model):
     """The whole file.
 
@@ -190,6 +227,9 @@ class Config(_Model):
     api: ApiSettings = ApiSettings()
     engine: EngineOptions = EngineOptions()
     alerts: AlertOptions = AlertOptions()
+    record: Annotated[RecordOptions | None, BeforeValidator(_given)] = Field(
+        default=None, description="Write a tape while running; without this key none is written."
+    )
 
     @property
     def listen_address(self) -> tuple[str, int]:

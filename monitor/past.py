@@ -61,6 +61,11 @@ class Archive:
     keeps_s: float | None = None
     kind: PriceKind = "mark"
 
+    @property
+    def keeps_ns(self) -> int:
+        """How far back it goes; to the listing: a very long time."""
+        return 1 << 62 if self.keeps_s is None else int(self.keeps_s * NS_PER_S)
+
     def step_ns(self, wanted_ns: int) -> int:
         """The distance nearest to the wanted one from below, else the finest."""
         return max((step for step in self.words if step <= wanted_ns), default=min(self.words))
@@ -70,8 +75,6 @@ class Archive:
     ) -> Iterator[HistorySpan]:
         """The stretch as pieces of one reply each, on whole steps, oldest first."""
         step_ns = self.step_ns(wanted_ns)
-        if self.keeps_s is not None:
-            start_ns = max(start_ns, end_ns - int(self.keeps_s * NS_PER_S))
         at_ns, end_ns = start_ns // step_ns * step_ns, end_ns // step_ns * step_ns
         while at_ns < end_ns:
             next_ns = min(end_ns, at_ns + self.rows * step_ns)

@@ -279,6 +279,8 @@ class VenueFeed:
 
     archives: ClassVar[Mapping[Channel, Archive]] = {}
     """What the venue keeps of each channel; a venue with any overrides `history_request` and `history_values`."""
+    interest_in_coins: ClassVar[bool] = False
+    """Whether past open interest is valued by past prices, so that these are needed, too."""
 
     def history_request(self, span: HistorySpan) -> Request | None:  # noqa: ARG002  # the contract
         """The request for one span; None where the venue keeps nothing of this instrument."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from monitor.clock import SystemClock
-from monitor.runtime.app import App, install_signals
+from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load
 from monitor.telemetry.logs import configure_logs
 
 EPILOG = """examples:
   python -m monitor --config config.yaml
+  python -m monitor --config config.yaml --no-backfill
 signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and rules
 """
 
@@ -29,11 +30,17 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
     )
+    parser.add_argument(
+        "--no-backfill",
+        action="store_true",
+        help="fetch no history from the venues: long windows are unknown until they have filled by themselves",
+    )
     options = parser.parse_args(argv)
     loaded = load(options.config, os.environ)
     settings = loaded.source.config.log
     configure_logs(settings.level, settings.format, loaded.source.secrets)
-    app = App(loaded, SystemClock(), lambda: load(options.config, os.environ))
+    wanted = AppSettings(backfill=not options.no_backfill)
+    app = App(loaded, SystemClock(), lambda: load(options.config, os.environ), wanted)
     run_loop(serve(app))
     return 0
 

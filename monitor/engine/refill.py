@@ -51,6 +51,11 @@ class Refill:
         return self._running is not None or bool(self._dirty)
 
     @property
+    def running(self) -> bool:
+        """Whether a pass is under way."""
+        return self._running is not None
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the past."""
         return sum(log.nbytes for log in self.past.values())

@@ -575,6 +575,7 @@ class BybitFeed(VenueFeed):
             topics.append(Topic(f"publicTrade.{symbol}", (Channel.TRADES,), symbol))
         return topics
 
+    interest_in_coins: ClassVar[bool] = True
     archives: ClassVar[Mapping[Channel, Archive]] = {
         Channel.PRICE: Archive({MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "D"}, rows=1000),
         Channel.FUNDING: Archive(SETTLEMENTS, rows=200),

@@ -20,13 +20,16 @@ from aiohttp import web
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine, EngineSettings, IngestReport
+from monitor.engine.needs import needs
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.events import Channel, Event, Sample
 from monitor.feed import Feed
 from monitor.instruments import Instrument, Registry
 from monitor.runtime.alert_desk import AlertDesk
+from monitor.runtime.backfill import Backfill
+from monitor.runtime.backfill_shelf import Shelf
 from monitor.runtime.delivery import Delivery
-from monitor.runtime.desk import Tap
+from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.feed_runner import FeedRunner
 from monitor.runtime.instruments import InstrumentLoader
@@ -56,6 +59,7 @@ WATCH_S = 2.0
 KEEP_HISTORY_NS = 400 * 86_400 * NS_PER_S
 PRUNE_EVERY_NS = 3_600 * NS_PER_S
 REMEMBERED_AT_ONCE = 4000
+PAST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class AppSettings:
         watch_files: Whether a changed file reloads.
         on_started: Called with the address of the live page once it answers.
         history: What the monitor would remember, had it run before; taken in before it starts.
+        backfill: Whether history is fetched from the venues, unless the configuration says no.
     """
 
     synthetic_note: str = ""
@@ -81,6 +86,7 @@ class AppSettings:
     watch_files: bool = True
     on_started: Callable[[str], None] | None = None
     history: Iterable[Event] = ()
+    backfill: bool = True
 
 
 class App:
@@ -161,6 +167,7 @@ class App:
         self.journal = Journal(self._tap)
         self.journal.started(loaded, self.clock.wall_ns())
         self.journal.windows(self.snapshots.restore(), self.clock.wall_ns())
+        self._stopped_ns = self.engine.now_ns
         self.store = await Store.open(data_dir / "monitor.db")
         stack.push_async_callback(self.store.close)
         if self.store.set_aside is not None:
@@ -306,7 +313,32 @@ class App:
             tap=self._tap,
             tls=self.settings.tls,
             numbers=self._numbers.setdefault(feed.spec.venue, itertools.count(1)),
+            past=self._backfill if self.fetches_past else None,
         )
+
+    # -- the past ------------------------------------------------------------------------------------------------------
+
+    @property
+    def fetches_past(self) -> bool:
+        """Whether history is asked for."""
+        return self.settings.backfill and self.loaded.source.config.backfill
+
+    def _backfill(self, desk: Desk) -> Backfill:
+        return Backfill(
+            desk,
+            self.http,
+            Shelf(self.loaded.source.data_dir),
+            needs=lambda: needs(self.loaded.rules),
+            remember=self._take_past,
+            first=self.loaded.source.config.watch,
+            stopped_ns=self._stopped_ns,
+        )
+
+    async def _take_past(self, events: Sequence[Event]) -> None:
+        """Hand history to the engine in pieces, so that the live stream gets its turns in between."""
+        for start in range(0, len(events), PAST_AT_ONCE):
+            self.turns.remember(events[start : start + PAST_AT_ONCE], self.clock.wall_ns())
+            await asyncio.sleep(0)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -400,6 +432,9 @@ class App:
         self.reporting.replace_rules(loaded.rules)
         self._happenings.config_hash = loaded.digest
         self._follow_feeds(self._tasks)
+        for runner, _ in self._runners.values():
+            if runner.backfill is not None:
+                runner.backfill.rules_changed()
 
     def load_again(self) -> Loaded:
         """Read everything from disk.
@@ -434,7 +469,9 @@ class App:
 def engine_settings(loaded: Loaded) -> EngineSettings:
     """The engine's settings out of the configuration."""
     return EngineSettings(
-        lateness_ns=int(loaded.source.config.engine.allowed_lateness * NS_PER_S), stale_s=loaded.stale_s()
+        lateness_ns=int(loaded.source.config.engine.allowed_lateness * NS_PER_S),
+        stale_s=loaded.stale_s(),
+        refill_in_background=True,
     )
 
 

@@ -18,6 +18,7 @@ from monitor.runtime.liveness import Liveness
 from monitor.runtime.moves import MarketMove
 from monitor.runtime.pump import Pump
 from monitor.runtime.repeats import Repeats
+from monitor.runtime.rest_budget import RestBudget
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
 
@@ -77,6 +78,7 @@ class Desk:
     tap: Tap | None = None
     tls: ssl.SSLContext | None = None
     repeats: Repeats = field(default_factory=Repeats)
+    budget: RestBudget = field(init=False)
     last_data_ns: dict[Channel, int] = field(default_factory=dict)
     """Monotonic time of the last data by channel, over all connections."""
     moves: MarketMove = field(default_factory=MarketMove)
@@ -84,6 +86,8 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.sampled = SampledLog(self.log, self.clock)
+        limits = self.feed.spec.limits
+        self.budget = RestBudget(limits.rest_weight, limits.rest_window_s / self.settings.poll_speed)
 
     def accept(
         self, events: list[MarketEvent], recv_ns: int, mono_ns: int, link: int, *, standby: bool

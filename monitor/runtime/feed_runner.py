@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -16,6 +16,7 @@ from monitor.errors import DecodeError, FetchError
 from monitor.events import Channel, FeedGap, FeedState
 from monitor.feed import Connection, Feed
 from monitor.instruments import Instrument, Registry
+from monitor.runtime.backfill import Backfill
 from monitor.runtime.backoff import Backoff, ConnectBudget
 from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.instruments import InstrumentLoader, Loaded, choose, symbol_problems
@@ -73,6 +74,7 @@ class FeedRunner:
         tap: Hears everything on the wire, for a tape.
         tls: Replaces the system's trust store for websockets.
         numbers: Numbers the links; goes on where a feed of the same venue ran before, so that no name comes twice.
+        past: Makes what fetches history and fills gaps; None: neither is done.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FeedRunner:
         tap: Tap | None = None,
         tls: ssl.SSLContext | None = None,
         numbers: Iterator[int] | None = None,
+        past: Callable[[Desk], Backfill] | None = None,
     ) -> None:
         self.feed = feed
         self.stats = stats
@@ -105,6 +108,7 @@ class FeedRunner:
         law = feed.spec.laws.get(Channel.LIQUIDATIONS)
         if law is not None and law.cap is not None and Channel.LIQUIDATIONS in self.covered:
             stats.saturation = Saturation(law.cap, clock.wall_ns())
+        self.backfill: Backfill | None = None
         self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns())
         self._refresh_wanted = asyncio.Event()
         self._desk = Desk(
@@ -121,6 +125,7 @@ class FeedRunner:
             tap=tap,
             tls=tls,
         )
+        self.backfill = past(self._desk) if past is not None else None
         limits = feed.spec.limits
         self._budget = ConnectBudget(limits.connects, limits.connects_window_s)
         self._numbers = itertools.count(1) if numbers is None else numbers
@@ -169,6 +174,15 @@ class FeedRunner:
         if self._tap is not None:
             self._tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
         self._pump.append(events)
+        for event in events if self.backfill is not None else ():
+            self._tell(event)
+
+    def _tell(self, event: FeedState | FeedGap) -> None:
+        assert self.backfill is not None
+        if isinstance(event, FeedGap):
+            self.backfill.lost(event)
+        elif event.up:
+            self.backfill.went_live(event.channel, event.ts_ns)
 
     async def _run_once(self) -> None:
         self._supervisors.clear()
@@ -177,6 +191,8 @@ class FeedRunner:
         async with asyncio.TaskGroup() as tasks:
             self._follow(tasks, joining=False)
             tasks.create_task(self._tick_for_ever(), name=f"tick-{self.stats.venue}")
+            if self.backfill is not None:
+                tasks.create_task(self.backfill.run(), name=f"backfill-{self.stats.venue}")
             await self._refresh_for_ever(tasks)
 
     # Instruments
@@ -248,6 +264,8 @@ class FeedRunner:
         if self._tap is not None:
             self._tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
         self.stats.instruments = len(chosen)
+        if self.backfill is not None:
+            self.backfill.follow(chosen)
         wanted = {connection.name: connection for connection in feed.connections(chosen)}
         self.stats.connections = len(wanted) * (2 if self.settings.hot_standby else 1)
         for name in self._supervisors.keys() - wanted.keys():

@@ -42,6 +42,8 @@ class MarketBoard:
             kind = type(event)
             if kind is Trade:
                 continue  # the most frequent, and not shown here
+            if kind is not Depth and getattr(event, "backfill", False):
+                continue
             if kind is Price:
                 prices[event.kind][event.instrument] = event.value  # type: ignore[union-attr]
             elif kind is Funding:
@@ -50,7 +52,7 @@ class MarketBoard:
                 self._open_interest[event.instrument] = event.usd  # type: ignore[union-attr]
             elif kind is Depth:
                 self._depth[event.instrument] = event  # type: ignore[union-attr, assignment]
-            elif kind is Liquidation and not event.backfill:  # type: ignore[union-attr]
+            elif kind is Liquidation:
                 self._count(event)  # type: ignore[arg-type]
 
     def _count(self, event: Liquidation) -> None:

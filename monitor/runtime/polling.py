@@ -97,6 +97,7 @@ class Poller:
     async def _poll(self, turn: _Turn) -> float:
         """Poll once; returns the seconds from its start to the next."""
         desk, poll = self._desk, turn.poll
+        desk.budget.note(poll.request.weight, desk.clock.mono_ns())
         try:
             reply = await self._http.fetch(poll.request, timeout_s=desk.settings.poll_timeout_s)
             if desk.tap is not None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from monitor.clock import NS_PER_S
 from monitor.events import Event, Sample
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.journal import Journal
 
 Observe = Callable[[Sequence[Event], int], list[Sample]]
+PAST_SETTLES_NS = NS_PER_S
+"""History is worked into the samples when no more of it has come for so long,"""
+REFILL_STEPS = 32
+"""and of it so many instants in one step, counted so that a replay does the same: a few milliseconds."""
+
 Put = Callable[[Sequence[Event]], None]
 
 
@@ -30,11 +36,13 @@ class Turns:
         self._observe = observe
         self._put = put
         self._journal = journal
+        self._past_ns = 0
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
-        """Take in the past, before the first step: what is sampled over time starts where the data begins."""
+        """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
         self._journal.remembered(events, now_ns)
-        self._room.engine.ingest(events)
+        self._room.take_past(events)
+        self._past_ns = now_ns
 
     def hear(self, events: Sequence[Event], now_ns: int) -> None:
         """Put in line what came by another way than a feed."""
@@ -54,6 +62,8 @@ class Turns:
         """See what follows from time alone."""
         self._journal.begin()
         try:
+            if now_ns - self._past_ns >= PAST_SETTLES_NS:
+                self._room.engine.refill(REFILL_STEPS)
             self._room.tick(now_ns)
         finally:
             self._journal.tick(now_ns)
