@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from monitor import format as fmt
@@ -36,6 +36,7 @@ class Ask:
         others: Patterns of other rule files to compare with.
         sweep: Values of a number of one rule to try.
         reference: Name of the rule that a sweep's lead is measured against; empty: the rule itself as it is.
+        charts: Whether a page with charts will be made of the answer.
     """
 
     rules: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Ask:
     others: tuple[str, ...] = ()
     sweep: Sweep | None = None
     reference: str = ""
+    charts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,12 @@ def answer(loaded: Loaded, history: History, ask: Ask, progress: Progress | None
     subject = _one_rule(loaded, ask.rules) if ask.sweep is not None else None
     reference = _named(loaded, ask.reference, "--reference") if ask.reference else subject
     names = (*ask.rules, *([ask.reference] if ask.reference and ask.rules else []))
-    for name in ask.rules:
-        if not ask.others:
-            _named(loaded, name, "--rule")
     tried = trials(loaded, subject, ask.sweep) if subject is not None and ask.sweep is not None else []
-    lanes = [Lane(chosen(loaded, names), tried)]
     if ask.others:
-        lanes.append(Lane(_others(loaded, ask)))
+        before, after = _both(loaded, with_rules(loaded, ask.others), names)
+        lanes = [Lane(before, tried, charts=ask.charts), Lane(after)]
+    else:
+        lanes = [Lane(only(loaded, names), tried, charts=ask.charts)]
     stretch = stretch_of(history, ask)
     grid_ns = ask.grid_ns or default_grid_ns(int(loaded.source.config.engine.interval * NS_PER_S), stretch)
     reach_ns = max(reach(lane.loaded.rules.alerts) for lane in lanes)
@@ -108,16 +109,24 @@ def answer(loaded: Loaded, history: History, ask: Ask, progress: Progress | None
     return Answer(report, difference, table)
 
 
-def _others(loaded: Loaded, ask: Ask) -> Loaded:
-    """The rules to compare with, those of the asked names where names were given."""
-    others = with_rules(loaded, ask.others)
-    known = {name for rule in others.rules.alerts for name in (rule.name, rule.id)}
-    both = known | {name for rule in loaded.rules.alerts for name in (rule.name, rule.id)}
-    for name in ask.rules:
-        if name not in both:
-            raise _no_rule(name, both, "--rule")
-    kept = tuple(rule for rule in others.rules.alerts if not ask.rules or {rule.name, rule.id} & set(ask.rules))
-    return replace(others, rules=replace(others.rules, alerts=kept))
+def only(loaded: Loaded, names: Sequence[str]) -> Loaded:
+    """The rules of these names, all where none is given.
+
+    Raises:
+        ConfigError: A name is no rule's.
+    """
+    for name in names:
+        _named(loaded, name, "--rule")
+    return chosen(loaded, names)
+
+
+def _both(loaded: Loaded, others: Loaded, names: Sequence[str]) -> tuple[Loaded, Loaded]:
+    """The rules of these names in either; a rule may be only in one of the two."""
+    every = [rule for one in (loaded, others) for rule in one.rules.alerts]
+    for name in names:
+        if not any(name in (rule.name, rule.id) for rule in every):
+            raise _no_rule(name, [rule.name for rule in every], "--rule")
+    return chosen(loaded, names), chosen(others, names)
 
 
 def _one_rule(loaded: Loaded, names: Sequence[str]) -> Rule:

@@ -44,6 +44,7 @@ class Episode:
         largest: The largest single event of the window when it fired, in words.
         summary: The rendered ``summary`` annotation of the firing.
         end_ns: When it was over; None while it is not.
+        sent: Notifications that would have gone out about it.
     """
 
     rule: str
@@ -57,6 +58,7 @@ class Episode:
     largest: str = ""
     summary: str = ""
     end_ns: int | None = None
+    sent: int = 0
 
     @property
     def pending_ns(self) -> int:
@@ -132,11 +134,16 @@ class Journal:
     messages: list[Message] = field(default_factory=list)
     transitions: int = 0
     _open: dict[str, Episode] = field(default_factory=dict)
+    _latest: dict[str, Episode] = field(default_factory=dict)
 
     def submit(self, change: Change) -> None:
         """Note one step's decisions."""
         self.hear(change.transitions)
-        self.messages += [_sent(item) for item in change.outgoing]
+        for item in change.outgoing:
+            self.messages.append(_sent(item))
+            for alert in item.notification.alerts:
+                if alert.fingerprint in self._latest:  # a heartbeat is about no alert of a rule
+                    self._latest[alert.fingerprint].sent += 1
         self.messages += [_not_sent(item) for item in change.delivered]
 
     def hear(self, transitions: Sequence[Transition]) -> None:
@@ -146,7 +153,7 @@ class Journal:
             alert = transition.alert
             episode = self._open.get(alert.fingerprint)
             if episode is None:
-                episode = self._open[alert.fingerprint] = _begin(alert)
+                episode = self._open[alert.fingerprint] = self._latest[alert.fingerprint] = _begin(alert)
                 self.episodes.append(episode)
             episode.hear(transition)
             if episode.end_ns is not None:

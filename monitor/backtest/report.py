@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.alert import severity_rank
-from monitor.backtest.history import History, Missing, Stretch
+from monitor.backtest.history import Missing, Stretch
 from monitor.backtest.journal import Episode, Journal, Message
-from monitor.backtest.run import Lane, Run
-from monitor.backtest.watch import RuleWatch
+from monitor.backtest.run import Counts, Run
+from monitor.backtest.watch import RuleWatch, Watch
 from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.rule import Rule
@@ -78,6 +78,43 @@ class RuleReport:
 SENT = frozenset({"send", "digest"})
 
 
+class Outcome(Protocol):
+    """What a set of rules left behind: a lane of a run on a grid, or an exact rerun."""
+
+    @property
+    def journal(self) -> Journal:
+        """What was decided."""
+        ...
+
+    @property
+    def watch(self) -> Watch:
+        """Readings."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """What went in."""
+        ...
+
+
+class Origin(Protocol):
+    """Where the data came from; a `monitor.backtest.history.History` is one."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the source."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What its maker says of it."""
+        ...
+
+    def missing(self) -> Missing:
+        """What it did not have."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything that is told of a run."""
@@ -87,9 +124,7 @@ class Report:
     note: str
     missing: Missing
     rules: tuple[RuleReport, ...]
-    journal: Journal
-    lane: Lane
-    extras: dict[str, Any] = field(default_factory=dict)
+    outcome: Outcome
 
     @property
     def stretch(self) -> Stretch:
@@ -109,26 +144,25 @@ class Report:
     @property
     def messages(self) -> list[Message]:
         """Everything that would have been sent, or why not, in order."""
-        return self.journal.messages
+        return self.outcome.journal.messages
 
 
-def make_report(run: Run, history: History, lane: Lane | None = None) -> Report:
-    """The report of one lane, the first if none is given."""
-    lane = lane or run.lanes[0]
+def make_report(run: Run, origin: Origin, outcome: Outcome) -> Report:
+    """The report of one set of rules."""
     by_rule: dict[str, list[Episode]] = {}
     rule_of: dict[str, str] = {}
-    for episode in lane.journal.episodes:
+    for episode in outcome.journal.episodes:
         by_rule.setdefault(episode.rule, []).append(episode)
         rule_of[episode.fingerprint] = episode.rule
     messages: dict[str, list[Message]] = {}
-    for message in lane.journal.messages:
+    for message in outcome.journal.messages:
         for rule_id in dict.fromkeys(rule_of[alert] for alert in message.alerts if alert in rule_of):
             messages.setdefault(rule_id, []).append(message)
     rules = tuple(
         RuleReport(watch.rule, watch, tuple(by_rule.get(rule_id, ())), tuple(messages.get(rule_id, ())), run.stretch)
-        for rule_id, watch in lane.watch.rules.items()
+        for rule_id, watch in outcome.watch.rules.items()
     )
-    return Report(run, history.kind, history.note, history.missing(), rules, lane.journal, lane)
+    return Report(run, origin.kind, origin.note, origin.missing(), rules, outcome)
 
 
 def union_ns(spans: Sequence[tuple[int, int]]) -> int:
@@ -145,7 +179,7 @@ def union_ns(spans: Sequence[tuple[int, int]]) -> int:
 
 def as_plain(report: Report) -> dict[str, Any]:
     """The report as what JSON can say."""
-    run, lane = report.run, report.lane
+    run, counts = report.run, report.outcome.counts
     return {
         "version": VERSION,
         "history": report.kind,
@@ -153,13 +187,13 @@ def as_plain(report: Report) -> dict[str, Any]:
         "from": time_text(report.stretch.start_ns),
         "to": time_text(report.stretch.end_ns),
         "warm_from": time_text(run.warm_from_ns),
-        "grid_s": run.grid_ns / NS_PER_S,
+        "grid_s": run.grid_ns / NS_PER_S if run.grid_ns else None,
         "evaluations": run.instants,
-        "events": lane.counts.events,
-        "events_late": lane.counts.late,
-        "events_too_late": lane.counts.too_late,
-        "events_invalid": lane.counts.invalid,
-        "events_clock_rejected": lane.counts.clock_rejected,
+        "events": counts.events,
+        "events_late": counts.late,
+        "events_too_late": counts.too_late,
+        "events_invalid": counts.invalid,
+        "events_clock_rejected": counts.clock_rejected,
         "missing": plain_missing(report.missing),
         "feeds": _plain_feeds(report),
         "totals": {
@@ -171,7 +205,6 @@ def as_plain(report: Report) -> dict[str, Any]:
         "weeks": weeks(report),
         "rules": [plain_rule(rule, report) for rule in report.rules],
         "notifications": [_plain_message(message, names_of(report)) for message in report.messages],
-        **report.extras,
     }
 
 
@@ -264,6 +297,7 @@ def _plain_episode(episode: Episode, stretch: Stretch) -> dict[str, Any]:
         "resolved_at": _maybe_time(episode.resolved_ns),
         "ended_at": _maybe_time(episode.end_ns),
         "firing_s": seconds(episode.firing_ns(stretch.end_ns)),
+        "sent": episode.sent,
         "value": number(first.value),
         "threshold": number(first.threshold),
         "coverage": number(first.coverage),
@@ -292,7 +326,9 @@ def _plain_episode(episode: Episode, stretch: Stretch) -> dict[str, Any]:
 
 def names_of(report: Report) -> Mapping[str, str]:
     """Names of alerts with their labels, by fingerprint."""
-    return {episode.fingerprint: alert_text(episode.name, episode.labels) for episode in report.journal.episodes}
+    return {
+        episode.fingerprint: alert_text(episode.name, episode.labels) for episode in report.outcome.journal.episodes
+    }
 
 
 def alert_text(name: str, labels: Labels) -> str:

@@ -79,9 +79,10 @@ class Lane:
     Args:
         loaded: Configuration and rules; its routes and sinks say what would have been sent.
         trials: Further rules, whose alerts are noted and not routed (the values of a sweep).
+        charts: Whether what only charts show is kept, too.
     """
 
-    def __init__(self, loaded: Loaded, trials: Sequence[Rule] = ()) -> None:
+    def __init__(self, loaded: Loaded, trials: Sequence[Rule] = (), *, charts: bool = False) -> None:
         self.loaded = loaded
         every = RuleSet((*loaded.rules.alerts, *trials), loaded.rules.recordings)
         self.engine = Engine(every, expected=loaded.expected(), settings=engine_settings(loaded))
@@ -97,7 +98,8 @@ class Lane:
             clock=self.clock,
         )
         self._trials = Lifecycle(trials, lifecycle_settings(loaded)) if trials else None
-        self.watch = Watch(self.engine, loaded.rules, loaded.source.config.engine.min_coverage)
+        min_coverage = loaded.source.config.engine.min_coverage
+        self.watch = Watch(self.engine, loaded.rules, min_coverage, charts=charts)
         self.counts = Counts()
         self._live = False
 
@@ -181,7 +183,7 @@ def drive(
     derive = _Derive(lanes[0].loaded)
     sample_ns = max(grid_ns, -(-stretch.length_ns // SAMPLES // grid_ns) * grid_ns)
     next_sample_ns = stretch.start_ns
-    for step in _every_instant(steps, stretch.end_ns, grid_ns):
+    for step in _every_instant(steps, Stretch(warm_from_ns, stretch.end_ns), grid_ns):
         events = derive.before(step)
         run.liveness.hear(step.events)
         live = step.now_ns >= stretch.start_ns
@@ -198,7 +200,7 @@ def drive(
             progress(step.now_ns)
     for lane in lanes:
         lane.finish()
-    run.liveness.finish(stretch, _expected(lanes[0].loaded))
+    run.liveness.finish(stretch, expected(lanes[0].loaded))
     return run
 
 
@@ -219,33 +221,31 @@ class _Derive:
         self._waiting = self._desk.take(events) + self._desk.tick(now_ns)
 
 
-def _every_instant(steps: Iterable[Step], end_ns: int, grid_ns: int) -> Iterator[Step]:
-    """Steps with data, and empty ones for the grid instants between them, to the end of the stretch."""
+def _every_instant(steps: Iterable[Step], stretch: Stretch, grid_ns: int) -> Iterator[Step]:
+    """Steps with data, and empty ones for the grid instants between them, to the end of the stretch.
+
+    What a source hands over of the time before the stretch is not followed by empty steps.
+    """
+    first_ns = -(-stretch.start_ns // grid_ns) * grid_ns
     before_ns = 0
-    for step in chain(steps, [Step(-(-end_ns // grid_ns) * grid_ns)]):
+    for step in chain(steps, [Step(-(-stretch.end_ns // grid_ns) * grid_ns)]):
         if before_ns:
-            yield from map(Step, range(before_ns + grid_ns, step.now_ns, grid_ns))
+            yield from map(Step, range(max(before_ns + grid_ns, first_ns), step.now_ns, grid_ns))
         if step.now_ns > before_ns:
             yield step
         before_ns = max(before_ns, step.now_ns)
 
 
-def _expected(loaded: Loaded) -> Iterator[Series]:
+def expected(loaded: Loaded) -> Iterator[Series]:
+    """Channels that the configuration wants from each venue."""
     for channel, venues in loaded.expected().items():
         for venue in venues:
             yield venue, channel
 
 
 def chosen(loaded: Loaded, names: Sequence[str]) -> Loaded:
-    """Only the rules of these names (or identities), all where none is given, and the recordings that they read.
-
-    Raises:
-        KeyError: With the first name that no rule has.
-    """
+    """Only the rules of these names or identities, all where none is given, and the recordings that they read."""
     alerts = loaded.rules.alerts
-    for name in names:
-        if not any(name in (rule.name, rule.id) for rule in alerts):
-            raise KeyError(name)
     if names:
         alerts = tuple(rule for rule in alerts if rule.name in names or rule.id in names)
     return replace(loaded, rules=RuleSet(alerts, tuple(_read_by(alerts, loaded.rules.recordings))))

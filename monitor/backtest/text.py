@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from monitor import format as fmt
 from monitor.backtest.history import Missing
 from monitor.backtest.journal import Episode, Message
 from monitor.backtest.report import SENT, Report, RuleReport, alert_text, names_of, weeks
+from monitor.backtest.watch import Series
 from monitor.clock import NS_PER_S
+from monitor.events import Labels
+from monitor.expression import unit_shown
 
-MOST_EPISODES = 40
-MOST_MESSAGES = 30
+MOST_EPISODES = 20
+MOST_HELD = 3
+MOST_MESSAGES = 12
 MOST_LOSSES = 10
+WHOLE = 0.9995
+"""Live for so much of the time is always."""
 
 
 def as_text(report: Report) -> str:
@@ -35,16 +42,29 @@ def as_text(report: Report) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    run = report.run
+    run, counts = report.run, report.outcome.counts
     if report.note:
         yield report.note
     span = f"{fmt.utc_time(report.stretch.start_ns)} to {fmt.utc_time(report.stretch.end_ns)}"
-    yield f"{span} ({fmt.duration(report.stretch.length_ns)}), evaluated every {fmt.duration(run.grid_ns)}"
+    yield f"{span} ({fmt.duration(report.stretch.length_ns)}), {how_often(report)}"
     if run.warm_from_ns < report.stretch.start_ns:
         yield f"windows were filled from {fmt.utc_time(run.warm_from_ns)} on"
-    counts = report.lane.counts
-    late = f", {counts.late:,} of them late" if counts.late else ""
-    yield f"{counts.events:,} events{late}, {run.instants:,} evaluations, {len(report.rules)} rules"
+    late = f" ({counts.late:,} of them late)" if counts.late else ""
+    yield f"{_count(counts.events, 'event')}{late}, {_count(len(report.rules), 'rule')}"
+    yield from ill_timed(report)
+
+
+def how_often(report: Report) -> str:
+    """``evaluated every 250ms, 4,000 times``."""
+    times = f"{report.run.instants:,} times"
+    if not report.run.grid_ns:
+        return f"evaluated when the recording monitor did, {times}"
+    return f"evaluated every {fmt.duration(report.run.grid_ns)}, {times}"
+
+
+def ill_timed(report: Report) -> Iterator[str]:
+    """What could not be counted at its own time."""
+    counts = report.outcome.counts
     for count, words in (
         (counts.too_late, "events came too late to be counted"),
         (counts.invalid, "events were not finite numbers and are left out"),
@@ -54,35 +74,47 @@ def _head(report: Report) -> Iterator[str]:
             yield f"{count:,} {words}"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _missing(missing: Missing) -> Iterator[str]:
-    if not missing.total:
-        yield "missing from the history: nothing that it knows of"
-        return
     for loss in missing.losses[:MOST_LOSSES]:
         yield f"MISSING {loss}"
     if len(missing.losses) > MOST_LOSSES:
         yield f"MISSING and {len(missing.losses) - MOST_LOSSES} more places"
+    yield from (f"MISSING {line}" for line in counted(missing))
+    if not missing.total:
+        yield "missing from the history: nothing that it knows of"
+
+
+def counted(missing: Missing) -> Iterator[str]:
+    """What is missing without a place: counts by reason."""
     for counter, words in (
         (missing.dropped, "records were never written"),
         (missing.skipped, "records could not be used"),
         (missing.undecoded, "frames could not be read"),
     ):
         for reason, count in sorted(counter.items()):
-            yield f"MISSING {count:,} {words}: {reason}"
+            yield f"{count:,} {words}: {reason}"
 
 
 def _feeds(report: Report) -> Iterator[str]:
     liveness = report.run.liveness
-    for key in sorted(liveness.spans):
-        share = liveness.share(key, report.stretch)
-        if share < 0.9995:
-            gaps = len(liveness.gaps.get(key, ()))
-            more = f", {gaps} gaps" if gaps else ""
-            yield f"MISSING {key[0]} {key[1]}: live {fmt.pct(share)} of the time{more}"
+    for venue, keys in groupby(sorted(liveness.spans), key=lambda key: key[0]):
+        shares = {key: liveness.share(key, report.stretch) for key in keys}
+        words = [_feed(key, share, report) for key, share in shares.items() if share < WHOLE]
+        if words:
+            yield f"not always live: {venue} {', '.join(words)}"
+
+
+def _feed(key: Series, share: float, report: Report) -> str:
+    gaps = len(report.run.liveness.gaps.get(key, ()))
+    return f"{key[1]} {fmt.share(share)}" + (f" ({_count(gaps, 'gap')})" if gaps else "")
 
 
 def _rule(rule: RuleReport, report: Report) -> Iterator[str]:
-    yield f"{rule.rule.name}   {rule.rule.text}"
+    yield f"{rule.rule.name}   {' '.join(rule.rule.text.split())}"
     facts = [f"fired {len(rule.fired)}", f"resolved {rule.resolved}"]
     facts += [f"pending and dropped {rule.dropped}"] if rule.dropped else []
     facts += [f"held {rule.held}"] if rule.held else []
@@ -90,7 +122,7 @@ def _rule(rule: RuleReport, report: Report) -> Iterator[str]:
     yield f"  {', '.join(facts)}"
     shown = rule.fired or list(rule.episodes)
     for episode in shown[:MOST_EPISODES]:
-        yield from _episode(episode, report.stretch.end_ns)
+        yield from _episode(episode, report.stretch.end_ns, unit_shown(rule.rule.expr))
     if len(shown) > MOST_EPISODES:
         yield f"    and {len(shown) - MOST_EPISODES} more (--json has them all)"
 
@@ -101,7 +133,7 @@ def _warm(rule: RuleReport) -> str:
     return f"decided {fmt.pct(rule.known_ratio)} of the time, from {_clock(rule.watch.warm_ns)} on"
 
 
-def _episode(episode: Episode, end_ns: int) -> Iterator[str]:
+def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
     labels = alert_text("", episode.labels).strip(" ()")
     severity = f"[{episode.severity}]" if episode.severity else ""
     if episode.fired_ns is None:
@@ -113,16 +145,32 @@ def _episode(episode: Episode, end_ns: int) -> Iterator[str]:
     lasted = fmt.duration(episode.firing_ns(end_ns))
     times = f"{waited}fired {_clock(episode.fired_ns)}  {over}  after {lasted}"
     first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
-    peak = f"peak {fmt.num(episode.peak)}" + ("" if first.threshold is None else f" against {fmt.num(first.threshold)}")
-    yield "    " + _joined(times, peak, labels, severity)
-    if episode.contributors:
-        parts = (
-            f"{' '.join(value for _, value in part.labels)} {fmt.pct(part.share) if part.share else fmt.num(part.value)}"
-            for part in episode.contributors[:3]
-        )
-        yield f"        from {', '.join(parts)}"
-    for start_ns, stop_ns in episode.held(end_ns):
+    against = "" if first.threshold is None else f" against {fmt.in_unit(first.threshold, unit)}"
+    yield "    " + _joined(times, f"peak {fmt.in_unit(episode.peak, unit)}{against}", labels, severity)
+    if behind := behind_text(episode, unit):
+        yield f"        behind it: {behind}"
+    held = episode.held(end_ns)
+    for start_ns, stop_ns in held[:MOST_HELD]:
         yield f"        held {_clock(start_ns)} for {fmt.duration(stop_ns - start_ns)}"
+    if len(held) > MOST_HELD:
+        yield f"        held {len(held) - MOST_HELD} more times"
+
+
+def behind_text(episode: Episode, unit: str, most: int = 3) -> str:
+    """The largest contributors in words: ``BTCUSDT binance_usdm long 19%``."""
+    return ", ".join(
+        f"{_contributor(part.labels)} {fmt.pct(part.share) if part.share else fmt.in_unit(part.value, unit)}"
+        for part in episode.contributors[:most]
+    )
+
+
+def _contributor(labels: Labels) -> str:
+    """The labels that tell a contributor from others: a symbol says its coins and its kind."""
+    found = dict(labels)
+    if "symbol" in found:
+        for name in ("base", "quote", "kind", "market"):
+            found.pop(name, None)
+    return " ".join(found.values())
 
 
 def _joined(*parts: str) -> str:
@@ -139,8 +187,9 @@ def _quiet(rules: Sequence[RuleReport]) -> Iterator[str]:
         if watch.warm_ns is None:
             yield f"  {rule.rule.name:<{width}}  never had enough data to decide"
         else:
-            known = math.isfinite(watch.low)
-            span = f"between {fmt.num(watch.low)} and {fmt.num(watch.high)}" if known else ""
+            unit = unit_shown(rule.rule.expr)
+            span = f"between {fmt.in_unit(watch.low, unit)} and {fmt.in_unit(watch.high, unit)}"
+            span = span if math.isfinite(watch.low) else ""
             yield f"  {rule.rule.name:<{width}}  {_joined(span, _warm(rule))}"
     yield ""
 
@@ -153,10 +202,13 @@ def _messages(report: Report) -> Iterator[str]:
     by_sink = Counter(message.sink for message in sent)
     words = ", ".join(f"{count} to {sink}" for sink, count in sorted(by_sink.items()))
     yield f"notifications after routing: {words or 'none'}"
-    for message in sent[:MOST_MESSAGES]:
-        yield f"  {_clock(message.at_ns)}  {message.sink}  {message.title}"
-    if len(sent) > MOST_MESSAGES:
-        yield f"  and {len(sent) - MOST_MESSAGES} more (--json has them all)"
+    lines = [
+        f"  {_clock(at_ns)}  {title}  ({', '.join(message.sink for message in same)})"
+        for (at_ns, title), same in groupby(sent, key=lambda message: (message.at_ns, message.title))
+    ]
+    yield from lines[:MOST_MESSAGES]
+    if len(lines) > MOST_MESSAGES:
+        yield f"  and {len(lines) - MOST_MESSAGES} more (--json has them all)"
     names = names_of(report)
     for (sink, outcome), count in sorted(kept.items()):
         example = next(m for m in report.messages if (m.sink, m.outcome) == (sink, outcome))

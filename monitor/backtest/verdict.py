@@ -37,7 +37,7 @@ OF_ALL: Mapping[str, Callable[[Report], float]] = {
     "held": lambda report: sum(rule.held for rule in report.rules),
     "sent": lambda report: sum(message.outcome in SENT for message in report.messages),
     "missing": lambda report: report.missing.total,
-    "too_late": lambda report: report.lane.counts.too_late,
+    "too_late": lambda report: report.outcome.counts.too_late,
 }
 """Figures of the whole."""
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -103,10 +103,12 @@ class Watch:
         engine: Asked for readings at samples.
         rules: The rules watched.
         min_coverage: The configured default.
+        charts: Keep prices, too, which the engine would perhaps not take in otherwise.
     """
 
-    def __init__(self, engine: Engine, rules: RuleSet, min_coverage: float) -> None:
+    def __init__(self, engine: Engine, rules: RuleSet, min_coverage: float, *, charts: bool = False) -> None:
         self._engine = engine
+        self._charts = charts
         self.rules = {
             rule.id: RuleWatch(rule, min_coverage if rule.min_coverage is None else rule.min_coverage)
             for rule in rules.alerts
@@ -125,11 +127,19 @@ class Watch:
                 if watch.warm_ns is not None:
                     self._cold.discard(evaluation.rule)
 
+    def follow(self, engine: Engine) -> None:
+        """Ask another engine from now on."""
+        self._engine = engine
+
     def sample(self, at_ns: int) -> None:
         """Keep the readings of all rules, and the prices."""
         for rule_id, watch in self.rules.items():
-            watch.sample(self._engine.latest(rule_id), at_ns)
-        for labels, value, _ in self._engine.query(PRICES, at_ns):
+            evaluation = self._engine.latest(rule_id)
+            watch.sample(evaluation, at_ns)
+            if evaluation is not None and rule_id in self._cold:
+                self.hear([replace(evaluation, at_ns=at_ns)])
+        prices = self._engine.query(PRICES, self._engine.now_ns) if self._charts else []
+        for labels, value, _ in prices:
             line = self.prices.setdefault(dict(labels).get("base", ""), Line())
             line.add(at_ns, math.nan if value is None else value, math.nan)
 

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import TextIO
 
 from monitor import format as fmt
-from monitor.backtest.ask import Answer, Ask, answer, stretch_of, sweep_text
+from monitor.backtest.ask import Answer, Ask, answer, only, stretch_of, sweep_text
 from monitor.backtest.compare import difference_text, with_rules
+from monitor.backtest.exact import exact
 from monitor.backtest.histories import open_history
 from monitor.backtest.history import Stretch
 from monitor.backtest.page import as_html
+from monitor.backtest.run import Progress
 from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict
 from monitor.commands.tape import time_ns
-from monitor.errors import TapeError
+from monitor.errors import ConfigError, Problem, TapeError
 from monitor.language.literals import LiteralProblem, parse_duration
-from monitor.runtime.load import load
+from monitor.runtime.load import Loaded, load
 
 EPILOG = """examples:
   python -m monitor backtest --config config.yaml --tape data/tape
@@ -55,9 +57,10 @@ def run(argv: Sequence[str]) -> int:
         others=tuple(options.compare),
         sweep=sweep,
         reference=options.reference,
+        charts=options.html is not None,
     )
     progress = Bar(sys.stderr, stretch_of(history, ask)) if sys.stderr.isatty() else None
-    found = answer(loaded, history, ask, progress)
+    found = _exact(loaded, options, ask, progress) if options.exact else answer(loaded, history, ask, progress)
     if progress is not None:
         progress.clear()
     if options.html:
@@ -67,6 +70,20 @@ def run(argv: Sequence[str]) -> int:
         sys.stderr.write(f"monitor backtest: this holds: {options.fail_if}\n")
         return 1
     return 0
+
+
+def _exact(loaded: Loaded, options: argparse.Namespace, ask: Ask, progress: Progress | None) -> Answer:
+    """Refuse what has no meaning at the recorded instants, and run."""
+    others: dict[str, object] = {"--from": ask.start_ns, "--to": ask.end_ns, "--grid": ask.grid_ns}
+    others |= {"--compare": ask.others or None, "--sweep": ask.sweep}
+    problems = [
+        Problem(name, 0, 0, "cannot be had with --exact", "which runs a whole tape as it was recorded")
+        for name, value in others.items()
+        if value is not None
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return Answer(exact(only(loaded, ask.rules), options.tape, progress, charts=ask.charts))
 
 
 def _text(found: Answer) -> str:
@@ -128,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rules", nargs="+", default=[], metavar="FILE", help="these rule files instead of the configuration's")
     add("--rule", action="append", default=[], metavar="NAME", help="only this rule; may be repeated")
     add("--grid", type=_duration_ns, metavar="TIME", help="evaluate so often (default: as live, coarser over weeks)")
+    add("--exact", action="store_true", help="evaluate a whole tape at the very instants of the monitor that wrote it")
     add("--compare", nargs="+", default=[], metavar="FILE", help="what would change with these rule files")
     add("--sweep", metavar="NAME=LOW..HIGH[:STEPS]", help="try values of a parameter, or of the threshold, of one rule")
     add("--reference", default="", metavar="RULE", help="measure the lead of a sweep against this rule")

@@ -19,6 +19,7 @@ from monitor.backtest.history import Stretch
 from monitor.backtest.journal import Episode
 from monitor.backtest.page.chart import PRICE_HEIGHT, VALUE_HEIGHT, Panel, Shade, draw, strip
 from monitor.backtest.report import SENT, Report, RuleReport, alert_text, names_of, weeks
+from monitor.backtest.text import behind_text, counted, how_often, ill_timed
 from monitor.backtest.watch import Line
 from monitor.events import Labels
 from monitor.expression import unit_shown
@@ -26,6 +27,7 @@ from monitor.expression import unit_shown
 MOST_CHARTS = 6
 """Label sets of one rule that get a chart; the table has all."""
 MOST_ROWS = 1000
+Span = tuple[int, int]
 TITLE = "Backtest"
 LEGEND = (("firing", "firing"), ("pending", "pending"), ("held", "held: too little data"))
 TONES = {"critical": "bad", "page": "bad", "emergency": "bad", "high": "bad", "error": "bad", "warning": "warn", "medium": "warn"}  # fmt: skip
@@ -72,11 +74,14 @@ def _digest(text: str) -> str:
 
 
 def _header(report: Report) -> Iterator[str]:
-    run, stretch = report.run, report.stretch
+    stretch = report.stretch
     span = f"{fmt.utc_time(stretch.start_ns)} to {fmt.utc_time(stretch.end_ns)} ({fmt.duration(stretch.length_ns)})"
     yield f"<header><h1>{TITLE}: what the rules would have done</h1>"
-    yield f'<p>{span}</p><p class="note">{report.lane.counts.events:,} events, evaluated every '
-    yield f"{fmt.duration(run.grid_ns)}: {run.instants:,} times. {len(report.rules)} rules.</p>"
+    yield f'<p>{span}</p><p class="note">{report.outcome.counts.events:,} events, {len(report.rules)} rules, '
+    yield f"{how_often(report)}.</p>"
+    if report.run.warm_from_ns < stretch.start_ns:
+        yield f'<p class="note">Windows were filled from {fmt.utc_time(report.run.warm_from_ns)} on.</p>'
+    yield from (f'<p class="note">{line}.</p>' for line in ill_timed(report))
     sent = sum(message.outcome in SENT for message in report.messages)
     cards: tuple[tuple[str, str, str], ...] = (
         (str(report.fired), "alerts fired", ""),
@@ -95,17 +100,39 @@ def _feeds(report: Report) -> Iterator[str]:
     liveness, stretch, missing = report.run.liveness, report.stretch, report.missing
     yield '<h2>How complete the data is</h2><div class="box">'
     yield '<p class="legend"><span><i class="live"></i>live</span><span><i class="dead"></i>not live</span>'
-    yield '<span><i class="lost"></i>lost for good</span></p><div class="strips">'
-    for key in sorted(liveness.spans):
-        name, share = f"{key[0]} {key[1]}", fmt.share(liveness.share(key, stretch))
-        bar = strip(liveness.spans[key], liveness.gaps.get(key, ()), stretch, f"{name} live {share} of the time")
-        yield f"<span>{escape(name)}</span>{bar}<span>{share}</span>"
-    yield "</div>"
-    counts = [("dropped", missing.dropped), ("not usable", missing.skipped), ("not readable", missing.undecoded)]
-    lines = [*missing.losses, *(f"{n:,} {words}: {why}" for words, c in counts for why, n in sorted(c.items()))]
-    for line in lines:
+    yield '<span><i class="lost"></i>lost for good</span></p>'
+    keys = sorted(liveness.spans)
+    venues = {venue: [key for key in keys if key[0] == venue] for venue, _ in keys}
+    yield '<div class="strips">'
+    for venue, own in venues.items():
+        gaps = [gap for key in own for gap in liveness.gaps.get(key, ())]
+        share = min(liveness.share(key, stretch) for key in own)
+        yield _strip(venue, _common([liveness.spans[key] for key in own]), gaps, share, stretch)
+    yield '</div><details><summary>by channel</summary><div class="strips">'
+    for key in keys:
+        share = liveness.share(key, stretch)
+        yield _strip(f"{key[0]} {key[1]}", liveness.spans[key], liveness.gaps.get(key, ()), share, stretch)
+    yield "</div></details>"
+    for line in (*missing.losses, *counted(missing)):
         yield f'<p class="bad">missing: {escape(line)}</p>'
     yield "</div>\n"
+
+
+def _strip(
+    name: str, spans: Sequence[Span], gaps: Sequence[tuple[int, int, str]], share: float, stretch: Stretch
+) -> str:
+    words = fmt.share(share)
+    bar = strip(spans, gaps, stretch, f"{name} live {words} of the time")
+    return f"<span>{escape(name)}</span>{bar}<span>{words}</span>"
+
+
+def _common(channels: Sequence[Sequence[Span]]) -> list[Span]:
+    """When all channels of a venue were live."""
+    common = list(channels[0])
+    for spans in channels[1:]:
+        met = ((max(a, c), min(b, d)) for a, b in common for c, d in spans)
+        common = [(start, end) for start, end in met if start < end]
+    return common
 
 
 def _alerts(report: Report) -> Iterator[str]:
@@ -130,32 +157,14 @@ def _alert_row(episode: Episode, rule: RuleReport, stretch: Stretch) -> Iterator
     unit = unit_shown(rule.rule.expr)
     first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
     over = "" if episode.end_ns is not None else f' <span class="tag">{episode.state}</span>'
-    told = sum(message.outcome in SENT and episode.fingerprint in message.alerts for message in rule.messages)
     yield f"<tr><td class=t>{fmt.utc_time(episode.fired_ns)}<td>{escape(alert_text(episode.name, episode.labels))}{over}"
     yield f"<td>{_severity(episode.severity)}<td class=n>{fmt.duration(episode.firing_ns(stretch.end_ns))}"
     yield f"<td class=n>{fmt.in_unit(episode.peak, unit)}<td class=n>{fmt.in_unit(first.threshold, unit)}"
-    yield f"<td class=n>{fmt.share(first.coverage)}<td>{escape(behind(episode, unit))}<td class=n>{told}</tr>"
+    yield f"<td class=n>{fmt.share(first.coverage)}<td>{escape(behind_text(episode, unit, 2))}<td class=n>{episode.sent}</tr>"
 
 
 def _severity(severity: str) -> str:
     return f'<span class="tag" data-tone="{TONES.get(severity, "")}">{escape(severity)}</span>' if severity else ""
-
-
-def behind(episode: Episode, unit: str, most: int = 3) -> str:
-    """The largest contributors in words: ``BTCUSDT binance_usdm long 19%``."""
-    return ", ".join(
-        f"{contributor_text(part.labels)} {fmt.pct(part.share) if part.share else fmt.in_unit(part.value, unit)}"
-        for part in episode.contributors[:most]
-    )
-
-
-def contributor_text(labels: Labels) -> str:
-    """The labels that tell a contributor from others: a symbol says its coins and its kind."""
-    found = dict(labels)
-    if "symbol" in found:
-        for name in ("base", "quote", "kind", "market"):
-            found.pop(name, None)
-    return " ".join(found.values())
 
 
 # -- one rule ----------------------------------------------------------------------------------------------------------
@@ -198,7 +207,7 @@ def _chart(rule: RuleReport, labels: Labels, episodes: Sequence[Episode], report
     value = Panel(title, line, lambda number: fmt.in_unit(number, unit), VALUE_HEIGHT, show_threshold=True)
     base = dict(labels).get("base", "BTC")
     panels = [value]
-    prices = report.lane.watch.prices.get(base)
+    prices = report.outcome.watch.prices.get(base)
     if prices is not None and any(math.isfinite(price) for price in prices.values):
         panels = [Panel(f"{base} price (USD)", prices, fmt.price, PRICE_HEIGHT), value]
     label = f"{rule.rule.name} {words}: {len(episodes)} alerts"
