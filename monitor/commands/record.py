@@ -27,7 +27,6 @@ EPILOG = """examples:
   python -m monitor record --config config.yaml --out tapes --budget 200G --keep 90d
 The oldest files are removed when the budget or the age is exceeded. SIGTERM or Ctrl-C ends the tape and stops.
 """
-_FILES_IN_BUDGET = 4
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,7 +37,8 @@ def run(argv: Sequence[str]) -> int:
     configure_logs(settings.level, settings.format, loaded.source.secrets)
     clock = SystemClock()
     try:
-        writer = TapeWriter(options.out, _limits(options), program=f"monitor {__version__}")
+        limits = TapeLimits.within(options.budget, options.keep)
+        writer = TapeWriter(options.out, limits, program=f"monitor {__version__}")
     except OSError as error:
         raise TapeError(error.strerror or str(error), str(options.out)) from None
     with Recorder(writer, clock) as recorder:
@@ -50,17 +50,10 @@ def run(argv: Sequence[str]) -> int:
 
 def without_alerts(loaded: Loaded, data_dir: Path, listen: str) -> Loaded:
     """The same feeds, with no rule and no sink, and with state and address of their own: a monitor may run beside."""
-    changes = {"sinks": (), "routes": [], "data_dir": data_dir.absolute(), "listen": listen}
+    changes = {"sinks": (), "routes": [], "data_dir": data_dir.absolute(), "listen": listen, "record": None}
     source = replace(loaded.source, config=loaded.source.config.model_copy(update=changes))
     rules = RuleSet((), loaded.rules.recordings)
     return replace(loaded, source=source, rules=rules, routing=RoutingConfig())
-
-
-def _limits(options: argparse.Namespace) -> TapeLimits:
-    limits = TapeLimits(folder_bytes=options.budget, keep_s=options.keep)
-    if options.budget is None:
-        return limits
-    return replace(limits, file_bytes=min(limits.file_bytes, options.budget // _FILES_IN_BUDGET))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -43,7 +43,34 @@ def render(data: dict[str, Any]) -> str:
         mark = "up  " if feed.get("up") else "DOWN"
         trouble = feed.get("error") or ""
         lines.append(f"{mark}  {feed.get('venue', '?'):<16} {feed.get('frames', 0):>12,} frames  {trouble}".rstrip())
+    lines += tape_lines(process.get("tape") or {})
     reload = process.get("reload", {})
     if not reload.get("ok", True):
         lines.append(f"LAST RELOAD FAILED, the old rules run on: {reload.get('error', '')}")
     return "\n".join(lines)
+
+
+def tape_lines(tape: dict[str, Any]) -> list[str]:
+    """The tape in a line, with what it had to leave out; nothing where none is written."""
+    if not tape:
+        return []
+    budget = f" of {bytes_text(tape['budget_bytes'])}" if tape.get("budget_bytes") else ""
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in tape.get("dropped", {}).items() if count)
+    trouble = f"  NOT RECORDED: {dropped}" if dropped else ""
+    failing = f"  {tape['failing']}" if tape.get("failing") else ""
+    size = f"{bytes_text(tape.get('folder_bytes', 0))}{budget}"
+    return [f"tape  {tape.get('folder', '?'):<16} {tape.get('frames', 0):>12,} frames  {size}{trouble}{failing}"]
+
+
+def bytes_text(count: int) -> str:
+    """Bytes with a unit of 1024.
+
+    >>> bytes_text(900), bytes_text(20 << 30)
+    ('900 B', '20.0 GiB')
+    """
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor import __version__
+from monitor import __version__, config
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.cut import cut
@@ -23,9 +23,7 @@ EPILOG = """examples:
   python -m monitor tape cut tapes --from 2025-11-21T04:40 --to 2025-11-21T05:10 --out incident
 Times are UTC unless they say otherwise, or unix seconds. `info` ends with 1 when something is missing.
 """
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
 _DURATION = re.compile(r"(\d+)([smhdw])")
-_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -37,10 +35,13 @@ def run(argv: Sequence[str]) -> int:
 
 def size_bytes(text: str) -> int:
     """``50G`` as bytes; the units are powers of 1024."""
-    match = _SIZE.fullmatch(text)
-    if match is None or int(match[1]) == 0:
-        raise argparse.ArgumentTypeError("expected a size such as 500M or 50G")
-    return int(match[1]) * _SIZES[match[2]]
+    try:
+        size = config.size_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not isinstance(size, int) or not size:
+        raise argparse.ArgumentTypeError("a size cannot be 0")
+    return size
 
 
 def duration_s(text: str) -> float:

@@ -38,6 +38,8 @@ from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.pump import Pump
+from monitor.runtime.rank_keeper import RankKeeper
+from monitor.runtime.recorder import Recorder, recorder_of
 from monitor.runtime.reload import Reloader
 from monitor.runtime.reporting import Reporting
 from monitor.runtime.self_rules import with_self_rules
@@ -136,6 +138,7 @@ class App:
                     tasks.create_task(self.snapshots.run(), name="snapshots"),
                     tasks.create_task(self._prune_for_ever(), name="prune"),
                     tasks.create_task(self.self_watch.run(), name="self-watch"),
+                    tasks.create_task(self.ranks.run(), name="ranks"),
                 ]
                 if self._reload is not None and self.settings.watch_files:
                     background.append(tasks.create_task(self.reloader.watch(WATCH_S), name="reload"))
@@ -163,7 +166,8 @@ class App:
         self.board = MarketBoard()
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
         self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock, config.engine.snapshot_interval)
-        self._tap = self.settings.tap
+        self.recorder = self._recorder(stack)
+        self._tap = self.settings.tap or self.recorder
         self.journal = Journal(self._tap)
         self.journal.started(loaded, self.clock.wall_ns())
         self.journal.windows(self.snapshots.restore(), self.clock.wall_ns())
@@ -179,6 +183,8 @@ class App:
         }
         self.delivery = Delivery(sinks, self.store, self.clock, self.log, observe=self._observe_dispatch)
         stack.push_async_callback(self.delivery.close)
+        self.ranks = RankKeeper(self.engine, data_dir / "ranks.bin", self.clock)
+        self.ranks.restore()
         self.reporting = Reporting(loaded.rules, self._feeds, self.clock.wall_ns)
         self.desk = AlertDesk(
             loaded,
@@ -188,7 +194,7 @@ class App:
             store=self.store,
             delivery=self.delivery,
             clock=self.clock,
-            notes=self.reporting.notes,
+            notes=lambda key: (*self.ranks.notes(key), *self.reporting.notes(key)),
             journal=self.journal,
         )
         await self.desk.restore()
@@ -232,11 +238,20 @@ class App:
             self.delivery,
             self.clock,
             lambda samples: self.turns.hear(samples, self.clock.wall_ns()),
+            tape=lambda: None if self.recorder is None else self.recorder.view(),
         )
         self.reloader = Reloader(self)
         self.view = AppView(self._parts())
         await self._remember()
         await self._serve(stack)
+
+    def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
+        """The caller's recorder, or that of the configuration, which ends its file when all else has ended."""
+        tap, options = self.settings.tap, self.loaded.source.config.record
+        if tap is not None or options is None:
+            return tap if isinstance(tap, Recorder) else None
+        note = self.settings.synthetic_note
+        return stack.enter_context(recorder_of(options, self.loaded.source.data_dir, self.clock, note))
 
     def _feeds(self) -> list[tuple[Feed, FeedStats]]:
         return [(runner.feed, runner.stats) for runner, _ in self._runners.values()]
@@ -255,6 +270,7 @@ class App:
             min_coverage=self.loaded.source.config.engine.min_coverage,
             sink_kinds={options.id: options.type for options in self.sink_options},
             slow=self.slow,
+            recorder=self.recorder,
         )
 
     async def _serve(self, stack: AsyncExitStack) -> None:
@@ -418,6 +434,7 @@ class App:
         await asyncio.gather(*inflows, return_exceptions=True)
         self.pump.drain()
         await self.snapshots.write()
+        await self.ranks.save()
         if not await self.delivery.drain(DRAIN_S):
             self.log.warning("app.outbox_not_empty", note="what is left is sent after the next start")
 
@@ -446,7 +463,19 @@ class App:
             raise MonitorError("this monitor was started without files")
         loaded = with_self_rules(self._reload())
         old, new = self.loaded.source.config, loaded.source.config
-        fixed = ("listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log")
+        fixed = (
+            "listen",
+            "data_dir",
+            "sinks",
+            "sources",
+            "inlets",
+            "derived",
+            "api",
+            "engine",
+            "alerts",
+            "log",
+            "record",
+        )
         problems = [
             loaded.source.problem((name,), f"{name} cannot change while running; restart to apply it")
             for name in fixed

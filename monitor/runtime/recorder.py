@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
+from monitor import __version__
 from monitor.clock import NS_PER_S, Clock
+from monitor.config import RecordOptions
+from monitor.errors import ConfigError, Problem
 from monitor.feed import Frame
 from monitor.runtime.desk import TapKind
 from monitor.tape.folder import write_lost
 from monitor.tape.format import Row
-from monitor.tape.writer import TapeWriter
+from monitor.tape.writer import TapeLimits, TapeWriter
+from monitor.telemetry.view import TapeView
 
 NAME = "recorder"
 _ROW_BYTES = 200
@@ -35,7 +40,8 @@ class Recorder:
 
     Attributes:
         dropped: Records that are not on the tape, by reason: ``slow`` (the queue was full) and ``disk`` (it refused).
-        recorded: Records on the tape.
+        recorded: Records on the tape; ``frames``: how many of them are frames that were received.
+        failing: The disk's last words, while it refuses.
 
     Args:
         writer: Used by the thread only, from start to close.
@@ -56,7 +62,8 @@ class Recorder:
     ) -> None:
         self.writer = writer
         self.dropped: Counter[str] = Counter(slow=0, disk=0)  # both keys from the start: two threads count
-        self.recorded = 0
+        self.recorded = self.frames = 0
+        self.failing = ""
         self._clock = clock
         self._queue_bytes = queue_bytes
         self._block_bytes = block_bytes
@@ -93,6 +100,24 @@ class Recorder:
     def waiting_bytes(self) -> int:
         """What is queued and not yet taken, about."""
         return self._put - self._taken
+
+    def view(self) -> TapeView:
+        """How it fares."""
+        writer = self.writer
+        return TapeView(
+            folder=str(writer.folder),
+            records=self.recorded,
+            frames=self.frames,
+            bytes_written=writer.bytes_written,
+            dropped=dict(self.dropped),
+            waiting_bytes=self.waiting_bytes,
+            queue_bytes=self._queue_bytes,
+            folder_bytes=writer.folder_bytes,
+            budget_bytes=writer.limits.folder_bytes,
+            files=writer.files,
+            removed_files=writer.removed,
+            failing=self.failing,
+        )
 
     def close(self) -> None:
         """Write all that waits and end the file."""
@@ -142,9 +167,12 @@ class Recorder:
         try:
             self.writer.write(rows, now_ns)
             self.recorded += count
+            self.frames += sum(row[2] == "in" for row in rows)
+            self.failing = ""
         except Exception as error:  # noqa: BLE001  # whatever it is costs this block, counted, and not the thread
             self._told -= lost
             self.dropped["disk"] += count
+            self.failing = str(error)
             self._log.error("tape.write_failed", records=count, error=str(error))
 
     def _sync(self, now_ns: int) -> None:
@@ -155,3 +183,23 @@ class Recorder:
             self.writer.sync()
         except OSError as error:
             self._log.error("tape.sync_failed", error=str(error))
+
+
+def recorder_of(options: RecordOptions, data_dir: Path, clock: Clock, note: str) -> Recorder:
+    """The recorder of ``record:``, not yet started.
+
+    Args:
+        options: The configuration.
+        data_dir: Where its folder is, unless it is absolute.
+        clock: Dates blocks and files.
+        note: Says that the market is made up.
+
+    Raises:
+        ConfigError: The folder cannot be used.
+    """
+    folder = data_dir / options.dir
+    try:
+        limits = TapeLimits.within(options.budget, options.keep)
+        return Recorder(TapeWriter(folder, limits, program=f"monitor {__version__}", note=note), clock)
+    except OSError as error:
+        raise ConfigError([Problem(str(folder), 0, 0, f"no tape can be written here: {error.strerror}")]) from None

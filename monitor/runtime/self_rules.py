@@ -66,6 +66,14 @@ SELF_RULES = {
           summary: "{{ value | num }} notifications wait for {{ labels.name }}"
           runbook_url: docs/runbooks/MonitorOutboxBacklog.md
 """,
+    "MonitorTapeIncomplete": """
+        expr: self{what="tape_dropped"} > 0
+        keep_firing_for: 1m
+        labels: {severity: warning}
+        annotations:
+          summary: "the disk is too slow or refuses: {{ value | num }} records are missing from the tape"
+          runbook_url: docs/runbooks/MonitorTapeIncomplete.md
+""",
     "MonitorFeedDown": """
         expr: last(feed_up{channel!="reference"}) by (venue) == 0
         for: 2m

@@ -1,4 +1,4 @@
-"""What the monitor measures of itself, as the series ``self`` that rules can read: disk, memory, event loop, outbox."""
+"""What the monitor measures of itself, as the series ``self`` that rules can read: disk, memory, event loop, outbox, tape."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Protocol
 from monitor.clock import NS_PER_S, Clock
 from monitor.events import Sample
 from monitor.runtime.delivery import SinkStats
+from monitor.telemetry.view import TapeView
 
 EVERY_S = 1.0
 SERIES, SOURCE = "self", "monitor"
@@ -45,11 +46,21 @@ class SelfWatch:
         outbox: What waits for each sink.
         clock: Stamps the samples and paces the looks.
         emit: Takes the samples, on the event loop.
+        tape: How the recorder fares; None: nothing is recorded.
     """
 
     def __init__(
-        self, data_dir: Path, loop: Loop, outbox: Outbox, clock: Clock, emit: Callable[[Sequence[Sample]], None]
+        self,
+        data_dir: Path,
+        loop: Loop,
+        outbox: Outbox,
+        clock: Clock,
+        emit: Callable[[Sequence[Sample]], None],
+        *,
+        tape: Callable[[], TapeView | None] = lambda: None,
     ) -> None:
+        self._tape = tape
+        self._dropped_before = 0
         self._data_dir = data_dir
         self._loop = loop
         self._outbox = outbox
@@ -81,8 +92,19 @@ class SelfWatch:
         yield "busy_ratio", "process", self._loop.saturation_ratio
         yield "state_write_failures", "process", float(self._outbox.write_failures - self._failures_before)
         self._failures_before = self._outbox.write_failures
+        yield from self._tape_readings()
         yield from memory_readings(self._limit)
         yield from outbox_readings(self._outbox.stats)
+
+    def _tape_readings(self) -> Iterator[Reading]:
+        """What was not recorded since the last look, and how full the queue to the disk is."""
+        tape = self._tape()
+        if tape is None:
+            return
+        dropped = sum(tape.dropped.values())
+        yield "tape_dropped", "tape", float(dropped - self._dropped_before)
+        yield "tape_queue_ratio", "tape", tape.waiting_bytes / tape.queue_bytes
+        self._dropped_before = dropped
 
 
 def outbox_readings(stats: Mapping[str, SinkStats]) -> Iterator[Reading]:

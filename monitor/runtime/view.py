@@ -24,6 +24,7 @@ from monitor.runtime.delivery import Delivery
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
+from monitor.runtime.recorder import Recorder
 from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.stats import FeedStats
 from monitor.runtime.store import HistoryFilter, Store
@@ -44,6 +45,7 @@ from monitor.telemetry.view import (
     SignalRow,
     Silence,
     SinkView,
+    TapeView,
     WhyRow,
     WindowTotal,
 )
@@ -84,6 +86,7 @@ class Parts:
     min_coverage: float
     sink_kinds: Mapping[str, str]
     slow: SlowSide
+    recorder: Recorder | None = None
 
 
 class AppView:
@@ -111,6 +114,11 @@ class AppView:
     def reload(self) -> ReloadView:
         """How the last reload went."""
         return self.parts.happenings.reload
+
+    def tape(self) -> TapeView | None:
+        """The tape that is being written."""
+        recorder = self.parts.recorder
+        return None if recorder is None else recorder.view()
 
     def feeds(self) -> Sequence[FeedView]:
         """Every configured feed."""

@@ -22,9 +22,10 @@ from monitor.tape.format import About, Record, Row, encode_block, encode_file_he
 _NS_PER_HOUR = 3600 * NS_PER_S
 _CARRIED_BYTES = 8 * 1024 * 1024
 _MOST_ROWS = 4096
+FILES_IN_BUDGET = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TapeLimits:
     """Sizes in bytes.
 
@@ -41,6 +42,13 @@ class TapeLimits:
     keep_s: float | None = None
     level: int = 3
 
+    @classmethod
+    def within(cls, budget: int | None, keep_s: float | None) -> TapeLimits:
+        """Limits of a folder; a file holds at most a quarter of its budget, so that little goes at once."""
+        if budget is None:
+            return cls(keep_s=keep_s)
+        return cls(min(cls.file_bytes, budget // FILES_IN_BUDGET), budget, keep_s)
+
 
 class TapeWriter:
     """A tape that grows.
@@ -48,6 +56,7 @@ class TapeWriter:
     Attributes:
         files: Files begun; ``removed``: old files removed for budget or age.
         blocks: Blocks written, with ``bytes_written`` in all.
+        folder_bytes: Size of all files in the folder.
 
     Args:
         folder: Created where it is missing.
@@ -67,6 +76,7 @@ class TapeWriter:
         self._program = program
         self._note = note
         self._carry = Carry()
+        self.folder_bytes = sum(path.stat().st_size for path in tape_files(folder))
         self._compress = zstandard.ZstdCompressor(level=self.limits.level)
         self._number = max(map(file_number, tape_files(folder)), default=0)
         self._fd: int | None = None
@@ -132,6 +142,7 @@ class TapeWriter:
             raise
         self._size += len(data)
         self.bytes_written += len(data)
+        self.folder_bytes += len(data)
 
     def _undo(self) -> None:
         """Cut the torn end off; a file without a whole header is removed, and the next block begins another."""
@@ -153,7 +164,7 @@ class TapeWriter:
             if not self._is_over(sum(sizes.values())) and not self._is_old(ended_ns, now_ns):
                 return
             path.unlink(missing_ok=True)
-            del sizes[path]
+            self.folder_bytes -= sizes.pop(path)
             self.removed += 1
 
     def _is_over(self, total: int) -> bool:

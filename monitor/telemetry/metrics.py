@@ -7,6 +7,7 @@ where adding up means something, and left out where it does not (a price of ``ot
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import sys
@@ -112,6 +113,14 @@ RELOAD_AT = _metric("monitor_config_last_reload_success_timestamp_seconds", "gau
 RELOADS = _metric("monitor_config_reloads_total", "counter", "Reloads of configuration and rules.", "outcome")
 STARTED = _metric("monitor_start_timestamp_seconds", "gauge", "When the monitor started, unix time of its own clock.")
 NOW = _metric("monitor_clock_timestamp_seconds", "gauge", "The monitor's clock, unix time; runs fast in a demo.")
+TAPE_RECORDS = _metric("monitor_tape_records_total", "counter", "Records written to the tape: frames and what a replay needs besides.")
+TAPE_FRAMES = _metric("monitor_tape_frames_total", "counter", "Received frames written to the tape.")
+TAPE_BYTES = _metric("monitor_tape_written_bytes_total", "counter", "Bytes written to the tape, compressed.")
+TAPE_DROPPED = _metric("monitor_tape_dropped_total", "counter", "Records that are not on the tape: the queue was full (slow), or the disk refused (disk).", "reason")
+TAPE_QUEUE = _metric("monitor_tape_queue_bytes", "gauge", "What waits to be written to the tape.")
+TAPE_FOLDER = _metric("monitor_tape_folder_bytes", "gauge", "Size of all files of the tape.")
+TAPE_BUDGET = _metric("monitor_tape_budget_ratio", "gauge", "Share of the tape's disk budget that is used; the oldest files go when it is full.")
+TAPE_REMOVED = _metric("monitor_tape_removed_files_total", "counter", "Old files of the tape that were removed for budget or age.")
 LOOP_LAG = _metric("monitor_loop_lag_seconds", "gauge", "How late timers of the event loop are.")
 SATURATION = _metric("monitor_saturation_ratio", "gauge", "Share of time that the event loop was busy lately.")
 CPU = _metric("process_cpu_seconds_total", "counter", "User and system CPU time of the process.")
@@ -326,6 +335,23 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
     yield simple_family(RELOADS, [(("success",), reload.successes), (("failure",), reload.failures)])
 
 
+def _tape_families(view: MonitorView) -> Iterator[Family]:
+    tape = view.tape()
+    if tape is None:
+        return
+    for spec, value in (
+        (TAPE_RECORDS, tape.records),
+        (TAPE_FRAMES, tape.frames),
+        (TAPE_BYTES, tape.bytes_written),
+        (TAPE_QUEUE, tape.waiting_bytes),
+        (TAPE_FOLDER, tape.folder_bytes),
+        (TAPE_BUDGET, tape.folder_bytes / tape.budget_bytes if tape.budget_bytes else math.nan),
+        (TAPE_REMOVED, tape.removed_files),
+    ):
+        yield simple_family(spec, [((), value)])
+    yield simple_family(TAPE_DROPPED, [((reason,), count) for reason, count in tape.dropped.items()])
+
+
 def resident_bytes() -> float:
     """Resident memory of this process, NaN where /proc does not say."""
     try:
@@ -438,6 +464,7 @@ class Metrics:
         yield from _alert_families(self._view)
         yield from _sink_families(self._view)
         yield from _process_families(self._view)
+        yield from _tape_families(self._view)
         yield simple_family(SCRAPE_DURATION, [((), self.last_scrape_s)])
 
     def _market_families(self) -> Iterator[Family]:

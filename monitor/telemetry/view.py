@@ -57,6 +57,27 @@ class ReloadView:
 
 
 @dataclass(frozen=True, slots=True)
+class TapeView:
+    """The tape that is being written. ``budget_bytes`` is None where the folder may grow for ever.
+
+    ``dropped`` counts records by reason (``slow``, ``disk``); ``failing`` is what the disk said last while it refuses.
+    """
+
+    folder: str
+    records: int = 0
+    frames: int = 0
+    bytes_written: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    waiting_bytes: int = 0
+    queue_bytes: int = 0
+    folder_bytes: int = 0
+    budget_bytes: int | None = None
+    files: int = 0
+    removed_files: int = 0
+    failing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelView:
     """One channel of one feed. ``law`` is None where the venue does not carry the channel."""
 
@@ -342,6 +363,10 @@ class MonitorView(Protocol):
 
     def reload(self) -> ReloadView:
         """How the last reload went."""
+        ...
+
+    def tape(self) -> TapeView | None:
+        """The tape that is being written; None where nothing is recorded."""
         ...
 
     def feeds(self) -> Sequence[FeedView]:

@@ -32,6 +32,7 @@ from monitor.telemetry.view import (
     Silence,
     SinkView,
     Table,
+    TapeView,
     WhyRow,
     WindowTotal,
 )
@@ -124,6 +125,13 @@ class FakeView:
         """See `MonitorView`."""
         failed = bool(self.reload_error)
         return ReloadView(not failed, self.started_ns, self.now_ns, 1, int(failed), self.reload_error)
+
+    def tape(self) -> TapeView | None:
+        """See `MonitorView`."""
+        size = self._frames * 22
+        return TapeView(
+            "data/tape", self._frames, self._frames, size, {"slow": 0, "disk": 0}, 40_000, 128 << 20, size, 20 << 30, 1
+        )
 
     def feeds(self) -> Sequence[FeedView]:
         """See `MonitorView`."""

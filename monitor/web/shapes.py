@@ -27,6 +27,7 @@ from monitor.telemetry.view import (
     SignalRow,
     Silence,
     Table,
+    TapeView,
     WhyRow,
     WindowTotal,
 )
@@ -159,12 +160,33 @@ def process_body(view: MonitorView) -> Json:
         "draining": process.draining,
         "saturation_ratio": process.saturation_ratio,
         "loop_lag_s": process.loop_lag_s,
+        "tape": tape_body(view.tape()),
         "reload": {
             "ok": reload.ok,
             "last_success": millis(reload.last_success_ns),
             "last_attempt": millis(reload.last_attempt_ns),
             "error": reload.last_error,
         },
+    }
+
+
+def tape_body(tape: TapeView | None) -> Json | None:
+    """The tape that is being written; null where nothing is recorded."""
+    if tape is None:
+        return None
+    return {
+        "folder": tape.folder,
+        "records": tape.records,
+        "frames": tape.frames,
+        "bytes_written": tape.bytes_written,
+        "dropped": dict(tape.dropped),
+        "waiting_bytes": tape.waiting_bytes,
+        "queue_bytes": tape.queue_bytes,
+        "folder_bytes": tape.folder_bytes,
+        "budget_bytes": tape.budget_bytes,
+        "files": tape.files,
+        "removed_files": tape.removed_files,
+        "failing": tape.failing,
     }
 
 

@@ -72,6 +72,8 @@ function banners() {
   if (!process) return [];
   return [
     process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
+    process.tape && Object.values(process.tape.dropped).some(Boolean) && h("p", { class: "banner", "data-tone": "warn" },
+      h("strong", {}, "The tape is incomplete. "), `${Object.values(process.tape.dropped).reduce((sum, count) => sum + count, 0)} records could not be written to ${process.tape.folder}. `, h("code", {}, process.tape.failing)),
     process.draining && h("p", { class: "banner", "data-tone": "warn" }, "The monitor is shutting down."),
     !process.reload.ok && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
       h("strong", {}, "The last reload failed; the old rules still run. "), h("code", {}, process.reload.error)),
@@ -341,6 +343,15 @@ function showSignedIn() {
   $("token-button").textContent = token() ? "Signed in" : "Sign in";
 }
 
+/** A link in an alert leads to its rule: #why=group/name. Returns whether there is nothing left to follow. */
+function followLink() {
+  if (!location.hash.startsWith("#why=")) return true;
+  const id = decodeURIComponent(location.hash.slice("#why=".length));
+  const rule = state.rules.find((known) => known.id === id);
+  if (rule) inspect(rule);
+  return Boolean(rule);
+}
+
 const kept = localStorage.getItem("monitor-theme");
 if (kept) document.documentElement.dataset.theme = kept;
 installForm(showSignedIn);
@@ -349,4 +360,6 @@ setInterval(() => { $("clock").textContent = state.now ? clock(now()) : "--:--:-
 setInterval(watchReports, REPORTS_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) watchReports(); });
 watchReports();
+window.addEventListener("hashchange", followLink);
+const following = setInterval(() => { if (followLink()) clearInterval(following); }, 250);
 connect();
