@@ -66,7 +66,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
         recorder = recording.enter_context(_recorder(options, market, clock)) if options.record else None
 
         def remembered() -> Iterator[Event]:
-            yield from market.slow.history(app.slow.desk.baskets, market.servers)
+            yield from market.slow.history(app.slow.desk.baskets)
 
         settings = AppSettings(
             synthetic_note=NOTE,

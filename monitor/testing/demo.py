@@ -49,6 +49,8 @@ class DemoMarket:
             feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues)), clock)
             for feed, venues in FEEDS.items()
         }
+        for server in self.servers.values():
+            server.past = scenario
         self.slow = DemoSlowSide(scenario, clock)
         self._stack = AsyncExitStack()
         self.published = 0

@@ -5,7 +5,7 @@ All of it **synthetic**. What is pushed into the folder, the companies and their
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +24,7 @@ PUSH_EVERY_NS = 2 * NS_PER_S
 HISTORY_NS = 60 * DAY_NS
 BASKETS_NS = 31 * DAY_NS
 ROW_EVERY_NS = 30 * MINUTE_NS
-FINE_VENUE = "bybit"
 FINE_NS = 25 * HOUR_NS
-FINE = ((FINE_NS, 100 * NS_PER_S), (30 * DAY_NS + HOUR_NS, 240 * NS_PER_S))
-"""Where a change over a day or a month looks back to, one venue is remembered often enough not to be stale."""
 
 COMPANY = "invented_miner"
 CLOSES = [0.99 - 0.004 * day for day in range(45)]
@@ -106,26 +103,22 @@ class DemoSlowSide:
             for name, line in EXTERNAL.items():
                 yield ts_ns, name, line(ts_ns)
 
-    def history(self, baskets: Iterable[Basket], venues: Collection[str]) -> list[MarketEvent]:
-        """What a monitor that has run for two months would remember at the start, as backfill, in time order.
+    def history(self, baskets: Iterable[Basket]) -> list[MarketEvent]:
+        """What a monitor that has run for two months would remember of the slow series at the start, in time order.
+
+        The past of prices, funding and open interest it asks the local venues for, as it would the real ones.
 
         Args:
             baskets: Of the program, before their first price; they start from where their history ends.
-            venues: Whose prices and open interest are remembered.
         """
-        return sorted(self._history(baskets, venues), key=lambda event: event.ts_ns)
+        return sorted(self._history(baskets), key=lambda event: event.ts_ns)
 
-    def _history(self, baskets: Iterable[Basket], venues: Collection[str]) -> Iterator[MarketEvent]:
+    def _history(self, baskets: Iterable[Basket]) -> Iterator[MarketEvent]:
         start_ns = self._from_ns
         yield from [sample for basket in baskets for sample in self._basket(basket)]
         yield from (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
         fine = slow_samples(start_ns - FINE_NS, start_ns, 10 * MINUTE_NS)
         yield from (s for s in fine if s.series in ("skew_25d", "iv"))
-        hourly = self._scenario.past(start_ns - HISTORY_NS, start_ns, HOUR_NS)
-        yield from (event for event in hourly if _venue(event) in venues)
-        for ago_ns, step_ns in FINE:
-            rows = self._scenario.past(start_ns - ago_ns, min(start_ns, start_ns - ago_ns + FINE_NS), step_ns)
-            yield from (event for event in rows if _venue(event) == FINE_VENUE)
 
     def _basket(self, basket: Basket) -> list[Sample]:
         name, found = basket.spec.name, []
@@ -135,10 +128,6 @@ class DemoSlowSide:
             if level is not None:
                 found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
         return found
-
-
-def _venue(event: MarketEvent) -> str:
-    return event.source if isinstance(event, Sample) else event.instrument.venue
 
 
 def _news() -> Iterator[tuple[int, str, float]]:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
@@ -32,7 +32,9 @@ from websockets.server import ServerProtocol
 from monitor.clock import Clock
 from monitor.events import MarketEvent
 from monitor.testing.faults import Faults, RestFault
+from monitor.testing.json_venue import dumps
 from monitor.testing.protocol import ClientReply, Frame, Push, VenueProtocol
+from monitor.testing.venues.past import PAST, TOLD, Asked, Past, remembered
 
 _HEAD_LIMIT = 64 * 1024
 _BODY_LIMIT = 1024 * 1024
@@ -148,6 +150,8 @@ class VenueServer:
         protocol: What the venue says; shared by every client.
         faults: Misbehaviour of every client without its own.
         clients: Open websockets, oldest first.
+        past: The market before the start, where the venue answers for it.
+        told: Events that were published, for who asks later.
         counts: ``connects`` (websocket handshakes asked for), ``refused``, ``disconnects``, ``subscribes`` (topics),
             ``client_frames``, ``pings`` (protocol pings from clients), ``pongs``, ``frames`` (data frames sent),
             ``rest`` and ``rest /path``.
@@ -171,6 +175,8 @@ class VenueServer:
         self.faults = Faults()
         self.clients: list[VenueClient] = []
         self.counts: Counter[str] = Counter()
+        self.past: Past | None = None
+        self.told: deque[MarketEvent] = deque(maxlen=TOLD)
         self._deflate = deflate
         self._tls = tls
         self._ping_every_s = ping_every_s
@@ -218,6 +224,7 @@ class VenueServer:
 
     async def publish(self, *events: MarketEvent) -> int:
         """Encode events and send them to whoever is subscribed; returns the number of frames handed over."""
+        remembered(self.told, events)
         return await self.push(self.protocol.encode(events))
 
     async def push(self, pushes: Iterable[Push]) -> int:
@@ -322,9 +329,22 @@ class VenueServer:
         self._count("rest")
         self._count(f"rest {head.path}")
         query = dict(parse_qsl(head.query))
-        status, answer = self.protocol.rest(head.method, head.path, query, body, self.clock.wall_ns())
+        found = self._past_reply(head.path, query)
+        status, answer = (
+            self.protocol.rest(head.method, head.path, query, body, self.clock.wall_ns())
+            if found is None
+            else (200, dumps(found).encode())
+        )
         writer.write(await _http_reply(status, answer, self.faults.rest))
         await writer.drain()
+
+    def _past_reply(self, path: str, query: dict[str, str]) -> Any:
+        """What the venue says about the past; None where nothing of the kind was asked."""
+        reply = PAST.get(self.protocol.venue)
+        if self.past is None or reply is None:
+            return None
+        listed = {item.symbol: item for item in self.protocol.instruments}
+        return reply(Asked(listed, self.past, self.told, path, query, self.clock.wall_ns()))
 
     async def _serve_websocket(self, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count("connects")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.events import (
+    Channel,
     Depth,
     Funding,
     Liquidation,
@@ -34,6 +35,8 @@ RESOLUTIONS_S = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
 """The steps that a scenario can be thinned to; each divides a minute."""
 
 Ints = npt.NDArray[np.int64]
+EARLIEST_NS = timeline.BTC_PRICE.times_ns[0]
+"""Nothing is said of the time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ class Scenario:
         self.paths = MarketPaths(seed)
         self._listed = _list(self.instruments)
         self._derivatives = [row for row in self._listed if row.instrument.kind != "spot"]
+        self._by_instrument = {row.instrument: row for row in self._listed}
         self._liquidated = _liquidation_weights(self._derivatives)
         self._block: tuple[int, list[MarketEvent], list[int]] = (-1, [], [])
 
@@ -152,14 +156,34 @@ class Scenario:
     def past(self, from_ns: int, to_ns: int, step_ns: int) -> Iterator[MarketEvent]:
         """As `history`, at every `step_ns` of ``from_ns <= ts_ns < to_ns``."""
         for ts_ns in range(-(-from_ns // step_ns) * step_ns, to_ns, step_ns):
-            grown, share = timeline.OPEN_INTEREST_HISTORY(ts_ns), timeline.OPEN_INTEREST_SHARE(ts_ns)
             for row in self._derivatives:
-                base = row.instrument.base
-                now = grown if ts_ns < self.start_ns else timeline.open_interest_share(base, share)
-                usd = timeline.OPEN_INTEREST_AT_START_USD[base] * now * row.share
-                yield OpenInterest(row.instrument, round(usd, 2), ts_ns, ts_ns, backfill=True)
-                value = round(self.price(base, ts_ns) * row.instrument.base_units, row.price_decimals)
-                yield Price(row.instrument, "mark", value, ts_ns, ts_ns, backfill=True)
+                usd = self._interest_then(row, ts_ns)
+                yield OpenInterest(row.instrument, usd, ts_ns, ts_ns, backfill=True)
+                yield Price(row.instrument, "mark", self._price_then(row, ts_ns), ts_ns, ts_ns, backfill=True)
+
+    def value(self, instrument: Instrument, channel: Channel, ts_ns: int) -> float | None:
+        """Of one instrument at one instant, before venue noise: what a venue's archive would say. None: it has none."""
+        row = self._by_instrument.get(instrument)
+        if row is None or ts_ns < EARLIEST_NS:
+            return None
+        if channel is Channel.PRICE:
+            return self._price_then(row, ts_ns)
+        if instrument.kind == "spot":
+            return None
+        if channel is Channel.OPEN_INTEREST:
+            return self._interest_then(row, ts_ns)
+        hours = instrument.funding_interval_h
+        return timeline.funding_curve(instrument.base)(ts_ns) * hours / 8 if hours else None
+
+    def _price_then(self, row: Listed, ts_ns: int) -> float:
+        return round(self.price(row.instrument.base, ts_ns) * row.instrument.base_units, row.price_decimals)
+
+    def _interest_then(self, row: Listed, ts_ns: int) -> float:
+        base = row.instrument.base
+        grown = timeline.OPEN_INTEREST_HISTORY(ts_ns)
+        share = timeline.open_interest_share(base, timeline.OPEN_INTEREST_SHARE(ts_ns))
+        now = grown if ts_ns < self.start_ns else share
+        return round(timeline.OPEN_INTEREST_AT_START_USD[base] * now * row.share, 2)
 
     def price(self, base: str, ts_ns: int) -> float:
         """US dollars per coin, before venue noise; before the scenario's start: its history."""

@@ -1,0 +1,311 @@
+"""What local venues answer about the past: candles, funding, open interest, and the events that nobody was there to hear.
+
+Each venue's replies have its documented shape; `Past` says the values. All of it is synthetic.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.events import Channel, Liquidation, MarketEvent, Trade
+from monitor.instruments import Instrument
+from monitor.testing.json_venue import dollars, forced_order, iso, ms, price_of, quantity
+from monitor.venue import iso_ns
+
+TOLD = 20_000
+"""So many events are remembered for who asks later."""
+MINUTE_MS = 60_000
+STEPS_MS = {
+    "1": 60_000, "1m": 60_000, "5": 300_000, "5m": 300_000, "5min": 300_000, "60": 3_600_000, "1h": 3_600_000,
+    "1H": 3_600_000, "D": 86_400_000, "1d": 86_400_000, "1D": 86_400_000, "1Dutc": 86_400_000,
+}  # fmt: skip
+"""The venues' words for the distance of values."""
+
+
+class Past(Protocol):
+    """The market before now."""
+
+    def value(self, instrument: Instrument, channel: Channel, ts_ns: int) -> float | None:
+        """Price per venue unit, open interest in USD, or funding per interval at an instant; None: there was none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for the past."""
+
+    instruments: Mapping[str, Instrument]
+    past: Past
+    told: Sequence[MarketEvent]
+    path: str
+    query: Mapping[str, str]
+    now_ns: int
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the query."""
+        return int(self.query.get(name, default))
+
+    def points(
+        self, symbol: str, channel: Channel, span_ms: tuple[int, int], step_ms: int, later_ms: int = 0
+    ) -> Iterator[tuple[int, float]]:
+        """(ms, value) at whole steps of [first, last] whose value, `later_ms` later, is not in the future."""
+        instrument = self.instruments.get(symbol)
+        first, last = span_ms
+        for at in range(-(-first // step_ms) * step_ms, last + 1, step_ms):
+            at_ns = (at + later_ms) * NS_PER_MS
+            value = self.past.value(instrument, channel, at_ns) if instrument and at_ns <= self.now_ns else None
+            if value is not None:
+                yield at, value
+
+    def closes(self, symbol: str, first_ms: int, last_ms: int, step_ms: int) -> Iterator[tuple[int, float]]:
+        """(opening, close) of the candles that have closed."""
+        return self.points(symbol, Channel.PRICE, (first_ms, last_ms), step_ms, step_ms)
+
+    def settlements(self, symbol: str, first_ms: int, last_ms: int) -> Iterator[tuple[int, float]]:
+        """(settlement, rate)."""
+        instrument = self.instruments.get(symbol)
+        hours = instrument.funding_interval_h if instrument else None
+        return self.points(symbol, Channel.FUNDING, (first_ms, last_ms), int((hours or 8.0) * 3_600_000))
+
+    def lost(self, kind: type[MarketEvent], first_ns: int, last_ns: int) -> list[Any]:
+        """Events of a kind of this venue's instruments that were told in [first, last]."""
+        listed = set(map(id, self.instruments.values()))
+        return [
+            event
+            for event in self.told
+            if isinstance(event, kind) and first_ns <= event.ts_ns <= last_ns and id(event.instrument) in listed  # type: ignore[union-attr]
+        ]
+
+
+def remembered(told: deque[MarketEvent], events: Sequence[MarketEvent]) -> None:
+    """Keep liquidations and trades for who asks later."""
+    told.extend(event for event in events if isinstance(event, Liquidation | Trade))
+
+
+def _candle(opening: int, close: float, *more: Any) -> list[Any]:
+    text = repr(close)
+    return [opening, text, text, text, text, *more]
+
+
+def _binance(asked: Asked) -> Any:
+    name, query = asked.path.rpartition("/")[2], asked.query
+    symbol = query.get("symbol") or f"{query.get('pair', '')}_PERP"
+    first, last = asked.number("startTime", 0), asked.number("endTime", ms(asked.now_ns))
+    if name in {"markPriceKlines", "klines"}:
+        step = STEPS_MS[query["interval"]]
+        return [_candle(at, v, "0", at + step - 1) for at, v in asked.closes(symbol, first, last, step)]
+    if name == "fundingRate":
+        rows = asked.settlements(symbol, first, last)
+        return [{"symbol": symbol, "fundingTime": at + 3, "fundingRate": f"{v:.8f}"} for at, v in rows]
+    if name == "openInterestHist":
+        found = asked.points(symbol, Channel.OPEN_INTEREST, (first, last), STEPS_MS[query["period"]])
+        return [
+            {"timestamp": at, "sumOpenInterestValue": repr(v), "sumOpenInterest": repr(v / _contract(asked, symbol))}
+            for at, v in found
+        ]
+    return None
+
+
+def _contract(asked: Asked, symbol: str) -> float:
+    instrument = asked.instruments.get(symbol)
+    return float(instrument.contract_value) if instrument else 1.0
+
+
+def _bybit(asked: Asked) -> Any:
+    name, query = asked.path.removeprefix("/v5/market/"), asked.query
+    symbol = query.get("symbol", "")
+    if name == "mark-price-kline":
+        step = STEPS_MS[query["interval"]]
+        found: list[Any] = [
+            [str(at), *_candle(at, v)[1:]]
+            for at, v in asked.closes(symbol, asked.number("start", 0), asked.number("end", 0), step)
+        ]
+    elif name == "funding/history":
+        rows = asked.settlements(symbol, asked.number("startTime", 0), asked.number("endTime", 0))
+        found = [{"symbol": symbol, "fundingRate": f"{v:.8f}", "fundingRateTimestamp": str(at)} for at, v in rows]
+    elif name == "open-interest":
+        span = asked.number("startTime", 0), asked.number("endTime", 0)
+        rows = asked.points(symbol, Channel.OPEN_INTEREST, span, STEPS_MS[query["intervalTime"]])
+        found = [{"openInterest": repr(_both_sides(asked, symbol, at, v)), "timestamp": str(at)} for at, v in rows]
+    else:
+        return None
+    return {"retCode": 0, "retMsg": "OK", "result": {"symbol": symbol, "list": found[::-1]}, "time": ms(asked.now_ns)}
+
+
+def _both_sides(asked: Asked, symbol: str, at_ms: int, usd: float) -> float:
+    instrument = asked.instruments[symbol]
+    price = asked.past.value(instrument, Channel.PRICE, at_ms * NS_PER_MS) or 1.0
+    return 2 * usd / (1.0 if instrument.form == "inverse" else price)
+
+
+def _okx(asked: Asked) -> Any:
+    name, query = asked.path.removeprefix("/api/v5/"), asked.query
+    symbol, before, after = query.get("instId", ""), asked.number("before", 0), asked.number("after", 0)
+    if name == "market/history-mark-price-candles":
+        step = STEPS_MS[query["bar"]]
+        found: list[Any] = [
+            [str(at), *_candle(at, v)[1:], "1"] for at, v in asked.closes(symbol, before + 1, after - 1, step)
+        ]
+    elif name == "public/funding-rate-history":
+        rows = asked.settlements(symbol, before + 1, after - 1)
+        found = [
+            {"instId": symbol, "fundingTime": str(at), "realizedRate": f"{v:.8f}", "fundingRate": f"{v:.8f}"}
+            for at, v in rows
+        ]
+    elif name == "rubik/stat/contracts/open-interest-history":
+        span = asked.number("begin", 0) + 1, asked.number("end", 0) - 1
+        rows = asked.points(symbol, Channel.OPEN_INTEREST, span, STEPS_MS[query["period"]])
+        found = [[str(at), "0", "0", repr(v)] for at, v in rows]
+    elif name == "public/liquidation-orders":
+        found = _okx_liquidations(asked, before, after)
+    else:
+        return None
+    return {"code": "0", "msg": "", "data": found[::-1]}
+
+
+def _okx_liquidations(asked: Asked, before: int, after: int) -> list[Any]:
+    family, kind = asked.query["instFamily"], asked.query["instType"]
+    details: dict[str, list[Any]] = {}
+    for event in asked.lost(Liquidation, (before + 1) * NS_PER_MS, (after - 1) * NS_PER_MS):
+        item = event.instrument
+        if item.symbol.startswith(f"{family}-") and item.category == kind:
+            details.setdefault(item.symbol, []).append(
+                {
+                    "side": forced_order(event), "posSide": event.side, "bkPx": str(price_of(event)),
+                    "sz": str(quantity(event)), "bkLoss": "0", "ccy": "", "ts": str(ms(event.ts_ns)),
+                }
+            )  # fmt: skip
+    return [
+        {"instType": kind, "instFamily": family, "instId": symbol, "details": rows} for symbol, rows in details.items()
+    ]
+
+
+def _deribit(asked: Asked) -> Any:
+    name, query = asked.path.rpartition("/")[2], asked.query
+    symbol = query.get("instrument_name", "")
+    first, last = asked.number("start_timestamp", 0), asked.number("end_timestamp", 0)
+    if name == "get_tradingview_chart_data":
+        rows = list(asked.closes(symbol, first, last, STEPS_MS[query["resolution"]]))
+        return {"result": {"status": "ok", "ticks": [at for at, _ in rows], "close": [v for _, v in rows]}}
+    if name == "get_funding_rate_history":
+        settled = asked.points(symbol, Channel.FUNDING, (first, last), 3_600_000)
+        return {"result": [{"timestamp": at, "interest_8h": v, "interest_1h": v / 8} for at, v in settled]}
+    if name == "get_last_trades_by_currency_and_time":
+        events = asked.lost(Liquidation, first * NS_PER_MS, last * NS_PER_MS)
+        events += asked.lost(Trade, first * NS_PER_MS, last * NS_PER_MS)
+        mine = [event for event in events if event.instrument.settle == query["currency"]]
+        mine.sort(key=lambda event: event.ts_ns)
+        page = mine[: asked.number("count", 10)]
+        return {
+            "result": {"trades": [_fill(n, event) for n, event in enumerate(page)], "has_more": len(mine) > len(page)}
+        }
+    return None
+
+
+def _fill(number: int, event: Trade | Liquidation) -> dict[str, Any]:
+    forced = isinstance(event, Liquidation)
+    row = {
+        "trade_seq": number + 1, "trade_id": f"lost-{event.ts_ns}-{number}", "timestamp": ms(event.ts_ns),
+        "price": price_of(event), "index_price": price_of(event), "instrument_name": event.instrument.symbol,
+        "direction": forced_order(event) if isinstance(event, Liquidation) else event.side, "amount": quantity(event),
+    }  # fmt: skip
+    return {**row, "liquidation": "T"} if forced else row
+
+
+def _bitmex(asked: Asked) -> Any:
+    name, query = asked.path.removeprefix("/api/v1/"), asked.query
+    symbol = query.get("symbol", "")
+    if name not in {"trade/bucketed", "funding", "trade"}:
+        return None
+    first, last = ms(iso_ns(query["startTime"])), ms(iso_ns(query["endTime"]))
+    if name == "trade/bucketed":
+        step = STEPS_MS[query["binSize"]]
+        rows = asked.points(symbol, Channel.PRICE, (first, last), step)
+        return [{"timestamp": iso(at * NS_PER_MS), "symbol": symbol, "close": v} for at, v in rows]
+    if name == "funding":
+        rows = asked.settlements(symbol, first, last)
+        return [{"timestamp": iso(at * NS_PER_MS), "symbol": symbol, "fundingRate": v} for at, v in rows]
+    trades = [
+        event for event in asked.lost(Trade, first * NS_PER_MS, last * NS_PER_MS) if event.instrument.symbol == symbol
+    ]
+    return [
+        {
+            "timestamp": iso(event.ts_ns), "symbol": symbol, "side": event.side.title(), "size": 0, "price": event.price,
+            "trdMatchID": f"lost-{n}", "foreignNotional": float(dollars(event)), "homeNotional": float(dollars(event) / price_of(event)),
+        }
+        for n, event in enumerate(trades)
+    ]  # fmt: skip
+
+
+def _gate(asked: Asked) -> Any:
+    name, query = asked.path.rpartition("/")[2], asked.query
+    symbol = query.get("contract", "").removeprefix("mark_")
+    first, last = asked.number("from", 0) * 1000, asked.number("to", asked.now_ns // NS_PER_S) * 1000
+    if name == "candlesticks":
+        rows = asked.closes(symbol, first, last, STEPS_MS[query["interval"]])
+        return [{"t": at // 1000, "o": repr(v), "h": repr(v), "l": repr(v), "c": repr(v)} for at, v in rows]
+    if name == "funding_rate":
+        return [{"t": at // 1000, "r": f"{v:.8f}"} for at, v in asked.settlements(symbol, first, last)]
+    if name == "contract_stats":
+        step = STEPS_MS[query["interval"]]
+        found = asked.points(
+            symbol, Channel.OPEN_INTEREST, (first, first + step * asked.number("limit", 30)), step, step
+        )
+        return [{"time": at // 1000, "open_interest_usd": v} for at, v in found]
+    if name == "liq_orders" and "from" in query:
+        return [_forced(event) for event in asked.lost(Liquidation, first * NS_PER_MS, last * NS_PER_MS)]
+    return None
+
+
+def _forced(event: Liquidation) -> dict[str, Any]:
+    size = quantity(event) * (1 if event.side == "long" else -1)
+    price = str(price_of(event))
+    return {
+        "time": event.ts_ns // NS_PER_S, "contract": event.instrument.symbol, "size": _plain(size), "order_size": _plain(-size),
+        "order_price": price, "fill_price": price, "left": 0,
+    }  # fmt: skip
+
+
+def _plain(size: Decimal) -> Decimal | int:
+    return int(size) if size == int(size) else size
+
+
+def _kraken_futures(asked: Asked) -> Any:
+    if asked.path.startswith("/api/charts/v1/mark/"):
+        symbol, bar = asked.path.split("/")[-2:]
+        rows = asked.closes(symbol, asked.number("from", 0) * 1000, asked.number("to", 0) * 1000, STEPS_MS[bar])
+        return {"candles": [{"time": at, "open": repr(v), "high": repr(v), "low": repr(v), "close": repr(v), "volume": "0"} for at, v in rows], "more_candles": False}  # fmt: skip
+    if not asked.path.endswith("/history"):
+        return None
+    until_ns = iso_ns(asked.query["lastTime"])
+    events = [*asked.lost(Liquidation, 0, until_ns), *asked.lost(Trade, 0, until_ns)]
+    mine = sorted((e for e in events if e.instrument.symbol == asked.query["symbol"]), key=lambda event: -event.ts_ns)
+    return {"result": "success", "history": [_past_fill(event) for event in mine[:100]]}
+
+
+def _past_fill(event: Trade | Liquidation) -> dict[str, Any]:
+    forced = isinstance(event, Liquidation)
+    return {
+        "time": iso(event.ts_ns), "uid": f"lost-{event.ts_ns}-{event.usd_micros}", "price": float(price_of(event)),
+        "size": float(quantity(event)), "type": "liquidation" if forced else "fill",
+        "side": forced_order(event) if isinstance(event, Liquidation) else event.side,
+    }  # fmt: skip
+
+
+PAST: Mapping[str, Callable[[Asked], Any]] = {
+    "binance_usdm": _binance,
+    "binance_coinm": _binance,
+    "binance_spot": _binance,
+    "bybit": _bybit,
+    "okx": _okx,
+    "deribit": _deribit,
+    "bitmex": _bitmex,
+    "gate": _gate,
+    "kraken_futures": _kraken_futures,
+}
+"""Venue -> its reply to a request for the past; None where the request is for something else."""
