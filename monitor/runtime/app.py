@@ -40,7 +40,7 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.pump import Pump
 from monitor.runtime.rank_keeper import RankKeeper
 from monitor.runtime.recorder import Recorder, recorder_of
-from monitor.runtime.reload import Reloader
+from monitor.runtime.reload import Reloader, needs_restart
 from monitor.runtime.reporting import Reporting
 from monitor.runtime.self_rules import with_self_rules
 from monitor.runtime.self_watch import SelfWatch
@@ -462,25 +462,7 @@ class App:
         if self._reload is None:
             raise MonitorError("this monitor was started without files")
         loaded = with_self_rules(self._reload())
-        old, new = self.loaded.source.config, loaded.source.config
-        fixed = (
-            "listen",
-            "data_dir",
-            "sinks",
-            "sources",
-            "inlets",
-            "derived",
-            "api",
-            "engine",
-            "alerts",
-            "log",
-            "record",
-        )
-        problems = [
-            loaded.source.problem((name,), f"{name} cannot change while running; restart to apply it")
-            for name in fixed
-            if getattr(old, name) != getattr(new, name)
-        ]
+        problems = needs_restart(self.loaded.source.config, loaded.source)
         if problems:
             raise ConfigError(problems)
         return loaded

@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING
 import structlog
 
 from monitor.clock import NS_PER_S
-from monitor.errors import MonitorError
+from monitor.config import Config, LoadedConfig
+from monitor.errors import MonitorError, Problem
 
 if TYPE_CHECKING:
     from monitor.runtime.app import App
 
+FIXED = (
+    "listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log", "record", "watch",
+)  # fmt: skip
+"""Keys of the configuration that only a restart applies."""
 Stamp = tuple[tuple[str, int, int], ...]
+
+
+def needs_restart(old: Config, new: LoadedConfig) -> list[Problem]:
+    """What a changed configuration asks for that cannot be done while running: refused, not left out in silence."""
+    return [
+        new.problem((name,), f"{name} cannot change while running; restart to apply it")
+        for name in FIXED
+        if getattr(old, name) != getattr(new.config, name)
+    ]
 
 
 class Reloader:

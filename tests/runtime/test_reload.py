@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from monitor.config import Config, parse_config
 from monitor.errors import ConfigError, Problem
-from monitor.runtime.reload import Reloader
+from monitor.runtime.reload import FIXED, Reloader, needs_restart
 from monitor.telemetry.view import ReloadView
 from monitor.testing.manual_clock import ManualClock
 
@@ -106,3 +107,35 @@ async def test_a_good_reload_after_a_bad_one_clears_the_error_and_keeps_the_coun
     reload = app.happenings.reload
     assert (reload.ok, reload.failures, reload.successes, reload.last_error) == (True, 1, 1, "")
     assert reload.last_success_ns == app.clock.wall_ns()
+
+
+BASE = "listen: 127.0.0.1:9108\nrules: []\nfeeds: [{venue: bybit}]\n"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "sinks: [{type: file, path: a.jsonl}]",
+        "engine: {interval: 1s}",
+        "watch: [BTC]",
+        "data_dir: elsewhere",
+        "api: {token: abcdefgh}",
+    ],
+)
+def test_what_needs_a_restart_is_refused_with_its_place(changed: str) -> None:
+    old, new = parse_config(BASE, "c.yaml", Path(), {}), parse_config(BASE + changed, "c.yaml", Path(), {})
+    (problem,) = needs_restart(old.config, new)
+    assert (problem.line, problem.message) == (
+        4,
+        f"{changed.split(':', maxsplit=1)[0]} cannot change while running; restart to apply it",
+    )
+
+
+def test_feeds_rules_routes_and_pegs_change_while_running() -> None:
+    new = "listen: 127.0.0.1:9108\nrules: []\nfeeds: [{venue: okx}]\npegs: {USDT: 0.9}\nroutes: [{sinks: [console]}]\n"
+    old = parse_config(BASE, "c.yaml", Path(), {})
+    assert needs_restart(old.config, parse_config(new, "c.yaml", Path(), {})) == []
+
+
+def test_every_key_is_either_applied_by_a_reload_or_refused() -> None:
+    assert set(Config.model_fields) - set(FIXED) == {"rules", "feeds", "routes", "pegs", "backfill"}
