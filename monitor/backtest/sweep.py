@@ -20,7 +20,7 @@ from monitor.backtest.report import WEEK_NS, rounded, seconds, union_ns
 from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
 from monitor.events import Labels
-from monitor.expression import Call, Compare, Expr, Logic, Negate, Not, Number
+from monitor.expression import Call, Compare, Expr, Logic, Negate, Not, Number, unit_shown
 from monitor.language import load_rules
 from monitor.language.literals import LiteralProblem, literal_text, parse_literal
 from monitor.language.problems import did_you_mean
@@ -126,8 +126,8 @@ def trials(loaded: Loaded, rule: Rule, sweep: Sweep) -> list[Rule]:
         hint = did_you_mean(sweep.name, known) or f"there are: {', '.join(known)}"
         raise _wrong(sweep.name, 0, f"{rule.name} has no parameter {sweep.name!r}", hint, len(sweep.name))
     literal = _only_literal(rule)
-    if sweep.unit not in (literal.unit, Unit.ANY) and literal.unit is not Unit.ANY:
-        hint = f"the rule compares with {literal_text(literal.value, literal.unit)}"
+    if sweep.unit is not Unit.ANY and sweep.unit.value != unit_shown(rule.expr):
+        hint = f"the rule compares {unit_shown(rule.expr)} with {literal_text(literal.value, literal.unit)}"
         raise _wrong(sweep.texts[0], 0, f"the rule's threshold is not a {sweep.unit.value}", hint)
     return [_with_threshold(rule, literal, value, text) for value, text in zip(sweep.values, sweep.texts, strict=True)]
 
