@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 MISSING = "n/a"
 """What stands for a number that is not there: missing is never shown as zero."""
 
+_BARS = "▁▂▃▄▅▆▇█"
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _SECOND_NS = 1_000_000_000
 _DURATION_UNITS = (
@@ -55,6 +57,17 @@ def usd(value: float | None) -> str:
 def pct(value: float | None) -> str:
     """A ratio as percent: 0.0312 is ``3.12%``."""
     return _significant(value * 100) + "%" if value is not None and _known(value) else MISSING
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A row of numbers as a row of bars, the lowest and the highest at its ends; empty without numbers.
+
+    >>> sparkline([1.0, 2.0, 8.0])
+    '▁▂█'
+    """
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] for value in values)
 
 
 def bp(value: float | None) -> str:

@@ -65,7 +65,8 @@ class Explanation:
 
     ``parts`` are the sub-expressions as text with their values; ``missing`` names feeds or inputs that are not there;
     ``largest`` is the largest single event of the window as text; ``spark`` is the value over the window, oldest first.
-    ``notes`` say what to bear in mind although nothing is missing: which venues publish a part only.
+    ``notes`` say what to bear in mind although nothing is missing: which venues publish a part only; where
+    the value stands among those recorded. ``links`` are names and addresses of where to look further.
     """
 
     contributors: tuple[Contributor, ...] = ()
@@ -74,3 +75,4 @@ class Explanation:
     largest: str = ""
     spark: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()

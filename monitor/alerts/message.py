@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from monitor import format as fmt
 from monitor.alert import AlertState, AlertView, severity_rank
+from monitor.reading import Explanation
 
 _STATE_ORDER = {AlertState.FIRING: 0, AlertState.HELD: 1, AlertState.RESOLVED: 2}
 _MAX_LINE = 300
@@ -61,18 +62,33 @@ def paragraph(alert: AlertView) -> str:
     """Everything about one alert in plain text."""
     lines = [line(alert)]
     lines += [f"{key}: {text}" for key, text in alert.annotations if text and key != "summary"]
-    facts = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.num(alert.peak)}"]
+    lines.append(facts(alert) + (f". {alert.reason}" if alert.reason else ""))
+    return "\n".join([*lines, *(evidence(alert.explanation) if alert.explanation is not None else ())])
+
+
+def facts(alert: AlertView) -> str:
+    """Coverage, peak and duration in words; of an alert that is over, the value at recovery too."""
+    found = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.num(alert.peak)}"]
+    if alert.state is AlertState.RESOLVED:
+        found.insert(0, f"at recovery {fmt.num(alert.value)}")
     if alert.duration_ns:
-        facts.append(f"lasted {fmt.duration(alert.duration_ns)}")
-    lines.append(", ".join(facts) + (f". {alert.reason}" if alert.reason else ""))
-    if alert.explanation is not None:
-        lines += [
-            f"  {fmt.pct(part.share)} {' '.join(value for _, value in part.labels)} {fmt.num(part.value)}"
-            for part in alert.explanation.contributors[:5]
-        ]
-        lines += [f"largest: {alert.explanation.largest}"] if alert.explanation.largest else []
-        lines += alert.explanation.notes
-    return "\n".join(lines)
+        found.append(f"lasted {fmt.duration(alert.duration_ns)}")
+    return ", ".join(found)
+
+
+def evidence(explanation: Explanation) -> Iterator[str]:
+    """What stands behind a reading, a line each: contributors, largest event, sparkline, what is missing, notes, links."""
+    for part in explanation.contributors[:5]:
+        share = f"{fmt.pct(part.share)} " if part.share else ""
+        yield f"  {share}{' '.join(value for _, value in part.labels)} {fmt.num(part.value)}"
+    if explanation.largest:
+        yield f"largest: {explanation.largest}"
+    if len(explanation.spark) > 1:
+        yield f"window: {fmt.sparkline(explanation.spark)}"
+    if explanation.missing:
+        yield f"missing: {', '.join(explanation.missing)}"
+    yield from explanation.notes
+    yield from (f"{name}: {address}" for name, address in explanation.links)
 
 
 def body(alerts: Sequence[AlertView], max_chars: int) -> str:

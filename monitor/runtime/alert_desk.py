@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -22,12 +23,14 @@ from monitor.alerts.routes import RoutingConfig
 from monitor.alerts.routing import Planned, Router, RouteStep, SinkPolicy
 from monitor.alerts.silences import Silence
 from monitor.clock import NS_PER_S, Clock
+from monitor.config import Config
 from monitor.engine import Engine
 from monitor.expression import Matcher
 from monitor.language.template import compile_template
 from monitor.reading import Evaluation, Explanation
 from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
+from monitor.runtime.rank_keeper import ROW
 from monitor.runtime.store import Change, Delivered, Outgoing, Store
 from monitor.sink import Command, SinkOptions
 from monitor.tape.course import Act
@@ -59,7 +62,8 @@ class AlertDesk:
         store: Where state is read from at the start; None: there is nothing to restore.
         delivery: Takes changes.
         clock: Stamps what people do (silences, acknowledgements).
-        notes: What to bear in mind about a rule's readings, by the rule's identity.
+        notes: What to bear in mind about a rule's readings, by the rule's identity; and about one row of it, by the
+            identity, `ROW` and the row's number.
         journal: Gets what a replay must know besides the engine's steps.
     """
 
@@ -86,6 +90,7 @@ class AlertDesk:
         settings = lifecycle_settings(loaded)
         self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain)
         self.router = Router(routing, self._policies)
+        self._page = page_address(loaded.source.config)
         self._seen_ns = 0
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
@@ -155,7 +160,9 @@ class AlertDesk:
 
     def explain(self, rule: str, row: int) -> Explanation:
         """What stands behind one row of a rule's newest evaluation."""
-        return replace(self._engine.explain(rule, row), notes=self._notes(rule))
+        notes = (*self._notes(f"{rule}{ROW}{row}"), *self._notes(rule))
+        links = (("page", f"{self._page}/#why={quote(rule)}"),) if self._page else ()
+        return replace(self._engine.explain(rule, row), notes=notes, links=links)
 
     def active_for(self, sink: str) -> list[AlertView]:
         """The alerts that a sink was told of and that are not over."""
@@ -258,6 +265,14 @@ class AlertDesk:
             return self._silence(matchers, now_ns, now_ns + duration_ns, command.actor, command.comment)
         except ValueError as error:
             return str(error)
+
+
+def page_address(config: Config) -> str:
+    """Where people find the live page; empty where the configuration does not tell."""
+    if config.api.external_url is not None:
+        return config.api.external_url.rstrip("/")
+    host, port = config.listen_address
+    return f"http://{config.listen}" if port and host not in ("0.0.0.0", "::") else ""  # noqa: S104 - a comparison
 
 
 def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:

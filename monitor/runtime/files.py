@@ -12,7 +12,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It cannot be written; the old file stays.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.part")  # always the same name: a killed process leaves no more than one
     try:
         with part.open("wb") as file:
             file.write(data)

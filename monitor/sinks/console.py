@@ -8,6 +8,7 @@ from typing import Literal, TextIO
 
 from monitor import format as fmt
 from monitor.alert import AlertView
+from monitor.alerts import message
 from monitor.sink import Notification, Outcome, SinkBase, SinkKind, SinkOptions
 
 _COLOURS = {
@@ -81,22 +82,9 @@ def reading(alert: AlertView) -> str:
 def details(alert: AlertView) -> Iterator[str]:
     """Texts of the rule, then coverage, peak and contributors."""
     yield from (f"{name}: {text}" for name, text in alert.annotations if text)
-    parts = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.num(alert.peak)}"]
-    if alert.duration_ns:
-        parts.append(f"for {fmt.duration(alert.duration_ns)}")
-    yield ", ".join(parts) + (f"; {alert.reason}" if alert.reason else "")
-    explanation = alert.explanation
-    if explanation is None:
-        return
-    for contributor in explanation.contributors[:5]:
-        name = " ".join(value for _, value in contributor.labels)
-        share = fmt.pct(contributor.share) if contributor.share else ""
-        yield f"{share:>7}  {name}  {fmt.num(contributor.value)}"
-    if explanation.largest:
-        yield f"largest: {explanation.largest}"
-    if explanation.missing:
-        yield f"missing: {', '.join(explanation.missing)}"
-    yield from explanation.notes
+    yield message.facts(alert) + (f"; {alert.reason}" if alert.reason else "")
+    if alert.explanation is not None:
+        yield from message.evidence(alert.explanation)
 
 
 KIND = SinkKind(Options, ConsoleSink)

@@ -36,7 +36,7 @@ async def test_console_says_value_threshold_coverage_and_contributors() -> None:
     text = await console(alert(base="BTC"))
     assert text.splitlines()[0] == "FIRING    [critical] High {base=BTC}  >= 1.04B against 1B"
     assert "coverage 93%" in text
-    assert "58%  bybit long  600M" in text
+    assert "58% bybit long 600M" in text
     assert "\x1b" not in text
 
 
