@@ -24,6 +24,9 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 MAX_HISTORY = 5_000
 MAX_SILENCE_S = 365 * 86_400
 _DURATION = re.compile(r"(\d+)([smhdw])")
+_UNIX_SECONDS = re.compile(r"[0-8]?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+"""So that nanoseconds fit into 64 bits."""
+LAST_YEAR = 2199
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -85,19 +88,20 @@ def _time_ns(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "")
     if not text:
         return 0
-    try:
+    if _UNIX_SECONDS.fullmatch(text):
         return int(float(text) * NS_PER_S)
-    except (ValueError, OverflowError):
-        pass
     try:
-        return _to_ns(datetime.fromisoformat(text))
+        return _to_ns(datetime.fromisoformat(text), name)
     except ValueError as error:
-        raise BadRequest(f"{name}: expected unix seconds or RFC 3339") from error
+        raise BadRequest(f"{name}: expected unix seconds or RFC 3339, from 1970 to {LAST_YEAR}") from error
 
 
-def _to_ns(moment: datetime) -> int:
+def _to_ns(moment: datetime, name: str) -> int:
+    """Nanoseconds fit into 64 bits up to the year 2262."""
+    if not 1970 <= moment.year <= LAST_YEAR:
+        raise BadRequest(f"{name}: expected a time from 1970 to {LAST_YEAR}")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1_000) * NS_PER_MS
+    return max(0, int(aware.timestamp() * 1_000)) * NS_PER_MS
 
 
 def _duration_ns(text: str) -> int:
@@ -135,11 +139,11 @@ def to_silence(body: SilenceRequest, now_ns: int) -> Silence:
         raise BadRequest("matchers: at least one must not match the empty text, or everything would be muted")
     if not body.createdBy.strip():
         raise BadRequest("createdBy: say who you are")
-    starts_ns = max(_to_ns(body.startsAt), now_ns) if body.startsAt else now_ns
+    starts_ns = max(_to_ns(body.startsAt, "startsAt"), now_ns) if body.startsAt else now_ns
     if body.duration:
         ends_ns = starts_ns + _duration_ns(body.duration)
     elif body.endsAt:
-        ends_ns = _to_ns(body.endsAt)
+        ends_ns = _to_ns(body.endsAt, "endsAt")
     else:
         raise BadRequest("endsAt or duration is needed: a silence has an end")
     if not starts_ns < ends_ns <= starts_ns + MAX_SILENCE_S * NS_PER_S:
