@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from monitor.events import (
     Depth,
@@ -90,21 +91,30 @@ class Catalog:
 
         Empty for TradFi instruments, which crypto aggregates must never contain.
         """
-        if isinstance(event, Sample):
-            return [(event.series, self.series(event.series).add(event.labels), event.value)]
-        if event.instrument.asset_class == "tradfi":
+        kind = type(event)
+        if kind is Sample:
+            return self._sample(event)  # type: ignore[arg-type]
+        instrument = event.instrument  # type: ignore[union-attr]
+        if instrument.asset_class == "tradfi":
             return []
-        return [
-            (name, self._member(event.instrument, name, extra), value)
-            for name, extra, value in _readings(event)
-            if name in self.wanted
-        ]
+        found = []
+        for name, extra, value in READINGS[kind](event):
+            if name in self.wanted:
+                member = self._cache.get((instrument, name, extra))
+                if member is None:
+                    member = self._member(instrument, name, extra)
+                found.append((name, member, value))
+        return found
+
+    def _sample(self, event: Sample) -> list[tuple[str, int, float]]:
+        if event.series not in self.wanted:
+            return []
+        return [(event.series, self.series(event.series).add(event.labels), event.value)]
 
     def _member(self, instrument: Instrument, series: str, extra: str) -> int:
-        key = (instrument, series, extra)
-        member = self._cache.get(key)
-        if member is None:
-            member = self._cache[key] = self.series(series).add(member_labels(instrument, series, extra))
+        """Enter an instrument into a series."""
+        member = self.series(series).add(member_labels(instrument, series, extra))
+        self._cache[instrument, series, extra] = member
         return member
 
 
@@ -123,28 +133,33 @@ def _extra_labels(instrument: Instrument, series: str, extra: str) -> dict[str, 
     return {"side": extra} if extra else {}
 
 
-def _readings(
-    event: Liquidation | Trade | Price | Funding | OpenInterest | Depth,
-) -> tuple[tuple[str, str, float], ...]:
-    match event:
-        case Liquidation():
-            return (("liquidations", event.side, event.usd_micros),)
-        case Trade():
-            return (("trades", event.side, event.usd_micros),)
-        case Price():
-            return (("price", event.kind, event.value / event.instrument.base_units),)
-        case Funding():
-            scaled = event.rate / event.interval_h if event.interval_h else float("nan")
-            return (
-                ("funding", "", event.rate),
-                ("funding_8h", "", scaled * HOURS_8),
-                ("funding_apr", "", scaled * HOURS_YEAR),
-            )
-        case OpenInterest():
-            return (("open_interest", "", event.usd),)
-        case Depth():
-            return (
-                ("depth", "bid", event.bid_usd),
-                ("depth", "ask", event.ask_usd),
-                ("spread", "", event.spread_ratio),
-            )
+Said = tuple[tuple[str, str, float], ...]
+"""Series, the event's own word (side, kind of price) or "", and value."""
+
+
+def _funding(event: Funding) -> Said:
+    scaled = event.rate / event.interval_h if event.interval_h else float("nan")
+    return (
+        ("funding", "", event.rate),
+        ("funding_8h", "", scaled * HOURS_8),
+        ("funding_apr", "", scaled * HOURS_YEAR),
+    )
+
+
+def _depth(event: Depth) -> Said:
+    return (
+        ("depth", "bid", event.bid_usd),
+        ("depth", "ask", event.ask_usd),
+        ("spread", "", event.spread_ratio),
+    )
+
+
+READINGS: dict[type, Callable[[Any], Said]] = {
+    Liquidation: lambda event: (("liquidations", event.side, event.usd_micros),),
+    Trade: lambda event: (("trades", event.side, event.usd_micros),),
+    Price: lambda event: (("price", event.kind, event.value / event.instrument.base_units),),
+    OpenInterest: lambda event: (("open_interest", "", event.usd),),
+    Funding: _funding,
+    Depth: _depth,
+}
+"""What each type of event says."""

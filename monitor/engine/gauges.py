@@ -104,13 +104,14 @@ class LastValues:
 
     def _meter(self, members: Members, values: Column) -> None:
         """Note how far the values are about to move; several rows of a member all count from its value before."""
+        least, most = np.minimum.reduce, np.maximum.reduce
         old = self.values[members]
-        stale = self.ts[members].min() + self.metered_ns < self.now_ns
-        if stale or not (old.min() > 0 and values.min() > 0):  # also when one is missing
+        stale = least(self.ts[members]) + self.metered_ns < self.now_ns
+        if stale or not (least(old) > 0 and least(values) > 0):  # also when one is missing
             self.breaks.value += 1
             return
         ratio = values / old
-        moved = max(math.log(ratio.max()), -math.log(ratio.min()))
+        moved = max(math.log(most(ratio)), -math.log(least(ratio)))
         self.drift.value += int(moved * DRIFT_UNITS) + 1
 
     def _grow(self) -> None:

@@ -130,8 +130,8 @@ class Log:
         self._end = end + size
         self.arrived.value += size if counts is None else int(counts.sum())
         if self._whole:
-            self.amount.value += int(values.sum())
-            self.signed = self.signed or int(values.min()) < 0
+            self.amount.value += int(np.add.reduce(values))
+            self.signed = self.signed or bool(np.minimum.reduce(values) < 0)
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
 
