@@ -228,7 +228,7 @@ def _every_instant(steps: Iterable[Step], stretch: Stretch, grid_ns: int) -> Ite
     """
     first_ns = -(-stretch.start_ns // grid_ns) * grid_ns
     before_ns = 0
-    for step in chain(steps, [Step(-(-stretch.end_ns // grid_ns) * grid_ns)]):
+    for step in chain(steps, [Step(-(-(stretch.end_ns - 1) // grid_ns) * grid_ns)]):
         if before_ns:
             yield from map(Step, range(max(before_ns + grid_ns, first_ns), step.now_ns, grid_ns))
         if step.now_ns > before_ns:

@@ -128,9 +128,12 @@ class Bar:
 
 def _duration_ns(text: str) -> int:
     try:
-        return parse_duration(text)
+        length_ns = parse_duration(text)
     except LiteralProblem as error:
         raise argparse.ArgumentTypeError(f"{error}: {error.hint}") from None
+    if length_ns <= 0:
+        raise argparse.ArgumentTypeError("expected more than zero")
+    return length_ns
 
 
 def _parser() -> argparse.ArgumentParser:
