@@ -17,6 +17,7 @@ proves nothing: the feeds build every address themselves, and their sessions ref
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -218,7 +219,7 @@ class BinanceSession(TradeSession):
         self._owned: set[Instrument | None] = set()
         self._learned_h: dict[Instrument, float] = {}
         self._charged_ms: dict[str, int] = {}
-        self._filled: dict[tuple[str, str, str, str], Decimal] = {}
+        self._filled: OrderedDict[tuple[str, str, str, str], Decimal] = OrderedDict()
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             MarkPrice: self._mark,
             AggTrade: self._trade,
@@ -448,7 +449,7 @@ class BinanceSession(TradeSession):
         if order.X == "PARTIALLY_FILLED":
             fill = decimal(order.l or order.z)
             if len(self._filled) >= _ORDERS_KEPT:
-                self._filled.pop(next(iter(self._filled)))
+                self._filled.popitem(last=False)
             self._filled[identity] = self._filled.get(identity, Decimal(0)) + fill
             return str(fill)
         if order.X != "FILLED":
