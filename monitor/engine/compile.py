@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.engine.history import Grid, History, Link, Sampler
+from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import NAN, ConditionNode, Node
 from monitor.engine.nodes.leaves import (
     ChangeNode,
@@ -51,6 +52,7 @@ from monitor.expression import (
     Then,
     children,
 )
+from monitor.language import to_text
 from monitor.series import Fold, SeriesSpec, Unit
 from monitor.window import WindowFunction
 from monitor.windows import PAIRS, WINDOWS
@@ -91,7 +93,24 @@ class Compiler:
         found = self.nodes.get(expr)
         if found is None:
             found = self.nodes[expr] = self._build(expr)
+            if self.store.memories:
+                self._remind(expr, found)
         return found
+
+    def memories(self) -> dict[str, Memory]:
+        """What the nodes remember, by expression and the grid that it is sampled on."""
+        found = {self._name(expr): memory for expr, node in self.nodes.items() if (memory := node.memory()) is not None}
+        for _, compiler in self.grids.values():
+            found |= compiler.memories()
+        return found
+
+    def _remind(self, expr: Expr, node: Node) -> None:
+        memory = self.store.memories.get(self._name(expr))
+        if memory is not None:
+            node.recall(memory)
+
+    def _name(self, expr: Expr) -> str:
+        return f"{self._grid.step_ns if self._grid else 0}|{to_text(expr)}"
 
     def condition(self, expr: Expr) -> ConditionNode:
         """The node of a condition."""

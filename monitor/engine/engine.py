@@ -15,8 +15,9 @@ from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
+from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
-from monitor.engine.persist import Columns, dump, gather, load
+from monitor.engine.persist import Copied, gather, load, pack
 from monitor.engine.program import CompiledRecording, CompiledRule, walk
 from monitor.engine.refill import Refill
 from monitor.engine.settings import EngineSettings
@@ -56,11 +57,16 @@ class Engine:
         self._serial = 0
         self._intake = Intake(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
+        self._rules: dict[str, CompiledRule] = {}
         self.past = Refill(self.store, self.settings)
-        self.replace_rules(rules)
+        self._compile(rules)
 
     def replace_rules(self, rules: RuleSet) -> None:
-        """Compile other rules over the same logs: what they share with the old ones keeps its history."""
+        """Compile other rules over the same logs: what they share with the old ones keeps its history and memory."""
+        self.store.memories = self._memories()
+        self._compile(rules)
+
+    def _compile(self, rules: RuleSet) -> None:
         self.ruleset = rules
         self._compiler.close()
         self._compiler = Compiler(self.store, self.settings)
@@ -69,8 +75,15 @@ class Engine:
             self._add_recording(recording)
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
         self._watch = Watch(list(self._rules.values()), self.store.ledger)
+        self.store.memories = {}
         self._want()
         self.past.forget()
+
+    def _memories(self) -> dict[str, Memory]:
+        found = self._compiler.memories()
+        for compiled in self._rules.values():
+            found |= compiled.memories()
+        return found
 
     def _add_recording(self, recording: Recording) -> None:
         compiled = CompiledRecording(recording, self._compiler)
@@ -191,6 +204,7 @@ class Engine:
     def explain(self, rule_id: str, row: int) -> Explanation:
         """What stands behind one row of a rule's newest evaluation."""
         compiled = self._rules[rule_id]
+        compiled.evaluate(Tick(self._serial, self.now_ns))  # the nodes of a rule that sleeps hold older values
         return explain(self.store, self._compiler, compiled.rule.expr, compiled.index.labels[row], self.now_ns)
 
     def state_size(self) -> dict[str, int]:
@@ -201,13 +215,13 @@ class Engine:
         sizes["total"] += sum(bank.sums.nbytes + bank.counts.nbytes for bank in self._compiler.domain.banks.values())
         return sizes
 
-    def gather(self) -> Columns:
-        """A copy of the windows' state as columns, for `monitor.engine.persist.pack` on another thread."""
-        return gather(self.store, self.now_ns)
+    def gather(self) -> Copied:
+        """A copy of all state, for `monitor.engine.persist.pack` on another thread."""
+        return gather(self.store, self._memories(), self.now_ns)
 
     def dump(self) -> bytes:
-        """The windows' state, for `load` after a restart."""
-        return dump(self.store, self.now_ns)
+        """All state, for `load` after a restart."""
+        return pack(self.gather())
 
     def load(self, data: bytes) -> None:
         """Take in dumped state; call once, before the first event.
@@ -216,7 +230,7 @@ class Engine:
             StateError: The data is damaged or of another version.
         """
         self.now_ns = load(self.store, data)
-        self.replace_rules(self.ruleset)
+        self._compile(self.ruleset)
 
     @staticmethod
     def _node_size(node: Node) -> int:

@@ -1,4 +1,4 @@
-"""The engine's state as columns, and back: logs as raw rows of absolute values, members, samples, coverage."""
+"""The engine's state as columns, and back: logs as raw rows of absolute values, members, samples, coverage, memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from monitor.engine.coverage import Spans
 from monitor.engine.history import History
+from monitor.engine.memory import Memory
 from monitor.engine.store import Store
 from monitor.errors import StateError
-from monitor.events import Channel
+from monitor.events import Channel, Labels
 from monitor.language import to_text
 
 VERSION = 1
@@ -36,19 +39,23 @@ def taken_ns(data: bytes) -> int:
         raise StateError(f"window state is damaged: {error}") from error
 
 
-def dump(store: Store, now_ns: int) -> bytes:
-    """Everything that a restart needs, as one compressed numpy archive; the pickle format is not used."""
-    return pack(gather(store, now_ns))
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The engine's state at one instant: what goes into JSON, and the columns."""
+
+    head: dict[str, Any]
+    columns: Columns
 
 
-def pack(columns: Columns) -> bytes:
-    """Compress gathered columns; slow, touches nothing of the engine, and so can run on another thread."""
+def pack(copied: Copied) -> bytes:
+    """Write and compress copied state as one numpy archive, without pickle; slow, touches nothing of the engine."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]
+    head = np.frombuffer(json.dumps(copied.head).encode(), np.uint8)
+    np.savez_compressed(buffer, head=head, **copied.columns)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def gather(store: Store, now_ns: int) -> Columns:
+def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
     """Copy everything that a restart needs; quick, and independent of the engine afterwards."""
     columns: Columns = {}
     head: dict[str, Any] = {"version": VERSION, "now_ns": now_ns, "started_ns": store.sources.started_ns, "logs": []}
@@ -60,17 +67,21 @@ def gather(store: Store, now_ns: int) -> Columns:
         if counts is not None:
             columns[f"{number}.count"] = counts
     head["closed"] = [[*key, feed.closed_ns] for key, feed in store.feeds.items()]
-    head["members"] = {name: store.catalog.series(name).labels for name in store.catalog.names()}
+    head["members"] = {name: list(store.catalog.series(name).labels) for name in store.catalog.names()}
     head["spans"] = [
-        [venue, channel.value, s.starts, s.ends, s.open_since, s.down_since, s.reason]
+        [venue, channel.value, list(s.starts), list(s.ends), s.open_since, s.down_since, s.reason]
         for (venue, channel), s in store.ledger.spans.items()
     ]
     head["histories"] = []
     for number, (key, history) in enumerate(store.histories.items()):
-        head["histories"].append([_name(key), history.index.labels])
+        head["histories"].append([_name(key), list(history.index.labels)])
         columns |= _dump_history(number, history)
-    columns["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    return {name: np.array(column) for name, column in columns.items()}
+    head["memories"] = []
+    for number, (name, memory) in enumerate(memories.items()):
+        head["memories"].append([name, list(memory.labels), list(memory.columns), [side[0] for side in memory.sides]])
+        columns |= {f"k{number}.{column}": values for column, values in memory.columns.items()}
+        columns |= {f"k{number}.side{at}": values for at, (_, values) in enumerate(memory.sides)}
+    return Copied(head, {name: np.array(column) for name, column in columns.items()})
 
 
 def load(store: Store, data: bytes) -> int:
@@ -89,6 +100,7 @@ def load(store: Store, data: bytes) -> int:
             raise StateError(f"window state is of version {head['version']}, this program reads {VERSION}")
         _load_logs(store, head, archive)
         _load_histories(store, head, archive)
+        store.memories = dict(_load_memories(head, archive))
     except DAMAGE as error:
         raise StateError(f"window state is damaged: {error}") from error
     for venue, channel, starts, ends, open_since, down_since, reason in head["spans"]:
@@ -108,9 +120,7 @@ def _load_logs(store: Store, head: dict[str, Any], archive: Any) -> None:
         if (series, pane_ns) not in store.logs:
             continue
         index = store.catalog.series(series)
-        numbers = np.array(
-            [index.add(tuple((k, v) for k, v in labels)) for labels in head["members"].get(series, [])], np.int32
-        )
+        numbers = np.array([index.add(_labels(labels)) for labels in head["members"].get(series, [])], np.int32)
         members = archive[f"{number}.member"]
         counts = _optional(archive, f"{number}.count")
         rows = (archive[f"{number}.ts"], numbers[members] if len(members) else members, archive[f"{number}.value"])
@@ -118,6 +128,21 @@ def _load_logs(store: Store, head: dict[str, Any], archive: Any) -> None:
     for key, feed in store.feeds.items():
         if key in closed:
             feed.resume(closed[key])
+
+
+def _load_memories(head: dict[str, Any], archive: Any) -> Iterator[tuple[str, Memory]]:
+    for number, (name, labels, names, sides) in enumerate(head.get("memories", [])):
+        columns = {column: archive[f"k{number}.{column}"] for column in names}
+        parts = [
+            (None if rows is None else [_labels(item) for item in rows], archive[f"k{number}.side{at}"])
+            for at, rows in enumerate(sides)
+        ]
+        yield name, Memory([_labels(item) for item in labels], columns, parts)
+
+
+def _labels(pairs: Sequence[Sequence[str]]) -> Labels:
+    """A label set as JSON gives it back."""
+    return tuple((name, value) for name, value in pairs)
 
 
 def _optional(archive: Any, name: str) -> Any:
@@ -152,7 +177,7 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
         if history is None:
             continue
         history.restore(
-            [tuple((k, v) for k, v in item) for item in labels],
+            [_labels(item) for item in labels],
             *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
             _optional(archive, f"h{number}.filled"),
         )

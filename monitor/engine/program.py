@@ -9,9 +9,11 @@ import numpy as np
 
 from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
+from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.events import Labels
+from monitor.language import to_text
 from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
 from monitor.window import Ints
@@ -42,11 +44,17 @@ class Aligned:
 class _Ladder:
     """Conditions of a ladder's levels; a level with a `clear` holds until that is true."""
 
+    name: str
+    base: Index
     steps: list[tuple[Aligned, Aligned | None]]
     held: list[Truth]
+    remembered: Memory | None
 
     def level(self, size: int) -> Truth:
         """Index of the highest level that holds, -1 for none."""
+        if self.remembered is not None:
+            self.held = [self.remembered.column(str(at), self.base, FALSE) for at in range(len(self.steps))]
+            self.remembered = None
         out = np.full(size, -1, np.int8)
         for number, (step, clear) in enumerate(self.steps):
             truth = step.truth()
@@ -59,6 +67,12 @@ class _Ladder:
             out[truth == TRUE] = number
         return out
 
+    def memory(self) -> Memory:
+        """Which levels hold."""
+        size = min(map(len, self.held), default=0)
+        columns = {str(number): held[:size] for number, held in enumerate(self.held)}
+        return self.remembered or Memory(self.base.labels[:size], columns)
+
 
 class _Case:
     """The default conditions of a rule, or those of one override."""
@@ -69,8 +83,16 @@ class _Case:
         self.main = Aligned(base, self.node)
         self.clear = Aligned(base, compiler.condition(source.clear)) if source.clear else None
         steps = [self._step(compiler, base, level) for level in source.levels]
-        self.ladder = _Ladder(steps, [np.empty(0, np.int8) for _ in steps]) if steps else None
+        self.ladder = self._ladder(compiler, base, source, steps) if steps else None
         self.wanted = set(wanted)
+
+    @staticmethod
+    def _ladder(
+        compiler: Compiler, base: Index, source: Rule | Override, steps: list[tuple[Aligned, Aligned | None]]
+    ) -> _Ladder:
+        texts = [to_text(part) for level in source.levels for part in (level.expr, level.clear) if part]
+        name = "ladder|" + "|".join((to_text(source.expr), *texts))
+        return _Ladder(name, base, steps, [np.empty(0, np.int8) for _ in steps], compiler.store.memories.get(name))
 
     @staticmethod
     def _step(compiler: Compiler, base: Index, level: Level) -> tuple[Aligned, Aligned | None]:
@@ -149,6 +171,11 @@ class CompiledRule:
         self._versions, self._looks = versions, []
         self.latest = self._read(tick)
         return self.latest
+
+    def memories(self) -> dict[str, Memory]:
+        """What the ladders remember."""
+        ladders = [case.ladder for case in (self.base, *self.cases) if case.ladder]
+        return {ladder.name: ladder.memory() for ladder in ladders}
 
     def next_edge_ns(self) -> int:
         """When the readings may next change by themselves."""

@@ -12,6 +12,7 @@ from monitor.engine.coverage import Ledger
 from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import LastValues
 from monitor.engine.log import Log
+from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Sources
 from monitor.engine.panes import PaneFeed
 from monitor.engine.projection import Projection
@@ -38,6 +39,8 @@ class Store:
         self.floors: dict[Key, int] = {}
         """Rows at or before this instant were forgotten; nothing where none was."""
         self.histories: dict[object, Any] = {}
+        self.memories: dict[str, Memory] = {}
+        """What conditions of the last run or of the last rules knew, until the rules are compiled."""
 
     def log(self, series: str, pane_ns: int = 0) -> Log:
         """The log of a series at one pane width, made on first use."""

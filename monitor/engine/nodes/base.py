@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from monitor.engine.catalog import Index
 from monitor.engine.coverage import Ledger
+from monitor.engine.memory import Memory, Side, by_row, next_side
 from monitor.events import Labels
 from monitor.window import Floats, Ints
 
@@ -81,6 +82,8 @@ class Node(ABC):
     coverage: Coverage = 1.0
     default: float = NAN
     monotone: int | None = 0
+    remembered: Memory | None = None
+    """What a node of the same expression knew before a restart, until it has been taken up."""
     absent: Bools | None = None
     """Rows that do not exist now though others do (not among the top k): a comparison with them is false."""
 
@@ -150,6 +153,22 @@ class Node(ABC):
         A row that is new since had the default then: of a total that is 0, because nothing had happened.
         """
         return padded(then, len(self.index), self.default), self.values
+
+    def packed(self, snapshot: Any) -> list[Side]:
+        """A snapshot in a form that can be kept over a restart."""
+        return [by_row(self.index, snapshot)]
+
+    def unpacked(self, sides: Iterator[Side]) -> Any:
+        """The snapshot again; to be called when all rows are there."""
+        return next_side(sides, self.index, self.default)
+
+    def memory(self) -> Memory | None:
+        """What must survive a restart; None for a node that remembers nothing."""
+        return None
+
+    def recall(self, memory: Memory) -> None:
+        """Go on from what was remembered; it is taken up at the next refresh, when the rows are there."""
+        self.remembered = memory
 
     def between(self, then: Any, now: Any) -> tuple[Floats, Floats]:
         """As `against`, of two snapshots."""

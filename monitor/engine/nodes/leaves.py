@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
 from monitor.engine.coverage import Ledger, duration_text
 from monitor.engine.gauges import DRIFT_UNITS, NAN, Folder, LastValues, fold_groups, weighted_mean
+from monitor.engine.memory import Side
 from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Node, Tick, padded
 from monitor.engine.projection import Projection
 from monitor.engine.sums import Bank, Lane
@@ -338,6 +339,15 @@ class GaugeNode(Node):
         known = np.append(~np.isnan(self.values), True)[group]
         return np.where(known, present, padded(before, len(group)))
 
+    def packed(self, snapshot: tuple[Floats, Floats | None]) -> list[Side]:
+        """Values by member, and weights by member of theirs."""
+        return [(None, snapshot[0]), (None, np.empty(0) if snapshot[1] is None else snapshot[1])]
+
+    def unpacked(self, sides: Iterator[Side]) -> tuple[Floats, Floats | None]:
+        """The same again."""
+        (_, present), (_, weights) = next(sides), next(sides)
+        return present, weights if self.weights else None
+
     def folders(self) -> tuple[Folder, Folder]:
         """Then's and now's, for a caller that compares with the same instant's values again and again."""
         return Folder(self.fold), Folder(self.fold)
@@ -442,6 +452,14 @@ class WeightedNode(Node):
         known = np.append(~np.isnan(self.values), True)[self.projection.group]
         size = len(known)
         return np.where(known, present, padded(before[0], size)), np.where(known, weights, padded(before[1], size))
+
+    def packed(self, snapshot: tuple[Floats, Floats]) -> list[Side]:
+        """Values and weights by member."""
+        return [(None, values) for values in snapshot]
+
+    def unpacked(self, sides: Iterator[Side]) -> tuple[Floats, Floats]:
+        """The same again."""
+        return next(sides)[1], next(sides)[1]
 
     def against(self, then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """Average then and now over the members that had value and weight at both."""

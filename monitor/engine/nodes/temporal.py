@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monitor.engine.coverage import duration_text
+from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Node, Sources, Tick, take
 from monitor.engine.nodes.vector import joined_coverage
@@ -41,6 +42,7 @@ class CrossNode(ConditionNode):
         if not changed and self._then is not None and not (self.truth != FALSE).any():
             return False
         self.join.update()
+        self._take_up()
         a, b = self.join.rows_left, self.join.rows_right
         self.values = take(self.left.values, a, self.left.default)
         self.threshold = take(self.right.values, b, self.right.default)
@@ -52,6 +54,19 @@ class CrossNode(ConditionNode):
         self.coverage = joined_coverage(self.join)
         self.sound = np.zeros(len(self.index), np.bool_)
         return True
+
+    def memory(self) -> Memory | None:
+        """Both sides as of the newest evaluation."""
+        if self._then is None:
+            return self.remembered
+        left, right = self._then
+        return Memory(sides=[*self.left.packed(left), *self.right.packed(right)])
+
+    def _take_up(self) -> None:
+        if self.remembered is not None:
+            sides = iter(self.remembered.sides)
+            self._then = (self.left.unpacked(sides), self.right.unpacked(sides))
+            self.remembered = None
 
     def _crossed(self, a: Ints, b: Ints) -> Any:
         assert self._then is not None
@@ -93,6 +108,7 @@ class HeldNode(Node):
         truth = self.condition.truth
         if not changed and not (truth == TRUE).any():
             return False
+        self._take_up()
         more = len(truth) - len(self._since)
         self._since = np.concatenate((self._since, np.full(more, NEVER_NS, np.int64)))
         starts = (truth == TRUE) & (self._since == NEVER_NS)
@@ -103,6 +119,17 @@ class HeldNode(Node):
         self.values = np.where(truth == UNKNOWN, last, held)
         self.coverage = self.condition.coverage
         return True
+
+    def memory(self) -> Memory | None:
+        """Since when it holds, and the values, which stay while it is unknown."""
+        columns = {"since": self._since, "value": self.values}
+        return self.remembered or Memory(self.index.labels[: len(self._since)], columns)
+
+    def _take_up(self) -> None:
+        if self.remembered is not None:
+            self._since = self.remembered.column("since", self.index, NEVER_NS)
+            self.values = self.remembered.column("value", self.index, NAN)
+            self.remembered = None
 
 
 class SinceNode(Node):
@@ -118,12 +145,19 @@ class SinceNode(Node):
         """Time passes."""
         self.pull_children(tick)
         truth = self.condition.truth
+        if self.remembered is not None:
+            self._last = self.remembered.column("last", self.index, NEVER_NS)
+            self.remembered = None
         more = len(truth) - len(self._last)
         self._last = np.concatenate((self._last, np.full(more, NEVER_NS, np.int64)))
         self._last[truth == TRUE] = tick.now_ns
         self.values = np.where(self._last == NEVER_NS, NAN, (tick.now_ns - self._last).astype(np.float64))
         self.coverage = self.condition.coverage
         return True
+
+    def memory(self) -> Memory | None:
+        """When it was last true."""
+        return self.remembered or Memory(self.index.labels[: len(self._last)], {"last": self._last})
 
     def reason(self, row: int, now_ns: int) -> str:
         """It never was true, as far as is known."""
@@ -154,6 +188,7 @@ class ThenNode(ConditionNode):
         if not changed and not (self.first.truth == TRUE).any() and not (self.truth == UNKNOWN).any():
             return False
         self.join.update()
+        self._take_up()
         self._grow(len(self.index))
         first = take(self.first.truth, self.join.rows_left, np.int8(self.first.default_truth))
         second = take(self.second.truth, self.join.rows_right, np.int8(self.second.default_truth))
@@ -178,6 +213,18 @@ class ThenNode(ConditionNode):
         waiting = (self.truth == UNKNOWN) & ~self._armed & (self.first_at != NEVER_NS)
         own = int(self.first_at[waiting].min()) + self.within_ns + 1 if waiting.any() else FAR_NS
         return min(own, super().next_edge_ns())
+
+    def memory(self) -> Memory | None:
+        """The times of both stages."""
+        columns = {"first": self.first_at, "second": self.second_at, "armed": self._armed}
+        return self.remembered or Memory(self.index.labels[: len(self.first_at)], columns)
+
+    def _take_up(self) -> None:
+        if self.remembered is not None:
+            self.first_at = self.remembered.column("first", self.index, NEVER_NS)
+            self.second_at = self.remembered.column("second", self.index, NEVER_NS)
+            self._armed = self.remembered.column("armed", self.index, empty=False)
+            self.remembered = None
 
     def _grow(self, size: int) -> None:
         more = size - len(self.first_at)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from monitor.engine.gauges import NAN, fold_groups, quantile_of_groups
+from monitor.engine.memory import Side
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import Bools, ConditionNode, Coverage, Node, Tick, covers, padded, take
 from monitor.engine.projection import Projection
@@ -87,6 +88,14 @@ class ArithmeticNode(Node):
         left, right = before or (None, None)
         return self.left.snapshot(left), self.right.snapshot(right)
 
+    def packed(self, snapshot: tuple[Any, Any]) -> list[Side]:
+        """Of both sides."""
+        return [*self.left.packed(snapshot[0]), *self.right.packed(snapshot[1])]
+
+    def unpacked(self, sides: Iterator[Side]) -> tuple[Any, Any]:
+        """The same again."""
+        return self.left.unpacked(sides), self.right.unpacked(sides)
+
     def against(self, then: tuple[Any, Any]) -> tuple[Floats, Floats]:
         """Each side on its common members."""
         left_then, left_now = self.left.against(then[0])
@@ -157,6 +166,14 @@ class NegateNode(Node):
         """Of the operand."""
         return self.inner.snapshot(before)
 
+    def packed(self, snapshot: Any) -> list[Side]:
+        """Of the operand."""
+        return self.inner.packed(snapshot)
+
+    def unpacked(self, sides: Iterator[Side]) -> Any:
+        """The same again."""
+        return self.inner.unpacked(sides)
+
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """The operand's, negated."""
         before, now = self.inner.against(then)
@@ -188,6 +205,14 @@ class FoldNode(Node):
     def snapshot(self, before: Any = None) -> Any:
         """Of the vector."""
         return self.inner.snapshot(before)
+
+    def packed(self, snapshot: Any) -> list[Side]:
+        """Of the vector."""
+        return self.inner.packed(snapshot)
+
+    def unpacked(self, sides: Iterator[Side]) -> Any:
+        """The same again."""
+        return self.inner.unpacked(sides)
 
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """Fold the elements present at both instants."""
