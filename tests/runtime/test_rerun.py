@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import NS_PER_S, ScaledClock
 from monitor.errors import TapeError
-from monitor.events import Funding, Liquidation, Price
+from monitor.events import Funding, Liquidation, PositionSide, Price
+from monitor.rule import RuleSet
 from monitor.runtime.app import App, AppSettings
 from monitor.runtime.load import Loaded, load, load_text
 from monitor.runtime.recorder import Recorder
@@ -57,7 +58,7 @@ groups:
       - {alert: Low, expr: 'price{base="BTC"} by (base) < 79.9k'}
       - {alert: Liquidated, expr: 'sum(liquidations[30s]) > 500k'}
 """
-NO_FEEDS = load_text("feeds: [{venue: bybit}]", "c.yaml", Path(__file__).parents[2], {})
+QUIET = replace(load_text("feeds: [{venue: bybit}]", "c.yaml", Path(__file__).parents[2], {}), rules=RuleSet((), ()))
 QUICK = FeedSettings(
     backoff_base_s=0.02, backoff_cap_s=0.1, tick_s=0.05, idle_s=0.8, metadata_gap_s=0.2, poll_speed=SPEED
 )
@@ -108,7 +109,7 @@ class Market:
                         await server.publish(Funding(item, 0.0001, 8.0, now_ns, now_ns))
                     if number % 3 == 0:
                         usd = 40_000 * (1 + number % 11)
-                        side = "long" if number % 4 else "short"
+                        side: PositionSide = "long" if number % 4 else "short"
                         row = Liquidation(item, side, usd * 1_000_000, value, now_ns, now_ns, f"{number}{item.symbol}")
                         await server.publish(row)
             await asyncio.sleep(0.02)
@@ -300,9 +301,10 @@ def test_a_tape_without_evaluations_is_refused(tmp_path: Path) -> None:
         again(load(tmp_path / "config.yaml", {}), tmp_path / "tape")
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.sampled_from(["turn", "events", "memory", "config", "act"]), st.binary(max_size=40) | st.text(max_size=40))
 def test_a_course_that_cannot_be_read_is_counted(kind: str, payload: str | bytes) -> None:
-    monitor = Rerunner(NO_FEEDS, AlertLog())
+    monitor = Rerunner(QUIET, AlertLog())
     names = {"turn": course.TURN, "events": course.REMEMBERED, "memory": course.TOLD, "config": course.START, "act": course.ACT}  # fmt: skip
     try:
         monitor.take([(1, names[kind], kind, payload, False)])
