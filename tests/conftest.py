@@ -17,6 +17,9 @@ BINARIES = {
     "promtool": ("promtool",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
     "amtool": ("amtool",),
+    "zsh": ("zsh",),
+    "fish": ("fish",),
+    "systemd-analyze": ("systemd-analyze",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
 SYSTEM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ack": ("monitor.commands.ack", "acknowledge an alert"),
     "route": ("monitor.commands.route", "where an alert with given labels would go"),
     "notify-test": ("monitor.commands.notify_test", "send a test notification through one sink"),
+    "completion": ("monitor.commands.completion", "a completion script for bash, zsh or fish"),
 }
 
 USAGE = """usage: python -m monitor [COMMAND] [options]

@@ -128,10 +128,27 @@ def test_the_unit_is_hardened() -> None:
     assert wanted.items() <= settings.items()
 
 
-def test_the_unit_is_rated_well_by_systemd() -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
+@pytest.mark.needs("systemd-analyze")
+def test_the_unit_is_read_by_systemd_without_a_complaint(binary: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its programs do not exist here, so they are replaced by one that does; nothing else is."""
+    text = (ROOT / "deploy" / "market-risk-monitor.service").read_text()
+    unit = tmp_path / "market-risk-monitor.service"
+    unit.write_text(text.replace("/opt/market-risk-monitor/.venv/bin/python", "/bin/true"))
+    done = subprocess.run(
+        [binary("systemd-analyze"), "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    complaints = [line for line in done.stderr.splitlines() if "market-risk-monitor" in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+    unit.write_text(unit.read_text().replace("ProtectClock=yes", "ProtectClok=yes"))
+    wrong = subprocess.run(
+        [binary("systemd-analyze"), "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    assert "ProtectClok" in wrong.stderr
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_unit_is_rated_well_by_systemd(binary: Callable[[str], Path]) -> None:
+    analyze = binary("systemd-analyze")
     unit = ROOT / "deploy" / "market-risk-monitor.service"
     done = subprocess.run(
         [analyze, "security", "--offline=true", "--threshold=20", unit], capture_output=True, text=True, check=False
