@@ -20,6 +20,7 @@ from monitor.engine import Engine
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
 from monitor.runtime.rerun import Rerunner, RerunReport, Rules, rerun
+from monitor.tape.course import HEARD, read_events
 from monitor.tape.facts import read_states
 from monitor.tape.folder import read_blocks, some_files
 from monitor.tape.format import Row
@@ -87,9 +88,11 @@ def _heard(blocks: Iterable[list[Row] | Loss], liveness: Liveness) -> Iterator[l
     """The blocks as they are, with liveness noted in passing."""
     for block in blocks:
         if not isinstance(block, Loss):
-            for row in block:
-                if row[2] == "state":
-                    liveness.hear(read_states(row[3]))
+            for _, name, kind, payload, _ in block:
+                if kind == "state":
+                    liveness.hear(read_states(payload))
+                elif name == HEARD:
+                    liveness.hear(read_events(payload))
         yield block
 
 

@@ -45,7 +45,7 @@ def test_the_terminal_report_says_what_happened_and_when(place: Path, capsys: py
     )
     assert "behind it: long BTC-USDT-SWAP okx 85.7%, long ETH-USDT-SWAP okx 14.3%" in out.out
     assert "NeverTrue  between 0 and 140k" in out.out
-    assert "4 to screen, 2 to file" in out.out
+    assert "2 to file, 4 to screen" in out.out
     assert "2025-W47      2  Coin 1, MinuteOver100k 1" in out.out
 
 

@@ -10,7 +10,7 @@ from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.runtime.load import Loaded
 from monitor.runtime.repeats import Repeats
-from monitor.tape.cut import window
+from monitor.tape.cut import window_blocks
 from monitor.tape.folder import FileInfo, inspect, some_files, tape_files
 from monitor.tape.replay import Replay
 
@@ -42,8 +42,8 @@ class TapeHistory:
 
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
-        records = window(self._folder, stretch.start_ns, stretch.end_ns)
-        return gather(self._replay.run(records), grid_ns, stretch.start_ns)
+        blocks = window_blocks(self._folder, stretch.start_ns, stretch.end_ns)
+        return gather(self._replay.steps(blocks, grid_ns), grid_ns, stretch.start_ns)
 
     def missing(self) -> Missing:
         """See `monitor.backtest.history.History`."""
