@@ -399,11 +399,11 @@ class Loop:
 
     async def _working(self) -> None:
         await self.until_seen()
-        await asyncio.sleep(self.rng.uniform(0.0, 3.0))
+        await asyncio.sleep(self.rng.uniform(0.0, 4.0))
 
     async def _telling(self) -> None:
         await self.until_seen()
-        await asyncio.sleep(self.rng.uniform(0.0, 2.0))
+        await asyncio.sleep(self.rng.uniform(0.0, 3.0))
         self.receiver.on_request.clear()
         self.receiver.stuck = True
         with contextlib.suppress(TimeoutError):
@@ -537,7 +537,7 @@ def _report(loop: Loop, receivers: Sequence[Receiver], comparison: Comparison, s
 def main() -> int:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Kill the program at random and compare with an undisturbed one.")
-    parser.add_argument("--rounds", type=int, default=200, help="how many kills; about 2 s each")
+    parser.add_argument("--rounds", type=int, default=200, help="how many kills; about 4 s each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="an empty folder for the state of both monitors, kept afterwards")
     arguments = parser.parse_args()

@@ -17,6 +17,7 @@ import msgspec
 from pydantic import Field, SecretStr
 
 from monitor.alert import AlertView
+from monitor.alerts import message
 from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.sink import Notification, Outcome, Result, Seconds, SinkContext, SinkKind
@@ -86,7 +87,7 @@ class AlertmanagerSink(HttpSink):
         end_ns = now_ns if over else now_ns + int(4 * self.options.resend_s * NS_PER_S)
         body: dict[str, Any] = {
             "labels": dict(labels),
-            "annotations": {"state": str(alert.state), "reason": alert.reason, **dict(alert.annotations)},
+            "annotations": {**_told(alert), **dict(alert.annotations)},
             "startsAt": rfc3339(min(alert.starts_at_ns, now_ns)),
             "endsAt": rfc3339(end_ns),
         }
@@ -159,6 +160,18 @@ class AlertmanagerSink(HttpSink):
         address = f"{url.rstrip('/')}/api/v2/alerts"
         outcome, _ = await self.post(address, headers=headers, data=msgspec.json.encode(bodies))
         return outcome
+
+
+def _told(alert: AlertView) -> dict[str, str]:
+    """What the rule's own annotations do not say; Alertmanager drops the empty ones."""
+    evidence = message.evidence(alert.explanation) if alert.explanation is not None else ()
+    return {
+        "state": str(alert.state),
+        "reason": alert.reason,
+        "value": message.reading(alert),
+        "facts": message.facts(alert),
+        "evidence": "\n".join(evidence),
+    }
 
 
 KIND = SinkKind(Options, AlertmanagerSink)

@@ -1,7 +1,8 @@
 """HTTP POST in the shape of Alertmanager's webhook, version 4, so that every receiver written for it works.
 
 Two headers are added: ``Idempotency-Key`` (the same for every repeat of a notification) and, with a secret,
-``X-Signature-256: sha256=<hex>``, the HMAC-SHA256 of the body. Shape of the body:
+``X-Signature-256: sha256=<hex>``, the HMAC-SHA256 of the body. Each alert has a further key, ``details``: everything that is
+known of it, in the shape of the file and MQTT sinks. Shape of the body:
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from monitor.alert import AlertView
 from monitor.sink import Notification, Outcome, SinkKind
 from monitor.sinks.http import HttpSink, UrlOptions
-from monitor.sinks.payload import ZERO_TIME, is_over, rfc3339
+from monitor.sinks.payload import ZERO_TIME, alert_json, is_over, rfc3339
 
 
 class Options(UrlOptions):
@@ -89,6 +90,7 @@ def _alert(alert: AlertView, external_url: str) -> dict[str, Any]:
         "endsAt": rfc3339(alert.ends_at_ns) if over else ZERO_TIME,
         "generatorURL": external_url,
         "fingerprint": alert.fingerprint,
+        "details": alert_json(alert),
     }
 
 

@@ -6,11 +6,9 @@ import asyncio
 import json
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from monitor.alert import AlertState
 from monitor.sink import Result
 from monitor.sinks import build_sink
 from monitor.sinks.alertmanager import AlertmanagerSink
+from tests.integration.servers import Running, alertmanager
 from tests.sinks.build import alert, note
-from tests.sinks.server import Receiver, receiver
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -30,58 +28,6 @@ def recent(name: str = "High", state: AlertState = AlertState.FIRING, **labels: 
     now_ns = time.time_ns()
     view = alert(name, state, starts_ns=now_ns - 60_000_000_000, **labels)
     return replace(view, ends_at_ns=now_ns if state is AlertState.RESOLVED else 0)
-
-
-@dataclass
-class Running:
-    url: str
-    hook: Receiver
-
-    def alerts(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as reply:
-            found: list[dict[str, Any]] = json.load(reply)
-            return found
-
-    async def hooked(self, count: int) -> list[Any]:
-        async with asyncio.timeout(15):
-            while len(self.hook.requests) < count:
-                await asyncio.sleep(0.05)
-        return self.hook.bodies()
-
-
-@asynccontextmanager
-async def alertmanager(program: Path, folder: Path, port: int) -> AsyncIterator[Running]:
-    async with receiver() as hook:
-        (folder / "am.yml").write_text(
-            "route: {receiver: hook, group_by: [alertname], group_wait: 300ms, group_interval: 300ms}\n"
-            f"receivers: [{{name: hook, webhook_configs: [{{url: '{hook.url}/hook', send_resolved: true}}]}}]\n"
-        )
-        process = subprocess.Popen(
-            [
-                *(program, f"--config.file={folder / 'am.yml'}", f"--storage.path={folder / 'am'}"),
-                *(f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="),
-            ],
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            running = Running(f"http://127.0.0.1:{port}", hook)
-            await asyncio.to_thread(_wait_ready, running.url)
-            yield running
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.wait, 10)
-
-
-def _wait_ready(url: str) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{url}/-/ready", timeout=1).close()
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("Alertmanager did not start")
 
 
 def _run(command: list[str | Path]) -> bytes:

@@ -12,8 +12,9 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from tests.integration.program import Program, alert_names, demo
-from tests.integration.test_mqtt import Broker, make_broker
+from tests.integration.program import ROOT, Program, alert_names, demo
+from tests.integration.servers import Broker
+from tests.integration.test_mqtt import make_broker
 
 __all__ = ["make_broker"]  # the fixture
 
@@ -81,7 +82,7 @@ async def test_sigterm_drains_and_exits_zero_within_three_seconds(quiet_demo: Pr
 async def test_both_user_alerts_reach_every_output(tmp_path: Path, make_broker: Callable[..., Broker]) -> None:
     broker = make_broker()
     sink = f"{{type: mqtt, url: 'mqtt://127.0.0.1:{broker.port}', prefix: desk}}"
-    rules = "rules/liquidations.yaml, rules/funding.yaml"
+    rules = ", ".join(str(ROOT / "rules" / name) for name in ("liquidations.yaml", "funding.yaml"))
     options = ("--speed", "150", "--from", "2025-11-21T07:01", "--rules", rules, "--sink", sink)
     async with (
         aiomqtt.Client("127.0.0.1", broker.port) as client,

@@ -8,7 +8,6 @@ import json
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,36 +24,10 @@ from monitor.runtime.store import Outgoing, Store
 from monitor.sink import Command, Result, SinkContext
 from monitor.sinks import build_sink
 from monitor.sinks.mqtt import MqttSink, Options
+from tests.integration.servers import Broker
 from tests.sinks.build import alert, note
 
 pytestmark = pytest.mark.needs("mosquitto")
-
-
-class Broker:
-    """A mosquitto process that can be stopped and started again on the same port, without persistence."""
-
-    def __init__(self, binary: Path, folder: Path, port: int, *extra: str) -> None:
-        self.port = port
-        self._config = folder / "mosquitto.conf"
-        lines = ("per_listener_settings true", f"listener {port} 127.0.0.1", *(extra or ("allow_anonymous true",)))
-        self._config.write_text("\n".join(lines) + "\n")
-        self._binary = binary
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen([self._binary, "-c", self._config], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
-                return
-            assert time.monotonic() < deadline, "mosquitto did not start"
-            time.sleep(0.01)
-
-    def stop(self, *, kill: bool = False) -> None:
-        if self._process is not None:
-            (self._process.kill if kill else self._process.terminate)()
-            self._process.wait(10)
-            self._process = None
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ async def test_webhook_is_alertmanagers_version_4_signed_and_keyed() -> None:
     assert body["commonLabels"] == {"alertname": "High", "severity": "critical"}
     assert body["commonAnnotations"] == {"summary": "High is up"}
     first, second = body["alerts"]
-    assert set(first) == {"status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"}
+    version_4 = {"status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"}
+    assert set(first) == {*version_4, "details"}, "what version 4 has not comes under one key"
     assert (first["status"], first["startsAt"]) == ("firing", "2025-11-21T00:00:00.000000Z")
     assert first["endsAt"] == "0001-01-01T00:00:00Z"
     assert (second["status"], second["endsAt"]) == ("resolved", "2025-11-21T00:01:00.000000Z")
@@ -316,3 +317,21 @@ async def test_apprise_delivers() -> None:
         outcome = await build_sink("apprise", {"urls": [address]}).deliver(note())
     assert outcome.result is Result.OK
     assert to.bodies()[0]["title"].startswith("FIRING High")
+
+
+async def test_machines_are_told_everything_that_people_are() -> None:
+    async with receiver() as to:
+        hook, manager = build_sink("webhook", {"url": to.url}), build_sink("alertmanager", {"urls": [to.url]})
+        for sink in (hook, manager):
+            await sink.deliver(note(alert(base="BTC")))
+            await sink.close()
+    hooked, managed = to.bodies()
+    details = hooked["alerts"][0]["details"]
+    assert (details["value"], details["coverage"], details["peak"]) == (1.04e9, 0.93, 1.2e9)
+    assert details["explanation"]["contributors"][0]["share"] == 0.58
+    annotations = managed[0]["annotations"]
+    assert annotations["summary"] == "High is up"
+    assert annotations["value"].startswith(">= ")
+    assert "coverage 93%" in annotations["facts"]
+    assert "58% bybit long" in annotations["evidence"]
+    assert "largest: $12M BTCUSDT long on bybit" in annotations["evidence"]
