@@ -63,6 +63,7 @@ class AlertView:
         level: Index in the ladder; -1 without a ladder.
         flapping: Whether it fired so often lately that it resolves only after a calm spell.
         explanation: What stands behind the reading, when it was asked for.
+        unit: Of value, threshold and peak, as in `monitor.series.Unit`; texts are written in it.
     """
 
     rule: str
@@ -86,6 +87,7 @@ class AlertView:
     level: int = -1
     flapping: bool = False
     explanation: Explanation | None = None
+    unit: str = ""
 
     @property
     def name(self) -> str:

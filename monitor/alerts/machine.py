@@ -18,6 +18,7 @@ from monitor import format as fmt
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
 from monitor.alerts.fingerprint import fingerprint
 from monitor.events import Labels
+from monitor.expression import unit_shown
 from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Explanation, Values
 from monitor.rule import Rule
 
@@ -115,6 +116,7 @@ class RuleMachine:
         self, rule: Rule, settings: LifecycleSettings, render: Render, explain: Explain, claims: Claims
     ) -> None:
         self.rule = rule
+        self._unit = unit_shown(rule.expr)
         self.collided = 0
         self._claims = claims
         self.dirty: set[int] = set()
@@ -437,6 +439,7 @@ class RuleMachine:
             reason="the condition holds",
             severity=severity,
             level=level,
+            unit=self._unit,
         )
 
     def _seen(self, instance: _Instance, sight: _Sight, state: AlertState, reason: str) -> AlertView:

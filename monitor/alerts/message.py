@@ -51,11 +51,16 @@ def name(alert: AlertView) -> str:
 def line(alert: AlertView) -> str:
     """One alert in one line: ``[critical] Name (base=BTC): 1.04B against 1B; summary``."""
     severity = f"[{alert.severity}] " if alert.severity else ""
-    against = "" if alert.threshold is None else f" against {fmt.num(alert.threshold)}"
-    bound = ">= " if alert.lower_bound and (alert.coverage or 0) < 1 else ""
     summary = dict(alert.annotations).get("summary", "")
-    text = f"{severity}{name(alert)}: {bound}{fmt.num(alert.value)}{against}" + (f"; {summary}" if summary else "")
+    text = f"{severity}{name(alert)}: {reading(alert)}" + (f"; {summary}" if summary else "")
     return text if len(text) <= _MAX_LINE else text[: _MAX_LINE - 1] + "…"
+
+
+def reading(alert: AlertView) -> str:
+    """Value against threshold in their unit; ``>=`` when the value is a lower bound."""
+    bound = ">= " if alert.lower_bound and alert.coverage is not None and alert.coverage < 1 else ""
+    against = "" if alert.threshold is None else f" against {fmt.in_unit(alert.threshold, alert.unit)}"
+    return f"{bound}{fmt.in_unit(alert.value, alert.unit)}{against}"
 
 
 def paragraph(alert: AlertView) -> str:
@@ -68,9 +73,9 @@ def paragraph(alert: AlertView) -> str:
 
 def facts(alert: AlertView) -> str:
     """Coverage, peak and duration in words; of an alert that is over, the value at recovery too."""
-    found = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.num(alert.peak)}"]
+    found = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.in_unit(alert.peak, alert.unit)}"]
     if alert.state is AlertState.RESOLVED:
-        found.insert(0, f"at recovery {fmt.num(alert.value)}")
+        found.insert(0, f"at recovery {fmt.in_unit(alert.value, alert.unit)}")
     if alert.duration_ns:
         found.append(f"lasted {fmt.duration(alert.duration_ns)}")
     return ", ".join(found)

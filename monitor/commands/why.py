@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -40,9 +41,10 @@ def render(data: Any) -> str:
 def _block(row: dict[str, Any]) -> str:
     """One label set: its state, the numbers behind it, who made them up, what is missing."""
     name = ", ".join(f"{key}={value}" for key, value in (row.get("labels") or {}).items()) or "(whole market)"
+    shown = partial(fmt.in_unit, unit=row.get("unit", ""))
     lines = [f"{name}: {row.get('state', '?')}"]
     lines.append(
-        f"  value {fmt.num(row.get('value'))} against {fmt.num(row.get('threshold'))}, coverage {fmt.pct(row.get('coverage'))}"
+        f"  value {shown(row.get('value'))} against {shown(row.get('threshold'))}, coverage {fmt.pct(row.get('coverage'))}"
     )
     lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
     lines += [f"  {part['text']} = {_number(part['value'])}" for part in row.get("parts", [])]

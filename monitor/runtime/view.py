@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from monitor import __version__
+from monitor import format as fmt
 from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
@@ -17,7 +18,7 @@ from monitor.events import Channel, Labels
 from monitor.expression import Expr, unit_shown
 from monitor.feed import Feed
 from monitor.language import parse_expression
-from monitor.reading import FALSE, TRUE, Evaluation
+from monitor.reading import FALSE, Evaluation
 from monitor.rule import Rule
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.delivery import Delivery
@@ -238,7 +239,7 @@ class AppView:
     def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState]) -> WhyRow:
         labels = evaluation.labels[row]
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
-        truth = int(evaluation.truth[row])
+        truth, unit = int(evaluation.truth[row]), self._unit_of(evaluation.rule)
         return WhyRow(
             labels=labels,
             state=states.get(labels, AlertState.INACTIVE),
@@ -248,8 +249,12 @@ class AppView:
             coverage_ratio=float(evaluation.coverage[row]),
             reason=evaluation.reasons.get(row, ""),
             explanation=self.parts.desk.explain(evaluation.rule, row),
-            near_miss=_near_miss(truth, value, threshold),
+            near_miss=_near_miss(truth, value, threshold, unit),
+            unit=unit,
         )
+
+    def _unit_of(self, rule: str) -> str:
+        return next((unit_shown(known.expr) for known in self.parts.engine.ruleset.alerts if known.id == rule), "")
 
     def signals(self) -> Sequence[SignalRow] | None:
         """The signal catalogue with its values now."""
@@ -376,12 +381,12 @@ def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -
     )
 
 
-def _near_miss(truth: int, value: float, threshold: float) -> str:
-    if truth == TRUE or not np.isfinite(value) or not np.isfinite(threshold) or truth != FALSE:
+def _near_miss(truth: int, value: float, threshold: float, unit: str) -> str:
+    if truth != FALSE or not np.isfinite(value) or not np.isfinite(threshold):
         return ""
-    distance = threshold - value
-    share = f" ({abs(distance / threshold):.1%} of it)" if threshold else ""
-    return f"{abs(distance):.6g} from the threshold{share}"
+    distance = abs(threshold - value)
+    share = f" ({fmt.pct(abs(distance / threshold))} of it)" if threshold else ""
+    return f"{fmt.in_unit(distance, unit)} from the threshold{share}"
 
 
 def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:

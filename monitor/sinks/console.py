@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from typing import Literal, TextIO
 
-from monitor import format as fmt
 from monitor.alert import AlertView
 from monitor.alerts import message
 from monitor.sink import Notification, Outcome, SinkBase, SinkKind, SinkOptions
@@ -69,14 +68,7 @@ def headline(alert: AlertView, status: str) -> str:
     labels = ", ".join(f"{name}={value}" for name, value in alert.labels if name not in {"alertname", "severity"})
     severity = f"[{alert.severity}] " if alert.severity else ""
     where = f" {{{labels}}}" if labels else ""
-    return f"{status.upper():<9} {severity}{alert.name}{where}  {reading(alert)}"
-
-
-def reading(alert: AlertView) -> str:
-    """Value against threshold; ``>=`` when it is a lower bound."""
-    bound = ">= " if alert.lower_bound and alert.coverage is not None and alert.coverage < 1 else ""
-    against = "" if alert.threshold is None else f" against {fmt.num(alert.threshold)}"
-    return f"{bound}{fmt.num(alert.value)}{against}"
+    return f"{status.upper():<9} {severity}{alert.name}{where}  {message.reading(alert)}"
 
 
 def details(alert: AlertView) -> Iterator[str]:

@@ -39,6 +39,7 @@ def alert_json(alert: AlertView) -> dict[str, Any]:
         "annotations": dict(alert.annotations),
         "value": alert.value,
         "threshold": alert.threshold,
+        "unit": alert.unit,
         "peak": alert.peak,
         "coverage": alert.coverage,
         "lower_bound": alert.lower_bound,

@@ -321,7 +321,10 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class WhyRow:
-    """Why one label set of a rule is in its state; ``near_miss`` says how far a false condition is from true."""
+    """Why one label set of a rule is in its state; ``near_miss`` says how far a false condition is from true.
+
+    ``unit`` is that of value and threshold.
+    """
 
     labels: Labels
     state: AlertState
@@ -332,6 +335,7 @@ class WhyRow:
     reason: str
     explanation: Explanation
     near_miss: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,6 +355,7 @@ def why_body(row: WhyRow) -> Json:
         "value": row.value,
         "threshold": row.threshold,
         "coverage": row.coverage_ratio,
+        "unit": row.unit,
         "reason": row.reason,
         "near_miss": row.near_miss,
         "contributors": [

@@ -145,7 +145,7 @@ def test_why_tells_the_nearest_miss_and_what_stands_behind(rig: Rig) -> None:
     rig.take(liquidation(BTC, "long", 2_000_000), liquidation(ETH, "long", 4_000_000))
     rows = {dict(row.labels)["base"]: row for row in rig.view.why("Wiped") or ()}
     assert (rows["BTC"].truth, rows["ETH"].truth) == (FALSE, TRUE)
-    assert rows["BTC"].near_miss == "1e+06 from the threshold (33.3% of it)"
+    assert rows["BTC"].near_miss == "1M from the threshold (33.3% of it)"
     assert rows["ETH"].near_miss == ""
     (part,) = rows["BTC"].explanation.contributors
     assert (dict(part.labels)["venue"], part.value, part.share) == ("binance_usdm", 2_000_000.0, 1.0)
