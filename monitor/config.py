@@ -305,6 +305,7 @@ def parse_config(
     problems = substitution.problems
     if not isinstance(data, dict):
         raise ConfigError([*problems, document.problem((), "expected a mapping of settings")])
+    _anchor(data, base)
     problems += [problem for check in (_check_feeds, *checks) for problem in check(data, document)]
     try:
         config = Config.model_validate(data)
@@ -314,6 +315,20 @@ def parse_config(
     if problems:
         raise ConfigError(_one_per_place(problems))
     return LoadedConfig(config, document, base, frozenset(substitution.secrets))
+
+
+PATHS_IN = ("sinks", "inlets", "sources")
+"""Sections whose entries name files: under ``path`` and under keys that end in ``_file``."""
+
+
+def _anchor(data: dict[str, Any], base: Path) -> None:
+    """Let every relative path of a plugin's entry start where those of the rest of the file do: at its folder."""
+    for section in PATHS_IN:
+        entries = data.get(section)
+        for entry in entries if isinstance(entries, list) else ():
+            for key, value in entry.items() if isinstance(entry, dict) else ():
+                if (key == "path" or str(key).endswith("_file")) and isinstance(value, str) and value:
+                    entry[key] = str(base / value)
 
 
 class _Substitution:

@@ -9,6 +9,7 @@ import pytest
 from monitor.config import Config, LoadedConfig, load_config, parse_config
 from monitor.errors import ConfigError
 from monitor.events import Channel
+from monitor.sinks import sink_options
 
 GOOD = "feeds: [{venue: bybit}]\n"
 
@@ -123,3 +124,26 @@ def test_a_plugins_check_is_reported_together_with_the_rest() -> None:
 
 def test_api_token_is_not_shown() -> None:
     assert "abc" not in repr(Config.model_validate({"feeds": [{"venue": "x"}], "api": {"token": "abc"}}))
+
+
+def test_every_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    (tmp_path / "token").write_text("hidden")
+    (tmp_path / "config.yaml").write_text(
+        """feeds: [{venue: okx}]
+sinks:
+  - {type: file, path: data/alerts.jsonl}
+  - {type: file, name: other, path: /var/log/alerts.jsonl}
+  - {type: telegram, bot_token_file: token, chat_id: "1"}
+inlets: [{type: folder, path: pushed}]
+""",
+        encoding="utf-8",
+    )
+    config = load_config(tmp_path / "config.yaml", {}).config
+    assert [sink.get("path", sink.get("bot_token_file")) for sink in config.sinks] == [
+        str(tmp_path / "data/alerts.jsonl"), "/var/log/alerts.jsonl", str(tmp_path / "token"),
+    ]  # fmt: skip
+    assert config.inlets[0]["path"] == str(tmp_path / "pushed")
+    assert sink_options(config.sinks[2]).id  # the secret was found

@@ -62,7 +62,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
     clock = ScaledClock(start_ns, options.speed)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
-        loaded = load_text(text, "demo.yaml", BASE, os.environ)
+        loaded = load_text(text, "demo.yaml", Path.cwd(), os.environ)
         recorder = recording.enter_context(_recorder(options, market, clock)) if options.record else None
 
         def remembered() -> Iterator[Event]:
@@ -93,7 +93,7 @@ def _recorder(options: argparse.Namespace, market: DemoMarket, clock: Clock) -> 
     folder: Path = options.record.resolve()
     try:
         writer = TapeWriter(folder, program=f"monitor {monitor.__version__}", note=NOTE)
-        rules = str((BASE / options.rules).resolve())
+        rules = ", ".join(str((Path.cwd() / pattern.strip()).resolve()) for pattern in options.rules.split(","))
         text = market.configuration(options.listen, str(folder / "state"), rules, options.sink)
         (folder / "config.yaml").write_text(f"# {NOTE}\n{text}", encoding="utf-8")
     except OSError as error:
@@ -117,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="start", default=DEFAULT_FROM, metavar="TIME", help=f"UTC, default {DEFAULT_FROM}"
     )
     parser.add_argument("--listen", default="127.0.0.1:9108", metavar="HOST:PORT")
-    parser.add_argument("--rules", default="rules/*.yaml", metavar="PATTERN")
+    parser.add_argument(
+        "--rules",
+        default=str(BASE / "rules/*.yaml"),
+        metavar="PATTERN",
+        help="rule files, separated by commas (default: the packs beside the program)",
+    )
     parser.add_argument("--data-dir", type=Path, help="keep the state here (default: a temporary folder)")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write a tape, and a config.yaml that reads it back")
     parser.add_argument(

@@ -6,6 +6,7 @@ Everything between the scenario and the monitor is real: sockets, wire protocols
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -91,7 +92,8 @@ class DemoMarket:
         self, listen: str, data_dir: str, rules: str, extra_sinks: Sequence[str] = (), *, slow: bool = True
     ) -> str:
         """The text of a configuration whose feeds (and with `slow` all other inputs) lead to these servers."""
-        lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{rules}]"]
+        patterns = ", ".join(json.dumps(pattern.strip()) for pattern in rules.split(","))
+        lines = [f"listen: {listen}", f"data_dir: {data_dir}", f"rules: [{patterns}]"]
         lines += ["engine: {allowed_lateness: 30m}  # a slow second of ours is minutes of the market's", "feeds:"]
         for feed, server in self.servers.items():
             lines += [
