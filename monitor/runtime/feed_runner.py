@@ -130,6 +130,7 @@ class FeedRunner:
         self._budget = ConnectBudget(limits.connects, limits.connects_window_s)
         self._numbers = itertools.count(1) if numbers is None else numbers
         self._sizes: dict[str, float] = {}
+        self._ranked_ns = 0
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._poller: tuple[Poller, asyncio.Task[None]] | None = None
         self.chosen: list[Instrument] = []
@@ -216,9 +217,11 @@ class FeedRunner:
             return
         try:
             self._sizes = await self._loader.ranking(self.feed)
+            self._ranked_ns = self._clock.mono_ns()
         except (FetchError, DecodeError) as error:
-            self.stats.instruments_error = f"no ranking, so the first {self.feed.options.top} by name: {error}"
-            self._log.warning("feed.no_ranking", error=str(error))
+            instead = "the last one stays" if self._sizes else f"so the first {self.feed.options.top} by name"
+            self.stats.instruments_error = f"no ranking, {instead}: {error}"
+            self._log.warning("feed.no_ranking", error=str(error), note=instead)
 
     async def _refresh_for_ever(self, tasks: asyncio.TaskGroup) -> None:
         """Refresh metadata at its period, and soon after an unknown symbol, but not too often."""
@@ -232,7 +235,7 @@ class FeedRunner:
                 self._log.warning("feed.refresh_failed", error=str(error))
                 self._refresh_wanted.set()
                 continue
-            if self.feed.options.top is not None and not self._sizes:
+            if not self._sizes or self._clock.mono_ns() - self._ranked_ns >= self.settings.rank_every_s * NS_PER_S:
                 await self._rank()
             self._follow(tasks, joining=True)
 

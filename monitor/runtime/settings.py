@@ -31,6 +31,7 @@ class FeedSettings:
         renewal_patience_s: A successor that is not delivering by then is given up; the old connection stays.
         metadata_every_s: Period of the instruments' refresh.
         metadata_gap_s: Least distance between refreshes caused by unknown symbols.
+        rank_every_s: ``top: N`` is worked out anew with the first refresh after this time.
         metadata_patience_s: Real seconds to wait for the venue's metadata before the cache is used, if there is one.
         metadata_timeout_s: Real seconds for one metadata request.
         poll_timeout_s: Real seconds for one polled request.
@@ -55,6 +56,7 @@ class FeedSettings:
     renewal_patience_s: float = 30.0
     metadata_every_s: float = 3600.0
     metadata_gap_s: float = 60.0
+    rank_every_s: float = 4 * 3600.0
     metadata_patience_s: float = 2.0
     metadata_timeout_s: float = 15.0
     poll_timeout_s: float = 10.0

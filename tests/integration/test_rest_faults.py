@@ -92,16 +92,42 @@ async def test_misspelt_symbol_is_reported_with_the_nearest_one() -> None:
         assert rig.stats.instruments == 1
 
 
-async def test_top_follows_the_largest_by_open_interest() -> None:
-    server = VenueServer(ToyVenue([instrument("AUSDT"), BTC, ETH]), SystemClock())
+def ranking(server: VenueServer, sizes: dict[str, int]) -> None:
+    """Let the venue rank as told; what `sizes` holds may change."""
     server.protocol.rest = lambda method, path, query, body, now_ns: (  # type: ignore[method-assign]
-        (200, b'{"ETHUSDT": 9, "BTCUSDT": 10, "AUSDT": 1}')
+        (200, json.dumps(sizes).encode())
         if path == "/ranking"
         else ToyVenue.rest(server.protocol, method, path, query, body, now_ns)  # type: ignore[arg-type]
     )
+
+
+def followed(server: VenueServer) -> set[str]:
+    """Symbols that the newest connection subscribed to."""
+    return {topic.split(".")[1] for topic in server.clients[-1].topics}
+
+
+async def test_top_follows_the_largest_by_open_interest() -> None:
+    server = VenueServer(ToyVenue([instrument("AUSDT"), BTC, ETH]), SystemClock())
+    ranking(server, {"ETHUSDT": 9, "BTCUSDT": 10, "AUSDT": 1})
     async with running(server=server, top=2) as rig:
         await rig.subscribed()
-        assert {topic.split(".")[1] for topic in server.clients[0].topics} == {"BTCUSDT", "ETHUSDT"}
+        assert followed(server) == {"BTCUSDT", "ETHUSDT"}
+
+
+async def test_top_is_ranked_anew_without_a_gap() -> None:
+    server = VenueServer(ToyVenue([instrument("AUSDT"), BTC, ETH]), SystemClock())
+    sizes = {"ETHUSDT": 9, "BTCUSDT": 10, "AUSDT": 1}
+    ranking(server, sizes)
+    settings = replace(QUICK, metadata_every_s=0.15, metadata_gap_s=0.05, rank_every_s=0.1)
+    async with running(settings, server=server, top=2) as rig:
+        await rig.subscribed()
+        await rig.quote()
+        sizes["AUSDT"] = 50
+        await rig.server.wait_for("subscribes", 6 + 6)
+        await rig.quote()
+        await rig.until(lambda: rig.stats.reconnects["topics"] == 1)
+        assert followed(server) == {"BTCUSDT", "AUSDT"}
+        assert not rig.gaps(Channel.PRICE)
 
 
 async def test_new_listing_is_followed_after_the_periodic_refresh() -> None:
