@@ -282,3 +282,13 @@ def test_depth() -> None:
     assert isinstance(event, Depth)
     assert event.bid_usd == pytest.approx(999.0)
     assert event.ask_usd == pytest.approx(2002.0)
+
+
+def test_rows_without_a_topic_are_no_trades() -> None:
+    """Rows say nothing by themselves: without the topic they could be of any product line."""
+    opened = open_session("bybit", Channel.TRADES)
+    row = {"T": 1763700002200, "s": "BTCUSDT", "S": "Sell", "v": "0.01", "p": "84111.1", "i": "20f", "BT": False}
+    with pytest.raises(DecodeError, match="unexpected"):
+        opened.push({"type": "snapshot", "ts": 1763700002204, "data": [row]})
+    assert opened.push({"topic": "publicTrades.BTCUSDT", "type": "snapshot", "ts": 1763700002204, "data": [row]}) == []
+    assert opened.skipped() == {"unrequested": 1}

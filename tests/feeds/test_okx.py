@@ -259,3 +259,10 @@ def test_xperps_are_perpetuals_listed_as_futures() -> None:
                "settleCcy": "USD", "ruleType": "xperp", "expTime": "1900000000000"}  # fmt: skip
     (instrument,), _ = feed.parse_metadata(feed.metadata()[1], msgspec.json.encode({"code": "0", "data": [listing]}))
     assert (instrument.kind, instrument.expiry_ns) == ("perp", None)
+
+
+def test_rows_without_an_argument_are_no_trades() -> None:
+    opened = open_session("okx", Channel.TRADES)
+    row = {"instId": "BTC-USDT-SWAP", "tradeId": "1", "px": "84000", "sz": "1", "side": "buy", "ts": "1763700002200"}
+    with pytest.raises(DecodeError, match="unexpected"):
+        opened.push({"data": [row]})
