@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from monitor.expression import Expr
+from monitor.series import Fold
 
 OnUnknown = Literal["hold", "fire", "resolve"]
 
@@ -65,7 +66,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording rule: ``name`` becomes a gauge series that later rules can read."""
+    """A recording rule: ``name`` becomes a gauge series that later rules can read.
+
+    ``fold`` is the series' natural fold: that of what the expression is made of.
+    """
 
     name: str
     group: str
@@ -74,6 +78,7 @@ class Recording:
     labels: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     line: int = 0
+    fold: Fold = Fold.MEAN
 
     @property
     def id(self) -> str:

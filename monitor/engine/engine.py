@@ -7,6 +7,7 @@ The instant of an evaluation is the later of `now_ns` and the newest event, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
 from monitor.engine.persist import Copied, gather, load, pack
 from monitor.engine.program import CompiledRecording, CompiledRule, walk
+from monitor.engine.provenance import provenance
 from monitor.engine.refill import Refill
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
@@ -26,7 +28,7 @@ from monitor.events import Channel, Event, Labels, Sample
 from monitor.expression import Expr
 from monitor.reading import UNKNOWN, Evaluation, Explanation
 from monitor.rule import Recording, RuleSet
-from monitor.series import Fold, SeriesSpec, Unit
+from monitor.series import SeriesSpec
 from monitor.window import Ints
 
 TRIM_EVERY = 256
@@ -87,13 +89,14 @@ class Engine:
 
     def _add_recording(self, recording: Recording) -> None:
         compiled = CompiledRecording(recording, self._compiler)
+        compiled.resume(self.store)
         self._recordings.append(compiled)
         self.store.specs[recording.name] = SeriesSpec(
             recording.name,
             "gauge",
             recording.expr.type.unit,
             compiled.label_names,
-            Fold.SUM if recording.expr.type.unit in (Unit.USD, Unit.COUNT) else Fold.MEAN,
+            recording.fold,
             Channel.REFERENCE,
             f"Recorded: {recording.text}",
             stale_s=NEVER_STALE_S,
@@ -205,13 +208,15 @@ class Engine:
         """What stands behind one row of a rule's newest evaluation."""
         compiled = self._rules[rule_id]
         compiled.evaluate(Tick(self._serial, self.now_ns))  # the nodes of a rule that sleeps hold older values
-        return explain(self.store, self._compiler, compiled.rule.expr, compiled.index.labels[row], self.now_ns)
+        expr, labels = compiled.rule.expr, compiled.index.labels[row]
+        notes = provenance(self._compiler, self.past.newest_ns, expr, labels, self.now_ns)
+        return replace(explain(self.store, self._compiler, expr, labels, self.now_ns), notes=notes)
 
     def state_size(self) -> dict[str, int]:
         """Bytes of state per rule (logs that it shares with others counted for each), and ``total``."""
         sizes = {rule_id: sum(map(self._node_size, walk(compiled.roots))) for rule_id, compiled in self._rules.items()}
         sizes["total"] = sum(log.nbytes for log in self.store.logs.values())
-        sizes["total"] += sum(history.nbytes for history in self.store.histories.values())
+        sizes["total"] += sum(history.nbytes for history in self.store.histories.values()) + self.past.nbytes
         sizes["total"] += sum(bank.sums.nbytes + bank.counts.nbytes for bank in self._compiler.domain.banks.values())
         return sizes
 

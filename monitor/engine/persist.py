@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from monitor.engine.coverage import Spans
+from monitor.engine.gauges import NEVER_NS, LastValues
 from monitor.engine.history import History
+from monitor.engine.log import Column, Log, Members
 from monitor.engine.memory import Memory
 from monitor.engine.store import Store
 from monitor.errors import StateError
 from monitor.events import Channel, Labels
 from monitor.language import to_text
+from monitor.window import Ints
 
 VERSION = 1
 
@@ -61,7 +64,7 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
     head: dict[str, Any] = {"version": VERSION, "now_ns": now_ns, "started_ns": store.sources.started_ns, "logs": []}
     for number, ((series, pane_ns), log) in enumerate(store.logs.items()):
         head["logs"].append([series, pane_ns])
-        ts, members, values = log.rows(log.first, log.end)
+        ts, members, values = rows_kept(log)
         counts = log.counts(log.first, log.end)
         columns |= {f"{number}.ts": ts, f"{number}.member": members, f"{number}.value": values}
         if counts is not None:
@@ -82,6 +85,23 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
         columns |= {f"k{number}.{column}": values for column, values in memory.columns.items()}
         columns |= {f"k{number}.side{at}": values for at, (_, values) in enumerate(memory.sides)}
     return Copied(head, {name: np.array(column) for name, column in columns.items()})
+
+
+def rows_kept(log: Log) -> tuple[Ints, Members, Column]:
+    """The rows of a log, and before them the last values that are held though their rows were forgotten.
+
+    A gauge may stand for days: what was pushed in yesterday is still its value, whatever window the log is kept for.
+    """
+    ts, members, values = log.rows(log.first, log.end)
+    held = max((one for one in log.readers if isinstance(one, LastValues)), key=lambda one: one.now_ns, default=None)
+    if held is None:
+        return ts, members, values
+    gone = np.flatnonzero((held.ts > NEVER_NS) & ~np.isin(np.arange(len(held.ts)), members))
+    gone = gone[np.argsort(held.ts[gone], kind="stable")]
+    if len(ts):
+        gone = gone[held.ts[gone] <= ts[0]]
+    older = held.ts[gone], gone.astype(members.dtype), held.values[gone]
+    return tuple(np.concatenate(pair) for pair in zip(older, (ts, members, values), strict=True))  # type: ignore[return-value]
 
 
 def load(store: Store, data: bytes) -> int:

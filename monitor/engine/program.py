@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ from monitor.engine.compile import Compiler
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
+from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.language import to_text
 from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
-from monitor.window import Ints
+from monitor.window import Floats, Ints
 
 
 class Aligned:
@@ -151,7 +153,10 @@ class CompiledRule:
         self._looks: list[bytes | float] = []
 
     def evaluate_changed(self, tick: Tick) -> Evaluation | None:
-        """As `evaluate`, but None also when only values moved and no row is true: nobody waits for these."""
+        """As `evaluate`, but None also when only values moved and no row is true: nobody waits for these.
+
+        It keeps its own account of what it has said: that somebody looked in between (`evaluate`) changes nothing here.
+        """
         versions = [root.pull(tick) for root in self.roots]
         if versions == self._told:
             return None
@@ -159,8 +164,8 @@ class CompiledRule:
         looks = [look for root in self.roots for look in _looks(root)]
         if looks == self._looks and not any(node.truth.max(initial=FALSE) == TRUE for node in self._mains):
             return None
-        self.evaluate(tick)
-        self._looks = looks
+        self._looks, self._versions = looks, versions
+        self.latest = self._read(tick)
         return self.latest
 
     def evaluate(self, tick: Tick) -> Evaluation | None:
@@ -168,7 +173,7 @@ class CompiledRule:
         versions = [root.pull(tick) for root in self.roots]
         if versions == self._versions:
             return None
-        self._versions, self._looks = versions, []
+        self._versions = versions
         self.latest = self._read(tick)
         return self.latest
 
@@ -252,20 +257,38 @@ class CompiledRecording:
         self.extra = tuple(sorted(recording.labels.items()))
         self.label_names = tuple(sorted({*self.node.label_names, *recording.labels}))
         self._version = -1
+        self._written: Floats = np.empty(0)
+        self._before: dict[Labels, float] = {}
+
+    def resume(self, store: Store) -> None:
+        """Go on after what an earlier run, or the same rule before a reload, has written."""
+        log = store.logs.get((self.recording.name, 0))
+        if log is not None:
+            labels = store.catalog.series(self.recording.name).labels
+            _, members, values = log.rows(log.first, log.end)
+            self._before = {labels[m]: value for m, value in zip(members.tolist(), values.tolist(), strict=True)}
 
     def evaluate(self, tick: Tick) -> list[tuple[Labels, float]]:
-        """New values by label set; empty when nothing changed. NaN says that the value is missing from now on."""
+        """Values that changed, by label set. NaN says that the value is missing from now on."""
         version = self.node.pull(tick)
         if version == self._version:
             return []
         self._version = version
-        values = self.node.truth.astype(np.float64) if isinstance(self.node, ConditionNode) else self.node.values
+        values = self.node.values
         if isinstance(self.node, ConditionNode):
-            values = np.where(self.node.truth == UNKNOWN, np.nan, values)
-        return [
-            (relabelled(labels, self.extra), value)
-            for labels, value in zip(self.node.index.labels, values.tolist(), strict=True)
-        ]
+            values = np.where(self.node.truth == UNKNOWN, np.nan, self.node.truth.astype(np.float64))
+        before, self._written = self._written, values
+        same = (values[: len(before)] == before) | (np.isnan(values[: len(before)]) & np.isnan(before))
+        rows = [*np.flatnonzero(~same).tolist(), *range(len(before), len(values))]
+        found = [(relabelled(self.node.index.labels[row], self.extra), float(values[row])) for row in rows]
+        if self._before:
+            found = [(labels, value) for labels, value in found if not self._said(labels, value)]
+        return found
+
+    def _said(self, labels: Labels, value: float) -> bool:
+        """Whether this is what was last written before a restart."""
+        before = self._before.pop(labels, None)
+        return before is not None and (before == value or (math.isnan(before) and math.isnan(value)))
 
 
 def walk(roots: Sequence[Node]) -> list[Node]:

@@ -217,8 +217,10 @@ class _Loader:
         if expr is None:
             return None
         labels = {**entry.group.labels, **rule.labels}
-        self.series[entry.name] = _recorded_series(entry.name, expr, labels, {**SERIES, **self.series})
-        return Recording(entry.name, entry.group.name, expr, rule.expr.strip(), labels, entry.document.file, entry.line)
+        spec = _recorded_series(entry.name, expr, labels, {**SERIES, **self.series})
+        self.series[entry.name] = spec
+        text, file = rule.expr.strip(), entry.document.file
+        return Recording(entry.name, entry.group.name, expr, text, labels, file, entry.line, spec.fold)
 
 
 @dataclass(slots=True)

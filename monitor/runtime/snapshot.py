@@ -60,10 +60,10 @@ class Snapshots:
     async def write(self) -> None:
         """Write now; a full disk is logged and tried again next time."""
         started_ns = self._clock.mono_ns()
-        columns = self._engine.gather()
+        copied = self._engine.gather()
         self.last_copy_s = (self._clock.mono_ns() - started_ns) / NS_PER_S
         try:
-            data = await asyncio.to_thread(pack, columns)
+            data = await asyncio.to_thread(pack, copied)
             await asyncio.to_thread(write_atomically, self.path, data)
         except OSError as error:
             self._log.error("snapshot.not_written", error=str(error))

@@ -8,7 +8,7 @@ from monitor.clock import NS_PER_S
 from monitor.engine import Engine
 from monitor.errors import StateError
 from monitor.events import Channel, FeedGap
-from monitor.language import parse_expression
+from monitor.language import load_rules, parse_expression
 from monitor.rule import Level, Override, Rule, RuleSet
 from tests.engine.market import (
     BYBIT_BTC,
@@ -16,7 +16,9 @@ from tests.engine.market import (
     OKX_BTC,
     at,
     engine,
+    external,
     feed,
+    interest,
     liquidation,
     only,
     price,
@@ -149,6 +151,57 @@ def test_state_comes_back_from_its_dump() -> None:
         assert table(one) == table(other), rule.text
     with pytest.raises(StateError):
         engine(*texts).load(b"not an archive")
+
+
+def test_a_value_that_stands_for_days_outlives_its_row_and_a_restart() -> None:
+    first = engine("external > 3")
+    first.ingest([external("vix", 40, 0)])
+    for k in range(600):
+        first.evaluate(at(10 * k))
+    assert not len(first.store.log("external"))
+    second = engine("external > 3")
+    second.load(first.dump())
+    assert [list(table(e).values()) for e in second.evaluate(at(6001))] == [[(1, 40.0)]]
+
+
+def test_a_recording_is_folded_as_the_loader_says() -> None:
+    text = """
+groups:
+  - name: g
+    rules:
+      - {record: "top:liquidation", expr: "max(liquidations[1h]) by (venue, base)"}
+      - {alert: A, expr: "top:liquidation by (base) > 1"}
+      - {record: "open:usd", expr: "mean(open_interest[1h])"}
+      - {alert: B, expr: "open:usd by (base) > 1"}
+"""
+    machine = Engine(load_rules([("r.yaml", text)]))
+    machine.ingest([liquidation(BYBIT_BTC, 3e6, 0), liquidation(OKX_BTC, 4e6, 0)])
+    machine.ingest([interest(BYBIT_BTC, 10, 0), interest(OKX_BTC, 30, 0)])
+    machine.evaluate(at(1))
+    top, mean = (machine.latest(rule.id) for rule in machine.ruleset.alerts)
+    assert top is not None
+    assert mean is not None
+    assert (top.value.tolist(), mean.value.tolist()) == ([4e6], [20.0])
+
+
+def test_a_recording_writes_what_changed() -> None:
+    text = """
+groups:
+  - name: g
+    rules:
+      - {record: "r:sum", expr: "sum(liquidations[1m]) by (base)"}
+      - {alert: A, expr: "count(r:sum[1h]) > 99"}
+"""
+    loaded = load_rules([("r.yaml", text)])
+    machine = Engine(loaded)
+    machine.ingest([liquidation(BYBIT_BTC, 3e6, 0), liquidation(BYBIT_ETH, 4e6, 30)])
+    for s in (30, 40, 59, 60, 75, 90, 100):
+        machine.evaluate(at(s))
+    again = Engine(loaded)
+    again.load(machine.dump())
+    again.evaluate(at(101))
+    (counts,) = [table(again.latest(rule.id)) for rule in loaded.alerts]  # type: ignore[arg-type]
+    assert [value for _, value in counts.values()] == [2.0, 2.0]
 
 
 def test_explain_names_who_it_was() -> None:

@@ -129,6 +129,7 @@ class Naive:
         """Whether a comparison was decided by rounding."""
         self._main = Memory()
         self._levels: dict[Any, set[Labels]] = {}
+        self._said: dict[tuple[str, Labels], float] = {}
         self._samples: dict[tuple[Expr, int], tuple[Memory, list[tuple[int, Table]]]] = {}
         self._behind: dict[tuple[Selector, Grouping, int], dict[Labels, Members]] = {}
 
@@ -140,7 +141,7 @@ class Naive:
             self.began_ns = now_ns
 
     def record(self, rules: RuleSet, now_ns: int) -> None:
-        """Write down what the recording rules say now."""
+        """Write down what the recording rules say now, where it is not what they said last."""
         for recording in rules.recordings:
             table = self.evaluate(recording.expr, now_ns)
             values = table.values
@@ -148,6 +149,10 @@ class Naive:
                 values = {k: NAN if t == UNKNOWN else float(t) for k, t in table.truth.items()}
             for labels, value in values.items():
                 full = tuple(sorted({**dict(labels), **recording.labels}.items()))
+                said = self._said.get((recording.name, full))
+                if said is not None and (said == value or not (known(said) or known(value))):
+                    continue
+                self._said[recording.name, full] = value
                 self.rows.append(Row(recording.name, full, now_ns, value, len(self.rows)))
 
     def judge(self, rule: Rule, now_ns: int) -> dict[Labels, Verdict]:

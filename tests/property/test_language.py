@@ -243,3 +243,43 @@ def test_leaving_out_what_stands_loses_no_verdict(seed: int) -> None:
             got = brief.latest(rule.id)
             assert got is not None
             np.testing.assert_array_equal(got.value, want.value, where)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_a_restart_changes_no_verdict(seed: int) -> None:
+    """State that was dumped and loaded, or compiled anew at a reload, goes on like the engine that never stopped."""
+    rng = random.Random(seed)
+    loaded = load_rules([("r.yaml", rule_file(rng, samples=rng.random() < 0.4))])
+    timeline = market(rng, late=False)
+    one, other = Engine(loaded), Engine(loaded)
+    times, done = ticks(timeline, rng), 0
+    stops = [number for number, now in enumerate(times) if now > 61]  # sampling has begun
+    stops = rng.sample(stops, min(2, len(stops)))
+    for number, now in enumerate(times):
+        upto = spread_out(one, timeline, now, done, random.Random(seed))
+        spread_out(other, timeline, now, done, random.Random(seed))
+        done = upto
+        one.evaluate(at(now))
+        other.evaluate(at(now))
+        for rule in loaded.alerts:
+            same_verdicts(other, one, rule, now)
+        if number in stops and rng.random() < 0.7:
+            data, other = other.dump(), Engine(loaded)
+            other.load(data)
+        elif number in stops:
+            other.replace_rules(loaded)
+
+
+def same_verdicts(other: Engine, one: Engine, rule: Rule, now: float) -> None:
+    want, got = one.latest(rule.id), other.latest(rule.id)
+    assert want is not None
+    assert got is not None
+    row_of = {labels: row for row, labels in enumerate(got.labels)}
+    assert row_of.keys() == set(want.labels)
+    order = [row_of[labels] for labels in want.labels]
+    where = f"{rule.text} at {now}"
+    for column in ("truth", "clear", "level"):
+        mine, theirs = getattr(got, column), getattr(want, column)
+        np.testing.assert_array_equal(None if mine is None else mine[order], theirs, f"{column} of {where}")
+    np.testing.assert_allclose(got.value[order], want.value, rtol=1e-9, atol=1e-9, err_msg=where)
