@@ -6,6 +6,8 @@ its place; readers that had already passed that place are told, and correct what
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,11 +15,17 @@ import numpy.typing as npt
 
 from monitor.window import Ints
 
+CHUNK = 1 << 15
+"""Rows of a full chunk: the first ones are smaller."""
+SPARE = 2
+"""So many forgotten chunks are kept to be filled again."""
+OLDEST_NS = -(1 << 62)
 FEW = 32
 """Below so many rows plain Python is faster than a handful of numpy calls."""
 
 Members = npt.NDArray[np.int32]
 Column = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
 
 
 class Meter:
@@ -41,8 +49,52 @@ class Reader(Protocol):
         ...
 
 
+class Chunk:
+    """Some consecutive rows; `base` is the absolute position of the first."""
+
+    __slots__ = ("base", "columns", "first_ns", "size", "ts")
+
+    def __init__(self, capacity: int, dtypes: Sequence[npt.DTypeLike]) -> None:
+        self.columns: tuple[Column, ...] = tuple(np.empty(capacity, dtype) for dtype in dtypes)
+        self.ts: Ints = self.columns[0]
+        self.base = self.size = 0
+        self.first_ns = 0
+
+    @property
+    def end(self) -> int:
+        """Absolute position after the last row."""
+        return self.base + self.size
+
+    @property
+    def room(self) -> int:
+        """Rows that still fit."""
+        return len(self.ts) - self.size
+
+    def write(self, at: int, columns: Sequence[Column], start: int, count: int) -> None:
+        """Put rows ``start:start + count`` of `columns` at row `at`; the chunk ends after them."""
+        stop = at + count
+        for mine, new in zip(self.columns, columns, strict=True):
+            mine[at:stop] = new[start : start + count]
+        self.size = stop
+        if not at:
+            self.first_ns = int(self.ts[0])
+
+    def squeeze_in(self, at: int, columns: Sequence[Column]) -> None:
+        """Insert one row at row `at`."""
+        size = self.size
+        for mine, new in zip(self.columns, columns, strict=True):
+            mine[at + 1 : size + 1] = mine[at:size]
+            mine[at] = new[0]
+        self.size = size + 1
+        if not at:
+            self.first_ns = int(self.ts[0])
+
+
 class Log:
     """Struct of arrays (ts, member, value, optionally count), sorted by ts; equal times keep their order of arrival.
+
+    The rows lie in chunks, so that a log neither moves what it holds when it grows nor holds much more than its rows:
+    the chunks that it forgets are those that it fills next.
 
     In a `unique` log (a gauge's) there is one row per member and time: a later word replaces the earlier one in place.
 
@@ -56,64 +108,64 @@ class Log:
     def __init__(
         self, dtype: npt.DTypeLike = np.int64, *, counted: bool = False, unique: bool = False, capacity: int = 1024
     ) -> None:
-        self._ts = np.empty(capacity, np.int64)
-        self._member = np.empty(capacity, np.int32)
-        self._value = np.empty(capacity, dtype)
-        self._count = np.empty(capacity if counted else 0, np.int64)
         self.counted, self.unique = counted, unique
         self.revisions = 0
         self.arrived, self.amount = Meter(), Meter()
         self.signed = False
         self._whole = np.dtype(dtype).kind == "i"
-        self._start = 0
-        self._end = 0
-        self._base = 0
+        self._dtypes = (np.int64, np.int32, dtype, np.int64) if counted else (np.int64, np.int32, dtype)
+        self._chunks = [Chunk(capacity, self._dtypes)]
+        self._spare: list[Chunk] = []
+        self._first = self._end = 0
+        self._newest_ns = OLDEST_NS
         self.readers: list[Reader] = []
 
     def __len__(self) -> int:
-        return self._end - self._start
+        return self._end - self._first
 
     @property
     def first(self) -> int:
         """Absolute position of the oldest row kept."""
-        return self._base + self._start
+        return self._first
 
     @property
     def end(self) -> int:
         """Absolute position after the newest row."""
-        return self._base + self._end
+        return self._end
 
     @property
     def newest_ns(self) -> int:
         """Time of the newest row; 0 when empty."""
-        return int(self._ts[self._end - 1]) if self._end > self._start else 0
+        return self._newest_ns if self._end > self._first else 0
 
     @property
     def nbytes(self) -> int:
         """Bytes allocated."""
-        return int(self._ts.nbytes + self._member.nbytes + self._value.nbytes + self._count.nbytes)
+        return sum(column.nbytes for chunk in (*self._chunks, *self._spare) for column in chunk.columns)
 
     def position(self, time_ns: int) -> int:
         """Absolute position after the last row at or before `time_ns`."""
-        end = self._end
-        if end == self._start or self._ts[end - 1] <= time_ns:
-            return self._base + end
-        return self._base + self._start + int(self._ts[self._start : end].searchsorted(time_ns, side="right"))
+        if self._newest_ns <= time_ns or self._end == self._first:
+            return self._end
+        chunk = self._chunks[-1]
+        if chunk.first_ns > time_ns:
+            chunk = self._chunks[max(bisect_right(self._chunks, time_ns, key=_first_ns) - 1, 0)]
+        start = max(self._first, chunk.base)  # what is forgotten may be newer than what came late
+        return start + int(chunk.ts[start - chunk.base : chunk.size].searchsorted(time_ns, side="right"))
 
     def time_at(self, position: int) -> int:
         """Time of the row at an absolute position."""
-        return int(self._ts[position - self._base])
+        chunk = self._chunks[self._chunk_at(position)]
+        return int(chunk.ts[position - chunk.base])
 
     def rows(self, start: int, end: int) -> tuple[Ints, Members, Column]:
-        """Views of (ts, member, value) of the absolute positions [start, end)."""
-        a, b = max(start - self._base, self._start), end - self._base
-        return self._ts[a:b], self._member[a:b], self._value[a:b]
+        """(ts, member, value) of the absolute positions [start, end): views where they lie in one chunk."""
+        ts, members, values = self._read(start, end, 0, 3)
+        return ts, members, values
 
     def counts(self, start: int, end: int) -> Ints | None:
-        """View of the count column of [start, end); None where every row counts as one."""
-        if not self.counted:
-            return None
-        return self._count[max(start - self._base, self._start) : end - self._base]
+        """The count column of [start, end); None where every row counts as one."""
+        return self._read(start, end, 3, 4)[0] if self.counted else None
 
     def insert(self, ts: Ints, members: Members, values: Column, counts: Ints | None = None) -> None:
         """Add rows, sorted by ts; appends when they are the newest, else merges; replaces where the log is unique."""
@@ -122,12 +174,13 @@ class Log:
         size = len(ts)
         if not size:
             return
-        self._reserve(size)
-        at, end = self._end, self._end
-        if end > self._start and ts[0] < self._ts[end - 1]:
-            at = self._start + int(self._ts[self._start : end].searchsorted(ts[0], side="right"))
-        self._write(at, ts, members, values, counts)
-        self._end = end + size
+        columns = (ts, members, values) if counts is None else (ts, members, values, counts)
+        if self._first == self._end:
+            self._newest_ns = OLDEST_NS
+        if ts[0] < self._newest_ns:
+            self._merge(columns)
+        else:
+            self._append(columns)
         self.arrived.value += size if counts is None else int(counts.sum())
         if self._whole:
             self.amount.value += int(np.add.reduce(values))
@@ -135,75 +188,126 @@ class Log:
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
 
+    def trim(self, before_ns: int) -> None:
+        """Forget rows at or before `before_ns`; no reader may still need them."""
+        self._first = self.position(before_ns)
+        gone = self._chunk_at(self._first)
+        if gone:
+            self._spare = (self._spare + self._chunks[:gone])[-SPARE:]
+            del self._chunks[:gone]
+
+    def _chunk_at(self, position: int) -> int:
+        """Which chunk holds an absolute position; the last one for the log's end."""
+        if position >= self._chunks[-1].base:
+            return len(self._chunks) - 1
+        if position < self._chunks[0].end:
+            return 0
+        return bisect_right(self._chunks, position, key=_base) - 1
+
+    def _read(self, start: int, end: int, a: int, b: int) -> list[Column]:
+        start, end = max(start, self._first), min(end, self._end)
+        at = self._chunk_at(start)
+        chunk = self._chunks[at]
+        low = start - chunk.base
+        if end <= chunk.end:
+            return [column[low : max(end - chunk.base, low)] for column in chunk.columns[a:b]]
+        parts = []
+        while chunk.base < end:
+            parts.append([column[low : min(chunk.size, end - chunk.base)] for column in chunk.columns[a:b]])
+            at, low = at + 1, 0
+            if at == len(self._chunks):
+                break
+            chunk = self._chunks[at]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _append(self, columns: Sequence[Column]) -> None:
+        size, done = len(columns[0]), 0
+        while done < size:
+            chunk = self._chunks[-1]
+            if not chunk.room:
+                chunk = self._another()
+            count = min(chunk.room, size - done)
+            chunk.write(chunk.size, columns, done, count)
+            done += count
+        self._end += size
+        self._newest_ns = int(columns[0][-1])
+
+    def _another(self) -> Chunk:
+        capacity = min(2 * len(self._chunks[-1].ts), CHUNK)
+        spare = self._spare.pop() if self._spare else None
+        chunk = spare if spare is not None and len(spare.ts) >= capacity else Chunk(capacity, self._dtypes)
+        chunk.base, chunk.size = self._chunks[-1].end, 0
+        self._chunks.append(chunk)
+        return chunk
+
+    def _merge(self, columns: Sequence[Column]) -> None:
+        """Put rows in their places: those after the first of them are written again."""
+        at = self.position(int(columns[0][0]))
+        chunk = self._chunks[-1]
+        if len(columns[0]) == 1 and at >= chunk.base and chunk.room:
+            chunk.squeeze_in(at - chunk.base, columns)
+            self._end += 1
+            return
+        tail = self._read(at, self._end, 0, len(columns))
+        merged = [np.concatenate(pair) for pair in zip(tail, columns, strict=True)]
+        order = np.argsort(merged[0], kind="stable")
+        self._cut(at)
+        self._append([column[order] for column in merged])
+
+    def _cut(self, position: int) -> None:
+        """Drop the rows from a position on."""
+        at = self._chunk_at(position)
+        self._spare = (self._spare + self._chunks[at + 1 :])[-SPARE:]
+        del self._chunks[at + 1 :]
+        self._chunks[at].size = position - self._chunks[at].base
+        self._end = position
+
     def _new(self, ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
         """The rows that are not there yet; those that are get their new values."""
-        if not len(self) or ts[0] > self._ts[self._end - 1]:
+        if ts[0] > self._newest_ns or not len(self):
             return ts, members, values
         at = self._places(ts, members)
         known = np.flatnonzero(at >= 0)
         if not len(known):
             return ts, members, values
-        differ = known[self._value[at[known]] != values[known]]
+        differ = known[self._replace(at[known], values[known])]
         if len(differ):
-            self._value[at[differ]] = values[differ]
             self.revisions += 1
             for reader in self.readers:
                 reader.revised(self, ts[differ], members[differ], values[differ])
         fresh = at < 0
         return ts[fresh], members[fresh], values[fresh]
 
+    def _replace(self, positions: Ints, values: Column) -> Bools:
+        """Set values at absolute positions; says which were other ones before."""
+        differ = np.zeros(len(positions), np.bool_)
+        for row, position in enumerate(positions.tolist()):
+            chunk = self._chunks[self._chunk_at(position)]
+            column, at = chunk.columns[2], position - chunk.base
+            differ[row] = column[at] != values[row]
+            column[at] = values[row]
+        return differ
+
     def _places(self, ts: Ints, members: Members) -> Ints:
-        """Index of the row of each (ts, member), -1 where there is none."""
-        kept = self._ts[self._start : self._end]
-        low, high = (kept.searchsorted(ts, side=side) + self._start for side in ("left", "right"))
+        """Absolute position of the row of each (ts, member), -1 where there is none."""
+        start = self.position(int(ts[0]) - 1)
+        kept, owners, _ = self.rows(start, self._end)
+        low, high = (kept.searchsorted(ts, side=side) for side in ("left", "right"))
         at = np.full(len(ts), -1, np.int64)
         for row in (high > low).nonzero()[0].tolist():
             a = int(low[row])
-            found = np.flatnonzero(self._member[a : high[row]] == members[row])
+            found = np.flatnonzero(owners[a : high[row]] == members[row])
             if len(found):
-                at[row] = a + int(found[0])
+                at[row] = start + a + int(found[0])
         return at
 
-    def trim(self, before_ns: int) -> None:
-        """Forget rows at or before `before_ns`; no reader may still need them."""
-        self._start = self.position(before_ns) - self._base
 
-    def _write(self, at: int, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
-        end = self._end
-        stop = end + len(ts)
-        columns: list[tuple[Column, Column]] = [(self._member, members), (self._value, values)]
-        if counts is not None:
-            columns.append((self._count, counts))
-        if at == end:
-            self._ts[end:stop] = ts
-            for column, new in columns:
-                column[end:stop] = new
-            return
-        if len(ts) == 1:
-            for column, new in ((self._ts, ts), *columns):
-                column[at + 1 : stop] = column[at:end]
-                column[at] = new[0]
-            return
-        merged = np.concatenate((self._ts[at:end], ts))
-        order = np.argsort(merged, kind="stable")
-        self._ts[at:stop] = merged[order]
-        for column, new in columns:
-            column[at:stop] = np.concatenate((column[at:end], new))[order]
+def _first_ns(chunk: Chunk) -> int:
+    return chunk.first_ns
 
-    def _reserve(self, size: int) -> None:
-        if self._end + size <= len(self._ts):
-            return
-        live = len(self)
-        capacity = len(self._ts)
-        while capacity < 2 * (live + size):
-            capacity *= 2
-        for name in ("_ts", "_member", "_value", "_count") if self.counted else ("_ts", "_member", "_value"):
-            old = getattr(self, name)
-            new = old if capacity == len(old) else np.empty(capacity, old.dtype)
-            new[:live] = old[self._start : self._end].copy()
-            setattr(self, name, new)
-        self._base += self._start
-        self._start, self._end = 0, live
+
+def _base(chunk: Chunk) -> int:
+    return chunk.base
 
 
 def last_words(ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
