@@ -290,5 +290,5 @@ def test_rows_without_a_topic_are_no_trades() -> None:
     row = {"T": 1763700002200, "s": "BTCUSDT", "S": "Sell", "v": "0.01", "p": "84111.1", "i": "20f", "BT": False}
     with pytest.raises(DecodeError, match="unexpected"):
         opened.push({"type": "snapshot", "ts": 1763700002204, "data": [row]})
-    assert opened.push({"topic": "publicTrades.BTCUSDT", "type": "snapshot", "ts": 1763700002204, "data": [row]}) == []
+    assert opened.push({"topic": "kline.5.BTCUSDT", "type": "snapshot", "ts": 1763700002204, "data": [row]}) == []
     assert opened.skipped() == {"unrequested": 1}
