@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from monitor.engine.compile import Compiler
+from monitor.engine.coverage import duration_text
+from monitor.engine.log import Column, Members
 from monitor.engine.nodes.base import Node, row_of
+from monitor.engine.panes import pane_of
 from monitor.engine.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
@@ -15,6 +18,7 @@ from monitor.expression import Expr, Number, Range, Selector, children
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
 from monitor.series import Fold
+from monitor.window import Ints
 
 TOP = 10
 SPARKS = 30
@@ -63,16 +67,17 @@ def _part(node: Node, expr: Expr, labels: Labels, now_ns: int) -> tuple[str, flo
 def _events(
     store: Store, window: tuple[Selector, int, int], labels: Labels, now_ns: int
 ) -> tuple[tuple[Contributor, ...], str, tuple[float, ...]]:
-    """Who made up the total of the row's window; from the raw rows that are still kept."""
+    """Who made up the total of the row's window; from the very rows that the total is made of."""
     selector, window_ns, delay_ns = window
     if store.specs[selector.series].form != "events":
         return (), "", ()
-    log, end_ns = store.log(selector.series), now_ns - delay_ns
-    ts, members, values = log.rows(log.position(end_ns - window_ns), log.position(end_ns))
+    end_ns = now_ns - delay_ns
+    ts, members, values, panes = _rows(store, selector.series, window_ns, end_ns)
     names = store.catalog.series(selector.series).labels
     accept, wanted = matches(selector.matchers), set(labels)
     chosen = np.array([accept(name) and _agrees(name, wanted) for name in names], np.bool_)
     keep = chosen[members] if len(members) else np.empty(0, np.bool_)
+    panes = int(keep[:panes].sum())
     ts, members, values = ts[keep], members[keep], values[keep] / MICROS
     if not len(values):
         return (), "", ()
@@ -84,9 +89,24 @@ def _events(
     )
     top = int(values.argmax())
     largest = f"{values[top]:,.0f} USD " + " ".join(value for _, value in names[int(members[top])])
+    if top < panes:
+        largest += f" within {duration_text(pane_of(window_ns))}"
     buckets = (ts - (end_ns - window_ns) - 1) * SPARKS // window_ns
     spark = np.bincount(buckets.clip(0, SPARKS - 1), weights=values, minlength=SPARKS)
     return contributors, largest, tuple(spark.tolist())
+
+
+def _rows(store: Store, series: str, window_ns: int, end_ns: int) -> tuple[Ints, Members, Column, int]:
+    """Times, members and amounts of a window, and how many of the rows are totals of whole panes; these come first."""
+    log, start_ns, pane_ns = store.log(series), end_ns - window_ns, pane_of(window_ns)
+    coarse = store.logs.get((series, pane_ns)) if pane_ns else None
+    if coarse is None:
+        return *log.rows(log.position(start_ns), log.position(end_ns)), 0
+    floor_ns = end_ns // pane_ns * pane_ns
+    whole = coarse.rows(coarse.position(start_ns), coarse.position(floor_ns))
+    rest = log.rows(log.position(floor_ns), log.position(end_ns))
+    ts, members, values = (np.concatenate(pair) for pair in zip(whole, rest, strict=True))
+    return ts, members, values, len(whole[0])
 
 
 def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tuple[Contributor, ...]:

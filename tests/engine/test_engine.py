@@ -214,6 +214,23 @@ def test_explain_names_who_it_was() -> None:
     assert explanation.parts[1] == ("sum(liquidations[1h])", 4e6)
 
 
+def test_explain_reads_what_a_long_window_is_made_of() -> None:
+    """The rows of hours ago live on as totals of a minute; shares add up to the reading."""
+    machine = engine("sum(liquidations[4h]) > 1M")
+    for s in range(0, 3 * 3600, 50):
+        machine.ingest([liquidation(BYBIT_BTC, 2e4, s), liquidation(OKX_BTC, 1e4, s + 1, side="short")])
+        machine.evaluate(at(s + 1))
+    for k in range(300):
+        machine.evaluate(at(3 * 3600 + k))
+    explanation = machine.explain("g/r0", 0)
+    latest = machine.latest("g/r0")
+    assert latest is not None
+    assert sum(c.value for c in explanation.contributors) == latest.value[0] == 216 * 3e4
+    assert [round(c.share, 6) for c in explanation.contributors] == [0.666667, 0.333333]
+    assert explanation.largest == "40,000 USD BTC perp USDT long BTCUSDT bybit within 1m"
+    assert sum(explanation.spark) == latest.value[0]
+
+
 def test_the_next_edge_is_when_the_oldest_event_leaves() -> None:
     machine = engine(SUM)
     machine.ingest([liquidation(BYBIT_BTC, 3e6, 7)])
