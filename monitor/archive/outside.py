@@ -164,6 +164,8 @@ class Importer:
             if ts_ns % plan.interval and plan.interval <= 86_400 * NS_PER_S:
                 raise RowFault("time", f"{_shown(ts_ns)} is not on the candles' grid", "a multiple of interval:")
             ts_ns += plan.interval if plan.stamp == "open" else 0
+            if ts_ns > self._now_ns:
+                raise RowFault("time", f"this candle closes at {_shown(ts_ns)}", "candles that have closed")
         return ts_ns
 
     def _iso(self, value: object) -> int:

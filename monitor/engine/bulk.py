@@ -109,7 +109,7 @@ class Block:
 
     def __init__(self, rows: Sequence[Rows]) -> None:
         self.rows = rows
-        self._ready: WeakKeyDictionary[Store, list[_Table]] = WeakKeyDictionary()
+        self._ready: WeakKeyDictionary[Store, _Ready] = WeakKeyDictionary()
 
     def size(self, step: int) -> int:
         """Events of one step."""
@@ -117,13 +117,10 @@ class Block:
 
     def feed(self, store: Store, settings: EngineSettings, step: int, now_ns: int) -> IngestReport:
         """Put one step into the logs; `now_ns` is the instant of the last evaluation."""
-        tables = self._ready.get(store)
-        if tables is None:
-            tables = self._ready[store] = [_Table(rows, store, settings) for rows in self.rows if len(rows)]
-        report = IngestReport()
-        for table in tables:
-            table.feed(step, now_ns, report)
-        return report
+        ready = self._ready.get(store)
+        if ready is None:
+            ready = self._ready[store] = _Ready(self.rows, store, settings)
+        return ready.feed(step, now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +253,25 @@ class _Stream:
         return chosen[known]
 
 
+class _Ready:
+    """A block worked out for one engine."""
+
+    def __init__(self, rows: Sequence[Rows], store: Store, settings: EngineSettings) -> None:
+        self._tables = [_Table(item, store, settings) for item in rows if len(item)]
+        steps = len(rows[0].ends) if rows else 0
+        self._taken: list[dict[str, int]] = [{} for _ in range(steps)]
+        for table in self._tables:
+            table.count(self._taken)
+
+    def feed(self, step: int, now_ns: int) -> IngestReport:
+        """Put one step into the logs."""
+        report = IngestReport()
+        report.taken.update(self._taken[step])
+        for table in self._tables:
+            table.feed(step, now_ns, report)
+        return report
+
+
 class _Table:
     """The rows of one type of event, worked out for one engine."""
 
@@ -270,20 +286,25 @@ class _Table:
         sizes = np.diff(rows.ends, prepend=0)
         self._oldest = _by_step(np.minimum, self._ts, rows.ends, sizes)
         self._newest = _by_step(np.maximum, self._ts, rows.ends, sizes)
-        self._taken = self._counts(steps)
-        self._rejected = self._counts(steps[rejected], self._venue[rejected]) if rejected.any() else None
+        self._rejected = self._counts(steps[rejected], self._venue[rejected]).tolist() if rejected.any() else None
         self._streams = [
             _Stream(rows, self._ts, steps, reading, store)
             for reading in READINGS[rows.event]
             if reading.series in store.catalog.wanted
         ]
 
+    def count(self, taken: list[dict[str, int]]) -> None:
+        """Add the rows of each step by venue."""
+        counts = self._counts(np.repeat(np.arange(len(self._ends)), np.diff(self._ends, prepend=0)), self._venue)
+        for step, venue in zip(*(place.tolist() for place in counts.nonzero()), strict=True):
+            name = self._venues[venue]
+            taken[step][name] = taken[step].get(name, 0) + int(counts[step, venue])
+
     def feed(self, step: int, now_ns: int, report: IngestReport) -> None:
-        """Put one step's rows into the logs and count them."""
+        """Put one step's rows into the logs, and count what is out of the ordinary."""
         a, b = self._ends[step - 1] if step else 0, self._ends[step]
         if a == b:
             return
-        self._add(report.taken, self._taken[step])
         if self._rejected is not None:
             self._add(report.clock_rejected, self._rejected[step])
         newest_ns, gone_ns = self._newest[step], ALL_KEPT_NS
@@ -311,12 +332,11 @@ class _Table:
         counts: list[int] = np.bincount(venue, minlength=len(self._venues)).tolist()
         return counts
 
-    def _counts(self, steps: Ints, venue: Ints | None = None) -> list[list[int]]:
+    def _counts(self, steps: Ints, venue: Ints) -> Ints:
         """Rows by step and venue."""
         width = len(self._venues)
-        cells = steps * width + (self._venue if venue is None else venue)
-        counts: list[list[int]] = np.bincount(cells, minlength=len(self._ends) * width).reshape(-1, width).tolist()
-        return counts
+        counts: Ints = np.bincount(steps * width + venue, minlength=len(self._ends) * width)
+        return counts.reshape(-1, width)
 
     def _add(self, counter: Counter[str], counts: Sequence[int]) -> None:
         for venue, count in zip(self._venues, counts, strict=True):
