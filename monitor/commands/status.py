@@ -43,11 +43,26 @@ def render(data: dict[str, Any]) -> str:
         mark = "up  " if feed.get("up") else "DOWN"
         trouble = feed.get("error") or ""
         lines.append(f"{mark}  {feed.get('venue', '?'):<16} {feed.get('frames', 0):>12,} frames  {trouble}".rstrip())
+        lines += past_lines(feed.get("past") or {})
     lines += tape_lines(process.get("tape") or {})
     reload = process.get("reload", {})
     if not reload.get("ok", True):
         lines.append(f"LAST RELOAD FAILED, the old rules run on: {reload.get('error', '')}")
     return "\n".join(lines)
+
+
+def past_lines(past: dict[str, Any]) -> list[str]:
+    """What was fetched of a feed's past, in a line; nothing where nothing was wanted."""
+    points, gaps = past.get("points") or {}, past.get("gaps") or {}
+    if past.get("state", "off") in {"off", "waiting"} or not (past.get("wanted") or points or gaps):
+        return []
+    words = [f"{past['state']}, {past.get('made', 0):,} of {past.get('wanted', 0):,} requests"]
+    words += [f"{count:,} of {channel.replace('_', ' ')}" for channel, count in sorted(points.items())]
+    words += [f"{count:,} gaps {outcome}" for outcome, count in sorted(gaps.items()) if count]
+    failed = sum((past.get("failures") or {}).values())
+    if failed:
+        words.append(f"{failed:,} failed: {past.get('error', '')}")
+    return [f"        history: {'; '.join(words)}"]
 
 
 def tape_lines(tape: dict[str, Any]) -> list[str]:

@@ -35,12 +35,14 @@ class Refill:
         past: Backfilled rows by gauge series, in time order, whatever the order in which they came.
         samples: Samples that were filled in or corrected so far.
         passes: Finished passes.
+        newest_ns: Time of the newest backfilled row by series.
     """
 
     def __init__(self, store: Store, settings: EngineSettings) -> None:
         self.past: dict[str, Log] = {}
         self.samples = 0
         self.passes = 0
+        self.newest_ns: dict[str, int] = {}
         self._store, self._settings = store, settings
         self._dirty: dict[str, int] = {}
         self._running: Iterator[bool] | None = None
@@ -72,6 +74,7 @@ class Refill:
         rows: dict[str, list[tuple[int, int, float]]] = {}
         for event in events:
             for series, member, value in self._store.catalog.rows(event):
+                self.newest_ns[series] = max(self.newest_ns.get(series, 0), event.ts_ns)
                 if series in wanted and value - value == 0:
                     rows.setdefault(series, []).append((event.ts_ns, member, value))
         for series, found in rows.items():

@@ -32,7 +32,12 @@ from monitor.clock import (
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import BARS, SETTLEMENTS, listed_rows, number
 from monitor.errors import DecodeError
-from monitor.events import Channel, MarketEvent
+from monitor.events import (
+    Channel,
+    MarketEvent,
+    TakerSide,
+    Trade,
+)
 from monitor.feed import (
     Connection,
     FeedSpec,
@@ -44,13 +49,25 @@ from monitor.feed import (
     Request,
     Topic,
 )
-from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
-from monitor.past import Archive, HistorySpan
+from monitor.instruments import (
+    ContractForm,
+    Instrument,
+    MarketKind,
+    Registry,
+    canonical_base,
+    to_micros,
+)
+from monitor.past import (
+    Archive,
+    HistorySpan,
+    as_history,
+)
 from monitor.session import SessionRules
 from monitor.venue import (
     Rows,
     VenueFeed,
     VenueSession,
+    exact,
     iso_ns,
     listed,
     positive,
@@ -236,8 +253,6 @@ class BitmexFeed(BookFeed):
         rows = listed_rows(body)
         return [(iso_ns(str(row.get("timestamp"))), number(row[value])) for row in rows if row.get(value) is not None]
 
-    gap_url: ClassVar[str] = WS
-
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Trades, one request per contract; the venue keeps no past liquidations."""
         if channel is not Channel.TRADES or not self.carries(channel):
@@ -252,19 +267,32 @@ class BitmexFeed(BookFeed):
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """The rows are those of the socket."""
-        frame = f'{{"table":"trade","action":"insert","data":{bytes(body).decode("utf-8", "replace")}}}'
-        events = self.lost(
-            page, [Topic(f"trade:{page.symbol}", (Channel.TRADES,), page.symbol)], frame, recv_ns, registry
-        )
-        full = len(listed_rows(body)) >= _MOST_TRADES and events and events[-1].ts_ns > page.start_ns
-        return events, [self._trades_page(page.symbol, events[-1].ts_ns, page.end_ns)] if full else []
+        """Worth ``foreignNotional``, which is in dollars wherever the quote is."""
+        item, events = registry.get(self.spec.venue, page.symbol), []
+        rows = _LOST.readable(body)
+        for row in rows:
+            if item is None or not item.usd_quoted:
+                break
+            usd_micros = to_micros(exact(abs(row.foreignNotional)))
+            side: TakerSide = "buy" if row.side == "Buy" else "sell"
+            events.append(Trade(item, side, usd_micros, float(row.price), iso_ns(row.timestamp), recv_ns))
+        found = as_history(events, page.start_ns, page.end_ns)
+        more = len(rows) >= _MOST_TRADES and bool(found) and found[-1].ts_ns > page.start_ns
+        return found, [self._trades_page(page.symbol, found[-1].ts_ns, page.end_ns)] if more else []
 
     def session(self, connection: Connection, registry: Registry) -> BitmexSession:
         """A new protocol state."""
         return BitmexSession(self, connection, registry)
 
 
+class _LostFill(msgspec.Struct):
+    timestamp: str
+    price: Decimal
+    foreignNotional: Decimal
+    side: str = ""
+
+
+_LOST = Rows(_LostFill)
 _MOST_TRADES = 1000
 
 

@@ -162,7 +162,8 @@ class AlertDesk:
         """What stands behind one row of a rule's newest evaluation."""
         notes = (*self._notes(f"{rule}{ROW}{row}"), *self._notes(rule))
         links = (("page", f"{self._page}/#why={quote(rule)}"),) if self._page else ()
-        return replace(self._engine.explain(rule, row), notes=notes, links=links)
+        explained = self._engine.explain(rule, row)
+        return replace(explained, notes=(*explained.notes, *notes), links=links)
 
     def active_for(self, sink: str) -> list[AlertView]:
         """The alerts that a sink was told of and that are not over."""

@@ -10,11 +10,8 @@ had, a `FeedGap` with ``filled`` says so for coverage; a hole in the venue's his
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
 
 import structlog
 
@@ -29,6 +26,7 @@ from monitor.past import Archive
 from monitor.runtime.backfill_shelf import Kept, Shelf, Stretch, Wish, added, missing
 from monitor.runtime.backoff import Backoff
 from monitor.runtime.desk import Desk
+from monitor.runtime.stats import BackfillStats
 from monitor.transports.http import HttpClient
 from monitor.venue import VenueFeed
 
@@ -45,35 +43,6 @@ HOLE_STEPS = 2
 LIVE_LINK = -1
 ORDER = (Channel.PRICE, Channel.OPEN_INTEREST, Channel.FUNDING)
 """Prices first: some venues' open interest is valued by them."""
-
-
-@dataclass(slots=True)
-class BackfillStats:
-    """What came of it, for status and metrics.
-
-    Attributes:
-        state: ``off``, ``waiting`` (for instruments), ``running``, ``done``, or ``partial`` when some of it failed.
-        wanted: Requests of the pass under way or finished, and ``made`` how many of them have been answered.
-        failures: Failed requests by reason, each attempt counted.
-        points: Values handed over by channel, ``kept`` those of them that came from the disk.
-        since_ns: By channel, how far back the history that was had reaches.
-        gaps: Gaps by what became of them: ``filled``, ``failed``, ``lost`` (the venue keeps nothing).
-        gap_events: Events of filled gaps by channel.
-        last_error: The last failure in words.
-        finished_ns: Unix time when the last pass ended.
-    """
-
-    state: Literal["off", "waiting", "running", "done", "partial"] = "off"
-    wanted: int = 0
-    made: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
-    points: Counter[Channel] = field(default_factory=Counter)
-    kept: int = 0
-    since_ns: dict[Channel, int] = field(default_factory=dict)
-    gaps: Counter[str] = field(default_factory=Counter)
-    gap_events: Counter[Channel] = field(default_factory=Counter)
-    last_error: str = ""
-    finished_ns: int = 0
 
 
 class Failed(Exception):
@@ -104,7 +73,7 @@ class Backfill:
         first: Sequence[str] = (),
         stopped_ns: int = 0,
     ) -> None:
-        self.stats = BackfillStats(state="waiting")
+        self.stats = desk.stats.backfill = BackfillStats(state="waiting")
         self._desk, self._http, self._shelf = desk, http, shelf
         self._clock: Clock = desk.clock
         self._needs, self._remember = needs, remember

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Literal
 
 from monitor.clock import NS_PER_S
 from monitor.events import (
@@ -52,6 +53,35 @@ class Refusal:
 
     words: str
     at_ns: int
+
+
+@dataclass(slots=True)
+class BackfillStats:
+    """What came of it, for status and metrics.
+
+    Attributes:
+        state: ``off``, ``waiting`` (for instruments), ``running``, ``done``, or ``partial`` when some of it failed.
+        wanted: Requests of the pass under way or finished, and ``made`` how many of them have been answered.
+        failures: Failed requests by reason, each attempt counted.
+        points: Values handed over by channel, ``kept`` those of them that came from the disk.
+        since_ns: By channel, how far back the history that was had reaches.
+        gaps: Gaps by what became of them: ``filled``, ``failed``, ``lost`` (the venue keeps nothing).
+        gap_events: Events of filled gaps by channel.
+        last_error: The last failure in words.
+        finished_ns: Unix time when the last pass ended.
+    """
+
+    state: Literal["off", "waiting", "running", "done", "partial"] = "off"
+    wanted: int = 0
+    made: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    points: Counter[Channel] = field(default_factory=Counter)
+    kept: int = 0
+    since_ns: dict[Channel, int] = field(default_factory=dict)
+    gaps: Counter[str] = field(default_factory=Counter)
+    gap_events: Counter[Channel] = field(default_factory=Counter)
+    last_error: str = ""
+    finished_ns: int = 0
 
 
 class UpTime:
@@ -116,6 +146,7 @@ class FeedStats:
         findings: What the feed learned about the venue's own settings at run time.
         uptime: Up and down by channel.
         decoding: Time to decode one read's frames, counted once for each of them.
+        backfill: What was fetched of the past.
         saturation: How often liquidations stood at the venue's reporting cap; None where it publishes no cap.
     """
 
@@ -144,6 +175,7 @@ class FeedStats:
     findings: dict[str, str] = field(default_factory=dict)
     uptime: dict[Channel, UpTime] = field(default_factory=dict)
     decoding: LatencyHistogram = field(default_factory=LatencyHistogram)
+    backfill: BackfillStats = field(default_factory=BackfillStats)
     saturation: Saturation | None = None
     _offsets_ns: deque[int] = field(default_factory=lambda: deque(maxlen=255))
 

@@ -27,7 +27,7 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.slow_side import SlowSide
-from monitor.runtime.stats import FeedStats
+from monitor.runtime.stats import BackfillStats, FeedStats
 from monitor.runtime.store import HistoryFilter, Store
 from monitor.signals import SignalReading, readings
 from monitor.telemetry.latency import LatencyHistogram
@@ -35,10 +35,13 @@ from monitor.telemetry.view import (
     STAGES,
     Acknowledgement,
     ChannelView,
+    DeadLetter,
+    DeliveryEntry,
     FeedView,
     HistoryEntry,
     HistoryQuery,
     MarketView,
+    PastView,
     ProcessView,
     RefusedTopic,
     ReloadView,
@@ -309,6 +312,36 @@ class AppView:
         )
         return [_history_entry(row) for row in rows]
 
+    async def deliveries(self, sink: str, fingerprint: str, limit: int) -> Sequence[DeliveryEntry]:
+        """The delivery log."""
+        rows = await self.parts.store.deliveries(fingerprint, sink, limit)
+        return [
+            DeliveryEntry(
+                row["at_ns"],
+                row["sink"],
+                row["key"],
+                tuple(row["fingerprints"].split()),
+                row["outcome"],
+                row["reason"],
+                row["attempts"],
+                row["latency_ns"] / NS_PER_S,
+            )
+            for row in rows
+        ]
+
+    async def dead_letters(self, sink: str, limit: int) -> Sequence[DeadLetter]:
+        """Notifications that were given up."""
+        return [
+            DeadLetter(
+                row.id, row.sink, row.notification.key, row.notification.title, row.created_ns, row.attempts, row.reason
+            )
+            for row in await self.parts.store.dead_letters(sink, limit)
+        ]
+
+    async def resend(self, ids: Sequence[int]) -> int:
+        """Put dead letters back in line."""
+        return await self.parts.delivery.resend(ids)
+
     def silences(self) -> Sequence[Silence]:
         """Silences that are active or to come."""
         return self.parts.desk.silences()
@@ -366,6 +399,22 @@ def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
         ),
         from_cache=stats.instruments_source == "cache",
         last_error="; ".join([*trouble, *stats.symbol_problems]),
+        past=_past_view(stats.backfill),
+    )
+
+
+def _past_view(past: BackfillStats) -> PastView:
+    return PastView(
+        state=past.state,
+        wanted=past.wanted,
+        made=past.made,
+        points={channel.value: count for channel, count in past.points.items()},
+        kept=past.kept,
+        failures=dict(past.failures),
+        since_ns={channel.value: since_ns for channel, since_ns in past.since_ns.items()},
+        gaps=dict(past.gaps),
+        gap_events={channel.value: count for channel, count in past.gap_events.items()},
+        last_error=past.last_error,
     )
 
 

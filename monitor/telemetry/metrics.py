@@ -84,6 +84,13 @@ UNKNOWN = _metric("monitor_feed_unknown_symbols_total", "counter", "Events that 
 FEED_COVERAGE = _metric("monitor_feed_coverage_ratio", "gauge", "Share of the last hour in which every wanted channel was live.", "venue")
 CLOCK_OFFSET = _metric("monitor_feed_clock_offset_seconds", "gauge", "The venue's clock less ours.", "venue")
 FEED_SATURATION = _metric("monitor_feed_saturation_ratio", "gauge", "Share of symbol-seconds of the last hour at the venue's reporting cap.", "venue")
+PAST_WANTED = _metric("monitor_backfill_requests_wanted", "gauge", "Requests that the last pass over the past takes or took.", "venue")
+PAST_MADE = _metric("monitor_backfill_requests_made", "gauge", "How many of them have been answered or given up.", "venue")
+PAST_FAILURES = _metric("monitor_backfill_failures_total", "counter", "Requests for the past that failed, each attempt counted.", "venue", "reason")
+PAST_POINTS = _metric("monitor_backfill_points_total", "counter", "Values of the past handed to the windows.", "venue", "channel")
+PAST_SINCE = _metric("monitor_backfill_since_timestamp_seconds", "gauge", "How far back the history that was had reaches, unix time.", "venue", "channel")
+GAPS = _metric("monitor_feed_gaps_total", "counter", "Gaps of liquidations and trades that ended, by what became of them: filled, failed, or lost where the venue keeps nothing.", "venue", "outcome")
+GAP_EVENTS = _metric("monitor_feed_gap_events_total", "counter", "Events of filled gaps.", "venue", "channel")
 DROPPED = _metric("monitor_events_dropped_total", "counter", "Events lost by us.", "venue", "reason")
 LATE = _metric("monitor_events_late_total", "counter", "Events that came later than the watermark allows.", "venue")
 STAGE_LATENCY = _metric("monitor_stage_latency_seconds", "histogram", "Time spent in a stage; total runs from receipt to dispatch.", "stage")
@@ -237,6 +244,10 @@ _BY_REASON = (
     _CounterByReason(RECONNECTS, lambda feed: feed.reconnects, ("closed", "idle", "error")),
     _CounterByReason(SKIPPED, lambda feed: feed.skipped, ("history", "tradfi", "unselected")),
     _CounterByReason(DROPPED, lambda feed: feed.dropped, ("overflow", "gap")),
+    _CounterByReason(PAST_FAILURES, lambda feed: feed.past.failures, ()),
+    _CounterByReason(PAST_POINTS, lambda feed: feed.past.points, ()),
+    _CounterByReason(GAPS, lambda feed: feed.past.gaps, ("filled", "failed", "lost")),
+    _CounterByReason(GAP_EVENTS, lambda feed: feed.past.gap_events, ()),
 )
 _PER_FEED: tuple[tuple[MetricSpec, Callable[[FeedView], float]], ...] = (
     (FEED_UP, lambda feed: feed.up),
@@ -249,6 +260,8 @@ _PER_FEED: tuple[tuple[MetricSpec, Callable[[FeedView], float]], ...] = (
     (CLOCK_OFFSET, lambda feed: feed.clock_offset_s),
     (FEED_SATURATION, lambda feed: feed.saturation_ratio),
     (LATE, lambda feed: feed.late),
+    (PAST_WANTED, lambda feed: feed.past.wanted),
+    (PAST_MADE, lambda feed: feed.past.made),
 )
 
 
@@ -265,6 +278,14 @@ def _feed_families(feeds: Sequence[FeedView]) -> Iterator[Family]:
             ),
         )
     channels = [(feed.venue, channel) for feed in feeds for channel in feed.channels]
+    yield simple_family(
+        PAST_SINCE,
+        (
+            ((feed.venue, channel), _seconds(since_ns))
+            for feed in feeds
+            for channel, since_ns in feed.past.since_ns.items()
+        ),
+    )
     yield simple_family(CHANNEL_UP, (((venue, str(channel.channel)), channel.up) for venue, channel in channels))
     yield simple_family(
         LAST_MESSAGE,

@@ -99,6 +99,33 @@ class RefusedTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class PastView:
+    """What was fetched of one venue's past.
+
+    Attributes:
+        state: ``off``, ``waiting``, ``running``, ``done``, or ``partial`` when some of it failed.
+        wanted: Requests that the last pass takes or took; ``made`` is how many have been answered or given up.
+        points: Values handed to the windows, by channel; ``kept`` is how many stood on the disk.
+        failures: Failed attempts by reason.
+        since_ns: How far back the history that was had reaches, by channel.
+        gaps: Gaps of liquidations and trades by outcome: ``filled``, ``failed``, ``lost`` (the venue keeps nothing).
+        gap_events: Events of filled gaps, by channel.
+        last_error: The last failure, for people.
+    """
+
+    state: str = "off"
+    wanted: int = 0
+    made: int = 0
+    points: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    since_ns: Mapping[str, int] = field(default_factory=dict)
+    gaps: Mapping[str, int] = field(default_factory=dict)
+    gap_events: Mapping[str, int] = field(default_factory=dict)
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedView:
     """One venue's feed. Counters count since the process started; each mapping goes from a metric label to a count.
 
@@ -123,6 +150,7 @@ class FeedView:
         unknown_symbols: Events that named an instrument which is not in the registry.
         from_cache: Whether instrument metadata came from the disk cache because the venue did not answer.
         last_error: Why it is not up, for people.
+        past: What was fetched of its past.
     """
 
     venue: str
@@ -147,6 +175,7 @@ class FeedView:
     refused: tuple[RefusedTopic, ...] = ()
     from_cache: bool = False
     last_error: str = ""
+    past: PastView = PastView()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +387,33 @@ class SignalRow:
     firing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryEntry:
+    """One line of the delivery log: what was sent to a sink, or why it was not. ``outcome`` is ok, retry, dead, silenced ..."""
+
+    at_ns: int
+    sink: str
+    key: str
+    fingerprints: tuple[str, ...]
+    outcome: str
+    reason: str
+    attempts: int
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A notification that was given up; ``id`` is what `MonitorView.resend` takes."""
+
+    id: int
+    sink: str
+    key: str
+    title: str
+    created_ns: int
+    attempts: int
+    reason: str
+
+
 class MonitorView(Protocol):
     """The running program as seen from outside. Methods are cheap and never block; the actions are durable when they return."""
 
@@ -415,6 +471,18 @@ class MonitorView(Protocol):
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryEntry]:
         """What happened, newest first."""
+        ...
+
+    async def deliveries(self, sink: str, fingerprint: str, limit: int) -> Sequence[DeliveryEntry]:
+        """The delivery log, newest first; an empty text does not restrict."""
+        ...
+
+    async def dead_letters(self, sink: str, limit: int) -> Sequence[DeadLetter]:
+        """Notifications that were given up, oldest first; an empty text: of all sinks."""
+        ...
+
+    async def resend(self, ids: Sequence[int]) -> int:
+        """Put dead letters back in line; returns how many of the ids were dead letters."""
         ...
 
     def silences(self) -> Sequence[Silence]:

@@ -20,10 +20,13 @@ from monitor.telemetry.view import (
     STAGES,
     Acknowledgement,
     ChannelView,
+    DeadLetter,
+    DeliveryEntry,
     FeedView,
     HistoryEntry,
     HistoryQuery,
     MarketView,
+    PastView,
     ProcessView,
     RefusedTopic,
     ReloadView,
@@ -79,6 +82,7 @@ class FakeView:
         self._latencies = {stage: LatencyHistogram() for stage in STAGES}
         self._silences: dict[str, Silence] = {}
         self._acks: dict[str, Acknowledgement] = {}
+        self.dead = [DeadLetter(7, "webhook", "1e" * 16, "FIRING LongsWipedOut", START_NS, 3, "HTTP 400")]
         self._entries: list[HistoryEntry] = []
         self._tell_story()
         self.advance(60.0)
@@ -158,6 +162,10 @@ class FakeView:
             instruments=len(self._bases), unknown_symbols=0,
             refused=(RefusedTopic("liquidation-orders:DELISTED", "channel does not exist", self.started_ns),) if position == 2 else (),
             last_error="" if up else "no data for 4m12s",
+            past=PastView(
+                "done", 120, 120, {"price": 48_000, "funding": 900, "open_interest": 7_200}, 12_000, {"timeout": 2},
+                {"price": self.started_ns - 365 * 86_400 * NS_PER_S}, {"filled": 1}, {"liquidations": 14},
+            ),
         )  # fmt: skip
 
     def market(self) -> MarketView:
@@ -349,6 +357,22 @@ class FakeView:
             and query.fingerprint in ("", entry.fingerprint)
         ]
         return found[: query.limit]
+
+    async def deliveries(self, sink: str, fingerprint: str, limit: int) -> Sequence[DeliveryEntry]:
+        """See `MonitorView`."""
+        entry = DeliveryEntry(self.now_ns, "mqtt", "0f" * 16, (TOTAL,), "silenced", "silence 1 by kim", 0, 0.0)
+        fits = sink in ("", entry.sink) and fingerprint in ("", *entry.fingerprints)
+        return [entry][:limit] if fits else []
+
+    async def dead_letters(self, sink: str, limit: int) -> Sequence[DeadLetter]:
+        """See `MonitorView`."""
+        return [letter for letter in self.dead if sink in ("", letter.sink)][:limit]
+
+    async def resend(self, ids: Sequence[int]) -> int:
+        """See `MonitorView`."""
+        before = len(self.dead)
+        self.dead = [letter for letter in self.dead if letter.id not in ids]
+        return before - len(self.dead)
 
     def silences(self) -> Sequence[Silence]:
         """See `MonitorView`."""

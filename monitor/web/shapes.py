@@ -19,10 +19,13 @@ from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.telemetry.metrics import ACTIVE_STATES, alert_state
 from monitor.telemetry.view import (
+    DeadLetter,
+    DeliveryEntry,
     FeedView,
     HistoryEntry,
     MarketView,
     MonitorView,
+    PastView,
     RuleView,
     SignalRow,
     Silence,
@@ -212,6 +215,7 @@ def feed_body(feed: FeedView) -> Json:
         "saturation": feed.saturation_ratio,
         "from_cache": feed.from_cache,
         "error": feed.last_error,
+        "past": past_body(feed.past),
         "refused": [{"topic": r.topic, "words": r.words, "at": millis(r.at_ns)} for r in feed.refused],
         "channels": [
             {
@@ -225,6 +229,22 @@ def feed_body(feed: FeedView) -> Json:
             }
             for channel in feed.channels
         ],
+    }
+
+
+def past_body(past: PastView) -> Json:
+    """What was fetched of one venue's past."""
+    return {
+        "state": past.state,
+        "wanted": past.wanted,
+        "made": past.made,
+        "points": dict(past.points),
+        "kept": past.kept,
+        "failures": dict(past.failures),
+        "since": {channel: millis(since_ns) for channel, since_ns in past.since_ns.items()},
+        "gaps": dict(past.gaps),
+        "gap_events": dict(past.gap_events),
+        "error": past.last_error,
     }
 
 
@@ -342,6 +362,33 @@ def history_body(entry: HistoryEntry) -> Json:
         "threshold": entry.threshold,
         "coverage": entry.coverage_ratio,
         "text": entry.text,
+    }
+
+
+def delivery_body(entry: DeliveryEntry) -> Json:
+    """One line of the delivery log."""
+    return {
+        "at": millis(entry.at_ns),
+        "sink": entry.sink,
+        "key": entry.key,
+        "fingerprints": list(entry.fingerprints),
+        "outcome": entry.outcome,
+        "reason": entry.reason,
+        "attempts": entry.attempts,
+        "latencySeconds": entry.latency_s,
+    }
+
+
+def dead_letter_body(letter: DeadLetter) -> Json:
+    """One notification that was given up."""
+    return {
+        "id": letter.id,
+        "sink": letter.sink,
+        "key": letter.key,
+        "title": letter.title,
+        "created": millis(letter.created_ns),
+        "attempts": letter.attempts,
+        "reason": letter.reason,
     }
 
 

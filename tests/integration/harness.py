@@ -14,7 +14,8 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, Price, Trade
 from monitor.feed import Feed, FeedOptions
 from monitor.instruments import Registry
-from monitor.runtime.desk import Tap
+from monitor.runtime.backfill import Backfill
+from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.feed_runner import FeedRunner
 from monitor.runtime.instruments import InstrumentLoader
 from monitor.runtime.instruments_cache import InstrumentsCache
@@ -143,6 +144,7 @@ async def running(
     top: int | None = None,
     symbols: tuple[str, ...] | None = None,
     rng: Random | None = None,
+    past: Callable[[Desk, HttpClient], Backfill] | None = None,
     **pump_limits: int,
 ) -> AsyncIterator[Rig]:
     """Start server and runner; the feed is not yet connected when the block begins."""
@@ -169,6 +171,7 @@ async def running(
             rng=rng or Random(1),
             settings=settings,
             tap=tap,
+            past=None if past is None else lambda desk: past(desk, http),
         )
         rig = Rig(server, runner, stats, pump, registry, stream)
         task = asyncio.create_task(runner.run(), name="runner")

@@ -203,6 +203,16 @@ class SamplesNode(Node):
         inner_missing = row >= 0 and row < len(self.inner.values) and np.isnan(self.inner.values[row])
         return (self.inner.reason(row, now_ns) if inner_missing else "") or words
 
+    def filled(self, row: int) -> tuple[int, int]:
+        """How many of a row's samples in the window were filled in from history, and how many there are."""
+        low, high = (*self._key[:2], 0, 0)[:2]
+        history = self.sampler.history
+        column = history.index.ids.get(self.index.labels[row], -1) if 0 <= row < len(self.index) else -1
+        if not 0 <= column < history.values.shape[1]:
+            return 0, 0
+        known = ~np.isnan(history.values[low:high, column])
+        return int((history.filled[low:high, column] & known).sum()), int(known.sum())
+
     def matrix(self, low: int, high: int) -> Floats:
         """Samples as rows of this node's label sets, spliced to the units of the last sample; low - 1 comes first."""
         history = self.sampler.history

@@ -1,0 +1,192 @@
+"""What each venue is asked about the past, and what its answer becomes: the local venues answer in the documented shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from monitor.clock import NS_PER_S
+from monitor.errors import DecodeError
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.feed import FeedOptions, HistoryPage
+from monitor.feeds import FEEDS, feed_class, make_feed
+from monitor.instruments import Instrument, Registry
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS
+from monitor.testing.json_venue import dumps
+from monitor.testing.venues.past import PAST, Asked
+from monitor.venue import VenueFeed
+from tests.integration.test_venues import instrument_of
+
+NOW_NS = 1_763_700_000 * NS_PER_S // DAY_NS * DAY_NS + 7 * HOUR_NS + 90 * NS_PER_S
+KEEPERS = [venue for venue in FEEDS if venue in PAST]
+ARCHIVES = [(venue, channel) for venue in KEEPERS for channel in feed_class(venue).archives]  # type: ignore[attr-defined]
+
+
+class Ramp:
+    """A market whose values say when they were."""
+
+    def value(self, instrument: Instrument, channel: Channel, ts_ns: int) -> float | None:
+        day = ts_ns / DAY_NS - 20_000
+        if channel is Channel.PRICE:
+            return round(50_000 + day, 4)
+        if instrument.kind == "spot":
+            return None
+        return round(day * 1e6, 2) if channel is Channel.OPEN_INTEREST else round(day * 1e-8, 8)
+
+
+def venue_of(name: str) -> tuple[VenueFeed, Instrument, Registry]:
+    item = instrument_of(name)
+    feed = make_feed(name, FeedOptions(channels=frozenset(feed_class(name).spec.laws)))
+    assert isinstance(feed, VenueFeed)
+    return feed, item, Registry([item])
+
+
+def answered(venue: str, item: Instrument, page: HistoryPage, told: Sequence[MarketEvent] = ()) -> bytes:
+    url = urlsplit(page.request.url)
+    asked = Asked({item.symbol: item}, Ramp(), told, url.path, dict(parse_qsl(url.query)), NOW_NS)
+    reply = PAST[venue](asked)
+    assert reply is not None, page.request.url
+    return dumps(reply).encode()
+
+
+def fetched(venue: str, channel: Channel, reach_ns: int, step_ns: int) -> tuple[Instrument, list[MarketEvent], int]:
+    feed, item, registry = venue_of(venue)
+    if feed.interest_in_coins and channel is Channel.OPEN_INTEREST:
+        for page in feed.history(item, Channel.PRICE, NOW_NS - reach_ns, NOW_NS, step_ns):
+            feed.parse_history(page, answered(venue, item, page), NOW_NS, registry)
+    pages = feed.history(item, channel, NOW_NS - reach_ns, NOW_NS, step_ns)
+    events = [
+        event for page in pages for event in feed.parse_history(page, answered(venue, item, page), NOW_NS, registry)[0]
+    ]
+    return item, events, len(pages)
+
+
+def value_of(event: MarketEvent) -> float:
+    match event:
+        case Price(value=value) | Funding(rate=value) | OpenInterest(usd=value):
+            return value
+        case _:
+            raise AssertionError(event)
+
+
+@pytest.mark.parametrize(("venue", "channel"), ARCHIVES, ids=str)
+@pytest.mark.parametrize(
+    ("step_ns", "reach_ns"), [(DAY_NS, 25 * DAY_NS), (HOUR_NS, 7 * DAY_NS), (MINUTE_NS, 3 * HOUR_NS)]
+)
+def test_every_value_stands_at_its_own_time_once(venue: str, channel: Channel, step_ns: int, reach_ns: int) -> None:
+    item, events, pages = fetched(venue, channel, reach_ns, step_ns)
+    archive = feed_class(venue).archives[channel]  # type: ignore[attr-defined]
+    step_ns = archive.step_ns(step_ns)
+    hours = 1 if venue == "deribit" else int(item.funding_interval_h or 8)
+    every_ns = step_ns if channel is not Channel.FUNDING else hours * HOUR_NS
+    first = (NOW_NS - reach_ns) // step_ns * step_ns // every_ns * every_ns + every_ns
+    assert pages >= 1
+    assert [event.ts_ns for event in events] == list(range(first, NOW_NS // step_ns * step_ns + 1, every_ns))
+    assert all(event.backfill for event in events)  # type: ignore[union-attr]
+    for event in events:
+        want = Ramp().value(item, channel, event.ts_ns)
+        assert value_of(event) == pytest.approx(want, rel=1e-6, abs=1.1e-8)
+
+
+@pytest.mark.parametrize("venue", KEEPERS)
+def test_the_price_of_the_past_is_of_a_kind_that_the_live_feed_has(venue: str) -> None:
+    assert feed_class(venue).archives[Channel.PRICE].kind in {"mark", "last"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("venue", "channel"), ARCHIVES, ids=str)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b'[["x"]]', b'{"code":"0","data":[[1]]}', b'{"retCode":10001}', b"\xff<html>", b"[null]"],
+)
+def test_any_other_answer_is_an_error_or_nothing(venue: str, channel: Channel, body: bytes) -> None:
+    feed, item, registry = venue_of(venue)
+    for page in feed.history(item, channel, NOW_NS - 3 * DAY_NS, NOW_NS, DAY_NS):
+        try:
+            events, more = feed.parse_history(page, body, NOW_NS, registry)
+        except DecodeError:
+            continue
+        assert (events, more) == ([], [])
+
+
+def test_a_spot_pair_has_no_funding_and_no_open_interest() -> None:
+    feed, item, _ = venue_of("binance_spot")
+    for channel in (Channel.FUNDING, Channel.OPEN_INTEREST):
+        assert feed.history(item, channel, 0, NOW_NS, HOUR_NS) == []
+
+
+def test_open_interest_in_coins_without_a_price_is_left_out() -> None:
+    feed, item, registry = venue_of("bybit")
+    (page,) = feed.history(item, Channel.OPEN_INTEREST, NOW_NS - 5 * HOUR_NS, NOW_NS, HOUR_NS)
+    assert feed.parse_history(page, answered("bybit", item, page), NOW_NS, registry) == ([], [])
+
+
+def test_the_candle_that_still_runs_is_left_out() -> None:
+    feed, item, registry = venue_of("binance_usdm")
+    hour_ns = NOW_NS // HOUR_NS * HOUR_NS
+    (page,) = feed.history(item, Channel.PRICE, hour_ns - 2 * HOUR_NS, hour_ns + HOUR_NS, HOUR_NS)
+    body = dumps([[(hour_ns + n * HOUR_NS) // 1_000_000, "1", "1", "1", "1"] for n in range(-2, 1)]).encode()
+    assert [event.ts_ns for event in feed.parse_history(page, body, NOW_NS, registry)[0]] == [
+        hour_ns - HOUR_NS,
+        hour_ns,
+    ]
+
+
+def test_weight_grows_with_the_rows_that_are_asked_for() -> None:
+    feed, item, _ = venue_of("binance_usdm")
+    weights = [
+        feed.history(item, Channel.PRICE, NOW_NS - rows * MINUTE_NS, NOW_NS, MINUTE_NS)[0].request.weight
+        for rows in (50, 300, 900)
+    ]
+    assert weights == [1, 2, 5]
+
+
+GAPS = [
+    ("okx", Liquidation), ("deribit", Liquidation), ("deribit", Trade), ("bitmex", Trade), ("gate", Liquidation),
+    ("kraken_futures", Liquidation), ("kraken_futures", Trade),
+]  # fmt: skip
+
+
+def lost(item: Instrument, kind: type[MarketEvent], ts_ns: int, usd: int) -> MarketEvent:
+    if kind is Trade:
+        return Trade(item, "sell", usd * 1_000_000, 50_000.0, ts_ns, ts_ns)
+    return Liquidation(item, "long", usd * 1_000_000, 50_000.0, ts_ns, ts_ns)
+
+
+@pytest.mark.parametrize(("venue", "kind"), GAPS, ids=lambda part: part if isinstance(part, str) else part.__name__)
+def test_what_a_gap_lost_is_had_again(venue: str, kind: type[MarketEvent]) -> None:
+    feed, item, registry = venue_of(venue)
+    start_ns, end_ns = NOW_NS - 60 * NS_PER_S, NOW_NS - 20 * NS_PER_S
+    told = [lost(item, kind, NOW_NS - ago * NS_PER_S, 1000 * ago) for ago in (70, 50, 40, 10)]
+    channel = Channel.TRADES if kind is Trade else Channel.LIQUIDATIONS
+    pages = feed.gap(channel, [item], start_ns, end_ns)
+    found: list[MarketEvent] = []
+    for page in pages:
+        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
+        found += events
+        pages += more
+    assert [event.ts_ns for event in found] == [NOW_NS - 50 * NS_PER_S, NOW_NS - 40 * NS_PER_S]
+    assert all(isinstance(event, kind) and event.backfill for event in found)  # type: ignore[union-attr]
+    assert [event.usd_micros for event in found] == pytest.approx([50_000e6, 40_000e6], rel=1e-9)  # type: ignore[union-attr]
+    if kind is Liquidation:
+        assert {event.side for event in found} == {"long"}  # type: ignore[union-attr]
+
+
+def test_a_full_page_of_a_gap_goes_on_where_it_ended() -> None:
+    feed, item, registry = venue_of("kraken_futures")
+    told = [lost(item, Trade, NOW_NS - ago * NS_PER_S // 10, 10) for ago in range(250, 0, -1)]
+    pages = feed.gap(Channel.TRADES, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    found: set[int] = set()
+    for page in pages:
+        events, more = feed.parse_history(page, answered("kraken_futures", item, page, told), NOW_NS, registry)
+        found |= {event.ts_ns for event in events}
+        pages += more
+    assert len(found) == 250
+    assert len(pages) == 3
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "bybit", "hyperliquid"])
+def test_where_nothing_is_kept_nothing_is_asked(venue: str) -> None:
+    feed, item, _ = venue_of(venue)
+    assert feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - HOUR_NS, NOW_NS) == []
