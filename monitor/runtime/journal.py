@@ -29,7 +29,7 @@ class Journal:
 
     def __init__(self, tap: Tap | None = None) -> None:
         self._tap = tap
-        self._notes: course.Notes = {}
+        self._notes: course.Notes | None = None
 
     # -- at the start, and at a reload ---------------------------------------------------------------------------------
 
@@ -74,29 +74,35 @@ class Journal:
     # -- the engine's steps --------------------------------------------------------------------------------------------
 
     def noting(self, notes_of: NotesOf) -> NotesOf:
-        """Have what `notes_of` answers during a step written with it."""
+        """Have what `notes_of` answers during a step written with it, one answer for each rule."""
         if self._tap is None:
             return notes_of
 
         def note(rule: str) -> tuple[str, ...]:
-            notes = self._notes[rule] = notes_of(rule)
-            return notes
+            if self._notes is None:
+                return notes_of(rule)
+            if rule not in self._notes:
+                self._notes[rule] = notes_of(rule)
+            return self._notes[rule]
 
         return note
 
     def begin(self) -> None:
-        """A step begins; what was explained to people in between does not belong to it."""
+        """A step begins; what is explained to people in between belongs to none."""
         self._notes = {}
 
     def turn(self, events: int, now_ns: int) -> None:
         """A step took so many events, and evaluated at `now_ns`."""
-        if self._tap is not None:
-            self._tap(course.TURN, "turn", course.write_turn(events, self._notes), now_ns)
+        self._end(course.TURN, events, now_ns)
 
     def tick(self, now_ns: int) -> None:
         """A step was due by time alone."""
+        self._end(course.TICK, 0, now_ns)
+
+    def _end(self, name: str, events: int, now_ns: int) -> None:
+        notes, self._notes = self._notes, None
         if self._tap is not None:
-            self._tap(course.TICK, "turn", course.write_turn(0, self._notes), now_ns)
+            self._tap(name, "turn", course.write_turn(events, notes), now_ns)
 
     def relieved(self, now_ns: int) -> None:
         """Of the gauges in line only the newest were kept."""

@@ -132,6 +132,15 @@ def configure(folder: Path, servers: dict[str, VenueServer], rules: str = RULES)
     return path
 
 
+async def look(app: App) -> None:
+    """People with the page open, now and then: what they see must not change what the engine says."""
+    while True:
+        await asyncio.sleep(0.03)
+        app.view.windows()
+        app.view.rules()
+        app.view.why("Odd")
+
+
 @contextlib.asynccontextmanager
 async def venues(clock: ScaledClock) -> AsyncIterator[dict[str, VenueServer]]:
     async with contextlib.AsyncExitStack() as stack:
@@ -158,12 +167,14 @@ async def live(
             running = tasks.create_task(app.run())
             playing = tasks.create_task(Market(servers, clock).run())
             await started.wait()
+            looking = tasks.create_task(look(app))
             try:
                 await story(Rig(folder, app, servers, clock))
             finally:
                 app.stop.set()
                 await running
                 playing.cancel()
+                looking.cancel()
     assert not tap.dropped.total()
     return loaded
 
