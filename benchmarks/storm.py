@@ -22,7 +22,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +59,7 @@ groups:
 """
 CALM_USD, HIGH_USD = 100.0, 120.0
 TURN_S, BACKGROUND = 0.05, 50
+PHASES = ("none", "broker", "webhook", "Alertmanager")
 
 
 @dataclass
@@ -232,7 +233,7 @@ async def phase(
     return complete
 
 
-async def storm(alerts: int, outage_s: float, folder: Path) -> int:
+async def storm(alerts: int, outage_s: float, phases: Sequence[str], folder: Path) -> int:
     """Set everything up and run the phases."""
     names = [f"SYN{number:04}" for number in range(alerts)]
     instruments = [
@@ -263,12 +264,13 @@ async def storm(alerts: int, outage_s: float, folder: Path) -> int:
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
         stand = Stand(market, program, broker, manager, hook, subscriber, http, alerts, outage_s)
         await asyncio.sleep(3)
-        done = [
-            await phase(stand, "none", _nothing, _nothing),
-            await phase(stand, "broker", broker.stop, broker.start),
-            await phase(stand, "webhook", hook.stop, hook.start),
-            await phase(stand, "Alertmanager", manager.stop, manager.start),
-        ]
+        switches = {
+            "none": (_nothing, _nothing),
+            "broker": (broker.stop, broker.start),
+            "webhook": (hook.stop, hook.start),
+            "Alertmanager": (manager.stop, manager.start),
+        }
+        done = [await phase(stand, name, *switches[name]) for name in phases]
     return 0 if all(done) else 1
 
 
@@ -281,6 +283,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--alerts", type=int, default=1000)
     parser.add_argument("--outage", type=float, default=10.0, help="seconds that stand for ten minutes")
+    parser.add_argument(
+        "--phases", nargs="+", choices=PHASES, default=PHASES, help="which receivers to stop, in this order"
+    )
     options = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {options.alerts} alerts in {options.outage:g} s, which stand for ten minutes; "
@@ -291,7 +296,7 @@ def main() -> int:
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(storm(options.alerts, options.outage, Path(folder)))
+        return asyncio.run(storm(options.alerts, options.outage, options.phases, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("monitor.commands.why", "why a rule did or did not fire"),
     "silence": ("monitor.commands.silence", "mute alerts for a while"),
     "ack": ("monitor.commands.ack", "acknowledge an alert"),
+    "outbox": ("monitor.commands.outbox", "what waits or was given up, and why; send dead letters again"),
     "route": ("monitor.commands.route", "where an alert with given labels would go"),
     "notify-test": ("monitor.commands.notify_test", "send a test notification through one sink"),
     "completion": ("monitor.commands.completion", "a completion script for bash, zsh or fish"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -48,6 +48,12 @@ class AckRequest(msgspec.Struct, forbid_unknown_fields=True):
     fingerprint: str
     by: str
     comment: str = ""
+
+
+class ResendRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/v1/dead-letters/resend``."""
+
+    ids: list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]
 
 
 def success(data: Any, status: int = 200) -> web.Response:
@@ -173,6 +179,8 @@ class Api:
             ("/market", self.market),
             ("/signals", self.signals),
             ("/reports", self.reports),
+            ("/deliveries", self.deliveries),
+            ("/dead-letters", self.dead_letters),
         )
         return [
             *(web.get(base + path, handler) for path, handler in reads),
@@ -180,6 +188,7 @@ class Api:
             web.delete(base + "/silences/{id}", self.expire_silence),
             web.post(f"{base}/acks", self.acknowledge),
             web.delete(base + "/acks/{fingerprint}", self.withdraw_acknowledgement),
+            web.post(f"{base}/dead-letters/resend", self.resend),
         ]
 
     async def alerts(self, _request: web.Request) -> web.Response:
@@ -236,6 +245,26 @@ class Api:
             _number(query, "limit", 200, MAX_HISTORY),
         )
         return success({"entries": [shapes.history_body(entry) for entry in await self._view.history(wanted)]})
+
+    async def deliveries(self, request: web.Request) -> web.Response:
+        """What was sent to each sink, or why it was not, newest first; ``sink``, ``fingerprint``, ``limit``."""
+        query = request.query
+        limit = _number(query, "limit", 200, MAX_HISTORY)
+        found = await self._view.deliveries(query.get("sink", ""), query.get("fingerprint", ""), limit)
+        return success({"deliveries": [shapes.delivery_body(entry) for entry in found]})
+
+    async def dead_letters(self, request: web.Request) -> web.Response:
+        """Notifications that were given up, oldest first; ``sink``, ``limit``."""
+        limit = _number(request.query, "limit", 200, MAX_HISTORY)
+        found = await self._view.dead_letters(request.query.get("sink", ""), limit)
+        return success({"deadLetters": [shapes.dead_letter_body(letter) for letter in found]})
+
+    async def resend(self, request: web.Request) -> web.Response:
+        """Put dead letters back in line."""
+        body = _decode(await request.read(), ResendRequest)
+        if not 0 < len(body.ids) <= MAX_HISTORY:
+            raise BadRequest(f"ids: expected 1 to {MAX_HISTORY} numbers")
+        return success({"resent": await self._view.resend(body.ids)})
 
     async def why(self, request: web.Request) -> web.Response:
         """Why each row of a rule is in its state."""

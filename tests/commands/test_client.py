@@ -120,3 +120,40 @@ async def test_why_explains_each_row_of_a_rule(url: str, capsys: pytest.CaptureF
 
 def test_why_without_rows_says_what_that_means() -> None:
     assert "nothing that it reads has arrived" in why.render({"rows": []})
+
+
+async def test_outbox_shows_what_was_given_up_and_sends_it_again(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await command("outbox", "--url", url) == 0
+    shown = capsys.readouterr().out
+    assert "waiting" in shown
+    assert "       7  2025-11-21 08:00:00Z  webhook" in shown
+    assert "HTTP 400" in shown
+    assert await command("outbox", "--url", url, "--resend", "7") == 2
+    assert "MONITOR_TOKEN" in capsys.readouterr().err
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    assert await command("outbox", "--url", url, "--resend", "all", "--sink", "mqtt") == 0
+    assert await command("outbox", "--url", url, "--resend", "7", "8") == 1
+    assert capsys.readouterr().out.splitlines() == ["0 of 0 put back in line", "1 of 2 put back in line"]
+    assert await command("outbox", "--url", url) == 0
+    assert "no dead letters" in capsys.readouterr().out
+
+
+async def test_outbox_log_says_why_nothing_was_sent(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await command("outbox", "--url", url, "--log", "--sink", "mqtt") == 0
+    assert "silenced" in (shown := capsys.readouterr().out)
+    assert "silence 1 by kim" in shown
+    assert await command("outbox", "--url", url, "--log", "--sink", "none") == 0
+    assert capsys.readouterr().out == "nothing yet\n"
+    assert await command("outbox", "--url", url, "--json") == 0
+    assert [letter["id"] for letter in json.loads(capsys.readouterr().out)["deadLetters"]] == [7]
+
+
+async def test_outbox_refuses_what_is_no_number(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    with pytest.raises(SystemExit):
+        await command("outbox", "--url", url, "--resend", "seven")
+    assert "numbers of dead letters, or all" in capsys.readouterr().err

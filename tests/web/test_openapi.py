@@ -56,6 +56,7 @@ async def test_changes_and_refusals_have_the_shape_that_is_promised(served: Serv
         ("/api/v1/silences", "post", "/api/v1/silences"),
         ("/api/v1/silences/{id}", "delete", "/api/v1/silences/nobody"),
         ("/api/v1/acks/{fingerprint}", "delete", "/api/v1/acks/nobody"),
+        ("/api/v1/dead-letters/resend", "post", "/api/v1/dead-letters/resend"),
     ):
         status, body = await served.send(method.upper(), concrete, {"x": 1})
         check(body, path, method, status)
@@ -64,6 +65,24 @@ async def test_changes_and_refusals_have_the_shape_that_is_promised(served: Serv
         check(body, path, method, status)
     status, body = await served.send("POST", "/api/v1/acks", {"fingerprint": TOTAL, "by": "kim"})
     check(body, "/api/v1/acks", "post", status)
+
+
+async def test_dead_letters_are_listed_and_sent_again(served: Served) -> None:
+    path = "/api/v1/dead-letters/resend"
+    assert [letter["id"] for letter in (await served.data("/api/v1/dead-letters"))["deadLetters"]] == [7]
+    assert (await served.data("/api/v1/dead-letters?sink=mqtt"))["deadLetters"] == []
+    status, body = await served.send("POST", path, {"ids": [7, 99]})
+    check(body, path, "post", status)
+    assert (status, body["data"]) == (200, {"resent": 1})
+    assert (await served.data("/api/v1/dead-letters"))["deadLetters"] == []
+    for ids in ([], [-1], ["x"], [2**60]):
+        assert (await served.send("POST", path, {"ids": ids}))[0] == 400
+
+
+async def test_the_delivery_log_says_why_nothing_was_sent(served: Served) -> None:
+    (entry,) = (await served.data(f"/api/v1/deliveries?sink=mqtt&fingerprint={TOTAL}"))["deliveries"]
+    assert (entry["outcome"], entry["reason"]) == ("silenced", "silence 1 by kim")
+    assert (await served.data("/api/v1/deliveries?sink=other"))["deliveries"] == []
 
 
 def test_references_resolve() -> None:
