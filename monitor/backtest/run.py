@@ -27,7 +27,7 @@ from monitor.runtime.app import engine_settings
 from monitor.runtime.load import Loaded
 from monitor.sinks import sink_options
 
-SAMPLES = 720
+SAMPLES = 480
 """Readings per line of a chart, about."""
 PROGRESS_EVERY = 200
 

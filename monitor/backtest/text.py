@@ -147,7 +147,7 @@ def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
     first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
     against = "" if first.threshold is None else f" against {fmt.in_unit(first.threshold, unit)}"
     yield "    " + _joined(times, f"peak {fmt.in_unit(episode.peak, unit)}{against}", labels, severity)
-    if behind := behind_text(episode, unit):
+    if behind := behind_text(episode):
         yield f"        behind it: {behind}"
     held = episode.held(end_ns)
     for start_ns, stop_ns in held[:MOST_HELD]:
@@ -156,10 +156,10 @@ def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
         yield f"        held {len(held) - MOST_HELD} more times"
 
 
-def behind_text(episode: Episode, unit: str, most: int = 3) -> str:
-    """The largest contributors in words: ``BTCUSDT binance_usdm long 19%``."""
+def behind_text(episode: Episode, most: int = 3) -> str:
+    """The largest contributors in words: ``long BTCUSDT binance_usdm 19%``; where they do not add up, their values."""
     return ", ".join(
-        f"{_contributor(part.labels)} {fmt.pct(part.share) if part.share else fmt.in_unit(part.value, unit)}"
+        f"{_contributor(part.labels)} {fmt.pct(part.share) if part.share else fmt.num(part.value)}"
         for part in episode.contributors[:most]
     )
 

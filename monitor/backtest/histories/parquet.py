@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +15,7 @@ from monitor.archive.reader import Archive, Frames, Span
 from monitor.archive.schema import BACKFILL, TABLES, Table
 from monitor.backtest.history import Missing, Step, Stretch
 from monitor.backtest.run import chosen, expressions
+from monitor.clock import NS_PER_S
 from monitor.engine import Engine, IngestReport
 from monitor.engine.bulk import Block, MarketRow, Rows, Subjects
 from monitor.events import Channel, Event, FeedState
@@ -73,7 +74,18 @@ class ParquetHistory:
 
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
-        yield from self._carried(stretch.start_ns, grid_ns)
+        first_ns, carried = -(-stretch.start_ns // grid_ns) * grid_ns, self._carried(stretch.start_ns)
+        for step in self._steps(stretch, grid_ns):
+            if carried and step.now_ns == first_ns:
+                step, carried = replace(step, events=[*carried, *step.events]), []
+            elif carried:
+                yield Step(first_ns, carried)
+                carried = []
+            yield step
+        if carried:
+            yield Step(first_ns, carried)
+
+    def _steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         columns = {
             name: [column.name for column in table.columns if column.name not in NOT_READ]
             for name, table in TABLES.items()
@@ -93,17 +105,14 @@ class ParquetHistory:
             found.steps_back += lost.steps_back
         return found
 
-    def _carried(self, start_ns: int, grid_ns: int) -> Iterator[Step]:
-        """The liveness of every channel as it was at the start, in one step before it."""
-        last: dict[tuple[str, Channel], FeedState] = {}
-        at_ns = 0
+    def _carried(self, start_ns: int) -> list[Event]:
+        """The liveness of every channel as it was at the start."""
+        last: dict[tuple[str, Channel], Event] = {}
         columns = {"states": [column.name for column in TABLES["states"].columns]}
-        for frames in self._archive.batches(Span(end_ns=start_ns), grid_ns, columns):
+        for frames in self._archive.batches(Span(end_ns=start_ns), NS_PER_S, columns):
             found = self._archive.events_of(frames)
-            at_ns = found[-1][0]
             last |= {(event.venue, event.channel): event for _, event in found if isinstance(event, FeedState)}
-        if last:
-            yield Step(-(-at_ns // grid_ns) * grid_ns, list(last.values()))
+        return list(last.values())
 
     def _steps_of(self, frames: Frames, grid_ns: int) -> Iterator[Step]:
         steps = {name: -(-frame["at_ns"].to_numpy() // grid_ns) for name, frame in frames.items()}

@@ -10,7 +10,7 @@ from html import escape
 
 from monitor.backtest.history import Stretch
 from monitor.backtest.watch import Line
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_MS, NS_PER_S
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 64, 16, 8, 20
 PRICE_HEIGHT, VALUE_HEIGHT, STRIP_HEIGHT = 74, 150, 16
@@ -157,14 +157,17 @@ def _lines(panel: Panel, where: Axes) -> Iterator[str]:
 
 def path(times_ns: Sequence[int], values: Sequence[float], where: Axes, *, steps: bool = False) -> str:
     """The line through values, broken where one is missing."""
+    points = [
+        (f"{where.x(at_ns):.1f}", f"{where.y(value):.1f}" if math.isfinite(value) else "")
+        for at_ns, value in zip(times_ns, values, strict=True)
+    ]
     found, pen = [], "M"
-    for at_ns, value in zip(times_ns, values, strict=True):
-        if not math.isfinite(value):
+    for place, (x, y) in enumerate(points):
+        if not y:
             pen = "M"
-            continue
-        x, y = f"{where.x(at_ns):.1f}", f"{where.y(value):.1f}"
-        found.append(f"H{x}V{y}" if steps and pen == "L" else f"{pen}{x} {y}")
-        pen = "L"
+        elif pen == "M" or place + 1 == len(points) or not y == points[place - 1][1] == points[place + 1][1]:
+            found.append(f"H{x}V{y}" if steps and pen == "L" else f"{pen}{x} {y}")
+            pen = "L"
     return "".join(found)
 
 
@@ -179,14 +182,15 @@ def _crosshair(placed: Sequence[tuple[Panel, Axes]], bottom: int) -> Iterator[st
     """What the script needs to show a reading under the pointer: words by pixel, and a line to move."""
     rows: dict[int, list[str]] = {}
     for place, (panel, where) in enumerate(placed):
-        for at_ns, value, threshold in zip(panel.line.times_ns, panel.line.values, panel.line.thresholds, strict=True):
-            words = rows.setdefault(round(where.x(at_ns)), [_stamp(at_ns)] + [""] * len(placed))
+        for at_ns, value in zip(panel.line.times_ns, panel.line.values, strict=True):
             if math.isfinite(value):
-                against = f" / {panel.show(threshold)}" if panel.show_threshold and math.isfinite(threshold) else ""
-                words[place + 1] = panel.show(value) + against
+                rows.setdefault(round(where.x(at_ns)), [""] * len(placed))[place] = panel.show(value)
     text = "|".join(f"{x}:{' · '.join(word for word in words if word)}" for x, words in sorted(rows.items()))
+    stretch = placed[0][1].stretch
+    span = f'data-start="{stretch.start_ns // NS_PER_MS}" data-end="{stretch.end_ns // NS_PER_MS}"'
     yield f'<path class="cross" d="M0 {TOP}V{bottom - 10}" hidden=""/>'
-    yield f'<text class="reading" x="{WIDTH - RIGHT}" y="{TOP + 11}" text-anchor="end" data-rows="{escape(text)}"></text>'
+    yield f'<text class="reading" x="{WIDTH - RIGHT}" y="{TOP + 11}" text-anchor="end" {span} data-left="{LEFT}"'
+    yield f' data-rows="{escape(text)}"></text>'
 
 
 def _stamp(at_ns: int) -> str:

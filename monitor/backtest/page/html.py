@@ -24,7 +24,7 @@ from monitor.backtest.watch import Line
 from monitor.events import Labels
 from monitor.expression import unit_shown
 
-MOST_CHARTS = 6
+MOST_CHARTS = 4
 """Label sets of one rule that get a chart; the table has all."""
 MOST_ROWS = 1000
 Span = tuple[int, int]
@@ -139,7 +139,7 @@ def _alerts(report: Report) -> Iterator[str]:
     fired = [(episode, rule) for rule in report.rules for episode in rule.fired]
     fired.sort(key=lambda pair: (pair[0].fired_ns or 0, pair[0].name, pair[0].labels))
     per_week = ", ".join(f"{week['week']}: {week['fired']}" for week in weeks(report))
-    yield f'<h2>Alerts</h2><p class="note">Fired per week: {per_week}</p><div class="box scroll">'
+    yield f'<h2>Alerts</h2><p class="note">Fired per week: {per_week}</p><div class="box scroll tall">'
     if not fired:
         yield '<p class="note">No alert fired.</p></div>\n'
         return
@@ -157,10 +157,14 @@ def _alert_row(episode: Episode, rule: RuleReport, stretch: Stretch) -> Iterator
     unit = unit_shown(rule.rule.expr)
     first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
     over = "" if episode.end_ns is not None else f' <span class="tag">{episode.state}</span>'
-    yield f"<tr><td class=t>{fmt.utc_time(episode.fired_ns)}<td>{escape(alert_text(episode.name, episode.labels))}{over}"
+    yield f"<tr><td class=t>{fmt.utc_time(episode.fired_ns)}<td>{_link(rule, alert_text(episode.name, episode.labels))}{over}"
     yield f"<td>{_severity(episode.severity)}<td class=n>{fmt.duration(episode.firing_ns(stretch.end_ns))}"
     yield f"<td class=n>{fmt.in_unit(episode.peak, unit)}<td class=n>{fmt.in_unit(first.threshold, unit)}"
-    yield f"<td class=n>{fmt.share(first.coverage)}<td>{escape(behind_text(episode, unit, 2))}<td class=n>{episode.sent}</tr>"
+    yield f"<td class=n>{fmt.share(first.coverage)}<td>{escape(behind_text(episode, 1))}<td class=n>{episode.sent}</tr>"
+
+
+def _link(rule: RuleReport, words: str) -> str:
+    return f'<a href="#{escape(rule.rule.name)}">{escape(words)}</a>'
 
 
 def _severity(severity: str) -> str:

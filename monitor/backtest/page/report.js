@@ -6,6 +6,9 @@ for (const chart of document.querySelectorAll("svg.chart")) {
     const at = row.indexOf(":");
     return [Number(row.slice(0, at)), row.slice(at + 1)];
   });
+  const { start, end, left } = out.dataset;
+  const right = Number(out.getAttribute("x"));
+  const time = (x) => new Date(Number(start) + ((x - left) / (right - left)) * (end - start));
   const hide = () => { cross.setAttribute("hidden", ""); out.textContent = ""; };
   chart.addEventListener("pointerleave", hide);
   chart.addEventListener("pointermove", (event) => {
@@ -16,6 +19,6 @@ for (const chart of document.querySelectorAll("svg.chart")) {
     for (const row of rows) if (Math.abs(row[0] - x) < Math.abs(best[0] - x)) best = row;
     cross.removeAttribute("hidden");
     cross.setAttribute("transform", `translate(${best[0]} 0)`);
-    out.textContent = best[1];
+    out.textContent = `${time(best[0]).toISOString().slice(5, 19).replace("T", " ")} · ${best[1]}`;
   });
 }
