@@ -13,10 +13,12 @@ import msgspec
 
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
+from monitor.tape.course import OWNER
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss, TapeReader
 
 SUFFIX = ".tape"
+_OURS = frozenset({OWNER, "recorder"})
 _NAME = re.compile(r"(\d{8})-(\d{8}T\d{6}Z)\.tape")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -135,7 +137,7 @@ def inspect(path: Path, *, deep: bool = False) -> FileInfo:
                     info.losses.append(damage)
                 elif not isinstance(step, Loss):
                     _add(info, step.head.records, step.head.raw, step.head.first_ns, step.head.last_ns)
-                    info.venues.update(step.head.venues)
+                    info.venues.update(name for name in step.head.venues if name not in _OURS)
     except TapeError as error:
         info.losses.append(Loss(str(path), error.offset, info.size, error.reason))
     return info
