@@ -66,6 +66,10 @@ class Taken:
         return self.backfill.stats.state if self.backfill else ""
 
 
+def is_done(taken: Taken) -> bool:
+    return taken.state == "done"
+
+
 def venue(name: str) -> tuple[VenueServer, Instrument]:
     item = instrument_of(name)
     server = VenueServer(make_protocol(name, [item]), SystemClock())
@@ -93,7 +97,7 @@ async def test_the_past_is_fetched_once_and_kept(name: str, tmp_path: Path) -> N
         server, _item = venue(name)
         taken = Taken(tmp_path)
         async with rig_of(name, taken, server) as rig:
-            await rig.until(lambda taken=taken: taken.state == "done")
+            await rig.until(functools.partial(is_done, taken))
         counts.append(taken.backfill.stats.made)  # type: ignore[union-attr]
         points.append([(type(event), event.ts_ns) for event in taken.points])
     assert counts[0] >= 3
