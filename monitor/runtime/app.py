@@ -419,11 +419,11 @@ class App:
                 if venue in self._runners:
                     self._runners[venue][0].stats.dropped[reason] += count
 
-    def _observe_dispatch(self, _sink: str, seconds: float) -> None:
+    def _observe_dispatch(self, sink: str, seconds: float) -> None:
         latencies = self._happenings.latencies
         dispatch_ns = int(seconds / self.settings.time_scale * NS_PER_S)
-        latencies["dispatch"].observe(dispatch_ns)
-        latencies["total"].observe(dispatch_ns + self.room.last_receive_lag_ns)
+        latencies["dispatch"].observe_exemplar(dispatch_ns, {"sink": sink})
+        latencies["total"].observe_exemplar(dispatch_ns + self.room.last_receive_lag_ns, {"sink": sink})
 
     async def _drain(self) -> None:
         self._happenings.draining = True

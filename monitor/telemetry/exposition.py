@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -70,7 +71,7 @@ def number_text(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    return repr(int(value)) if value == int(value) and abs(value) < 1e15 else _encoded([float(value)])[0]
 
 
 def simple_family(spec: MetricSpec, rows: Iterable[tuple[tuple[str, ...], float]]) -> Family:
@@ -158,12 +159,17 @@ class ColumnFamily:
 
 def _number_texts(values: Column) -> list[str]:
     """`number_text` of a column, nothing for a missing value; quick where all are whole or none is."""
-    whole = (values % 1 == 0) & (np.abs(values) < 1e15)
+    whole = (np.trunc(values) == values) & (np.abs(values) < 1e15)
     if whole.all():
-        return list(map(repr, values.astype(np.int64).tolist()))
+        return _encoded(values.astype(np.int64).tolist())
     if not whole.any() and np.isfinite(values).all():
-        return list(map(repr, values.tolist()))
+        return _encoded(values.tolist())
     return ["" if value != value else number_text(value) for value in values.tolist()]  # noqa: PLR0124 - NaN
+
+
+def _encoded(numbers: Sequence[float]) -> list[str]:
+    """The shortest text of each number that reads back as the same: JSON's, several times as fast as `repr`."""
+    return msgspec.json.encode(numbers)[1:-1].decode().split(",") if numbers else []
 
 
 def _head_text(spec: MetricSpec) -> str:

@@ -94,8 +94,8 @@ def _prometheus_rule(rule: RuleView, alerts: Sequence[Json]) -> Json:
         "annotations": dict(rule.annotations),
         "alerts": list(alerts),
         "state": _worst(rule),
-        "health": "err" if rule.error else ("ok" if rule.last_evaluation_ns else "unknown"),
-        "lastError": rule.error,
+        "health": "err" if rule.error or rule.withheld else ("ok" if rule.last_evaluation_ns else "unknown"),
+        "lastError": rule.error or _limit_words(rule),
         "evaluationTime": _or(rule.last_duration_s, 0.0),
         "lastEvaluation": rfc3339(rule.last_evaluation_ns),
         "clear": rule.clear_text,
@@ -103,6 +103,13 @@ def _prometheus_rule(rule: RuleView, alerts: Sequence[Json]) -> Json:
         "line": rule.line,
         "rows": rule_rows(rule),
     }
+
+
+def _limit_words(rule: RuleView) -> str:
+    """That the limit keeps alerts back, in Prometheus' words as far as they fit."""
+    if not rule.withheld:
+        return ""
+    return f"exceeded limit: {rule.withheld} more label sets are true than alerts may be open"
 
 
 def _or(value: float, instead: float) -> float:
@@ -123,7 +130,7 @@ def prometheus_rules(view: MonitorView) -> Json:
                 "name": name,
                 "file": file,
                 "interval": 0,
-                "limit": 0,
+                "limit": max(rule.limit for rule in rules),
                 "rules": [_prometheus_rule(rule, alerts[rule.id]) for rule in rules],
                 "evaluationTime": sum(_or(rule.last_duration_s, 0.0) for rule in rules),
                 "lastEvaluation": rfc3339(max(rule.last_evaluation_ns for rule in rules)),

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_missing_is_left_out_and_never_zero() -> None:
 
 def test_numbers_are_whole_where_they_are() -> None:
     assert [number_text(value) for value in (3.0, 0.1, -0.0, 1e300, float("inf"), float("-inf"), float("nan"), True)] == [
-        "3", "0.1", "0", "1e+300", "+Inf", "-Inf", "NaN", "1",
+        "3", "0.1", "0", "1e300", "+Inf", "-Inf", "NaN", "1",
     ]  # fmt: skip
 
 
@@ -83,3 +85,11 @@ def test_a_histogram_is_cumulative_and_carries_exemplars_in_openmetrics_only() -
     assert exemplar is not None
     assert (exemplar.labels, exemplar.value) == ({"rule": "r"}, 0.002)
     assert b"# {" not in render_text([family])
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=20))
+def test_a_column_is_written_as_its_numbers_are_one_by_one(numbers: list[float]) -> None:
+    keys = [("okx", str(row)) for row in range(len(numbers))]
+    text = render_text([ColumnFamily(GAUGE).update(keys, np.array(numbers))]).decode()
+    found = {sample.labels["symbol"]: sample.value for family in parse_text(text) for sample in family.samples}
+    assert found == {str(row): value for row, value in enumerate(numbers) if not math.isnan(value)}

@@ -149,6 +149,18 @@ async def test_a_rule_explains_itself_by_keyboard_alone(browser: Browser, served
     await expect(dialog).to_be_hidden()
 
 
+async def test_the_link_of_a_notification_opens_its_rule(browser: Browser, served: Served) -> None:
+    page = await browser.new_page()
+    await page.goto(served.url + "/#why=liquidations/LongsWipedOut")
+    await expect(page.locator("#why-title")).to_have_text("LongsWipedOut")
+    await expect(page.locator("#why .why-row").first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#why")).to_be_hidden()
+    served.view.advance(30)
+    await page.evaluate("location.hash = '#why=' + encodeURIComponent('funding/FundingNegativeFor8h')")
+    await expect(page.locator("#why-title")).to_have_text("FundingNegativeFor8h")
+
+
 async def test_a_lost_connection_is_said_and_mended(browser: Browser, served: Served) -> None:
     page = (await open_page(browser, served)).page
     port = int(served.url.rsplit(":", 1)[1])

@@ -29,6 +29,7 @@ function connect() {
     Object.assign(state, update);
     setLink("ok", "live");
     draw(Object.keys(update));
+    if (update.rules) openNamed();
   };
   source.addEventListener("snapshot", take);
   source.addEventListener("update", take);
@@ -37,6 +38,15 @@ function connect() {
     setLink("bad", "connection lost, trying again");
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS); // refused: the browser gave up
   });
+}
+
+/** Notifications link to #why=group/name: open that rule once the rules are known, and once only. */
+let named = location.hash;
+function openNamed() {
+  const wanted = named.match(/^#why=(.+)$/)?.[1];
+  named = "";
+  const rule = wanted && state.rules.find((one) => one.id === decodeURIComponent(wanted));
+  if (rule && !$("why").open) inspect(rule);
 }
 
 function setLink(tone, text) {
@@ -357,6 +367,7 @@ if (kept) document.documentElement.dataset.theme = kept;
 installForm(showSignedIn);
 showSignedIn();
 setInterval(() => { $("clock").textContent = state.now ? clock(now()) : "--:--:--"; }, 250);
+addEventListener("hashchange", () => { named = location.hash; openNamed(); });
 setInterval(watchReports, REPORTS_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) watchReports(); });
 watchReports();
