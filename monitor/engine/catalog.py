@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +26,13 @@ HOURS_YEAR = 8760.0
 class Index:
     """Label sets in order of first appearance; row numbers are never reused."""
 
-    __slots__ = ("ids", "labels")
+    __slots__ = ("_filed", "_rows_by", "ids", "labels")
 
     def __init__(self) -> None:
         self.labels: list[Labels] = []
         self.ids: dict[Labels, int] = {}
+        self._rows_by: dict[str, dict[str, list[int]]] = {}
+        self._filed = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,6 +49,23 @@ class Index:
             row = self.ids[labels] = len(self.labels)
             self.labels.append(labels)
         return row
+
+    def candidates(self, labels: Labels) -> Sequence[int]:
+        """Rows among which are all that no label of `labels` speaks against: few where one of them is rare.
+
+        Filed by label when first asked for, so that a storm of questions does not read every row for each.
+        """
+        for row in range(self._filed, len(self.labels)):
+            for name, value in self.labels[row]:
+                self._rows_by.setdefault(name, {}).setdefault(value, []).append(row)
+        self._filed = len(self.labels)
+        best: Sequence[int] = range(len(self.labels))
+        for name, value in labels:
+            rows_by = self._rows_by.get(name, {})
+            lacking = len(self.labels) - sum(map(len, rows_by.values()))
+            if not lacking and len(rows_by.get(value, ())) < len(best):
+                best = rows_by.get(value, ())
+        return best
 
 
 @dataclass(slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
 from monitor.engine.coverage import duration_text
 from monitor.engine.log import Column, Members
@@ -73,9 +75,10 @@ def _events(
         return (), "", ()
     end_ns = now_ns - delay_ns
     ts, members, values, panes = _rows(store, selector.series, window_ns, end_ns)
-    names = store.catalog.series(selector.series).labels
-    accept, wanted = matches(selector.matchers), set(labels)
-    chosen = np.array([accept(name) and _agrees(name, wanted) for name in names], np.bool_)
+    index = store.catalog.series(selector.series)
+    names = index.labels
+    chosen = np.zeros(len(names), np.bool_)
+    chosen[_members(index, selector, labels)] = True
     keep = chosen[members] if len(members) else np.empty(0, np.bool_)
     panes = int(keep[:panes].sum())
     ts, members, values = ts[keep], members[keep], values[keep] / MICROS
@@ -115,13 +118,9 @@ def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tup
     if selector is None or store.specs[selector.series].form != "gauge":
         return ()
     present = compiler.members(selector.series, selector.offset_ns).present
-    names = store.catalog.series(selector.series).labels
-    accept, wanted = matches(selector.matchers), set(labels)
-    rows = [
-        (names[m], float(present[m]))
-        for m in np.flatnonzero(~np.isnan(present)).tolist()
-        if accept(names[m]) and _agrees(names[m], wanted)
-    ]
+    index = store.catalog.series(selector.series)
+    found = ((index.labels[m], float(present[m])) for m in _members(index, selector, labels) if m < len(present))
+    rows = [(name, value) for name, value in found if not math.isnan(value)]
     if selector.series == "price" and not any(matcher.label == "kind" for matcher in selector.matchers):
         rows = _one_kind(rows)
     rows.sort(key=lambda pair: -abs(pair[1]))
@@ -148,6 +147,13 @@ def _selectors(expr: Expr) -> Iterator[Selector]:
         yield expr
     for child in children(expr):
         yield from _selectors(child)
+
+
+def _members(index: Index, selector: Selector, labels: Labels) -> list[int]:
+    """The members of a selector that belong to a row."""
+    accept, wanted = matches(selector.matchers), set(labels)
+    names = index.labels
+    return [m for m in index.candidates(labels) if _agrees(names[m], wanted) and accept(names[m])]
 
 
 def _agrees(member: Labels, wanted: set[tuple[str, str]]) -> bool:
