@@ -17,7 +17,7 @@ from monitor.engine.nodes.base import Alarm, Bools, Coverage, Growing, Node, Tic
 from monitor.engine.nodes.leaves import ConstantNode
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.program import CompiledRule
-from monitor.reading import FALSE, TRUE, Evaluation
+from monitor.reading import Evaluation
 from monitor.window import Floats
 
 NEVER_NS = -(1 << 62)
@@ -109,7 +109,7 @@ class Watch:
         due = self._woken(tick)
         found = [seen for rule in due if (seen := rule.evaluate_changed(tick)) is not None]
         if due:
-            self._awake = [rule for rule in due if not settled(rule)]
+            self._awake = [rule for rule in due if rule.holds]
         if self._single:
             found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
         return found
@@ -138,12 +138,6 @@ def joint(alarms: Sequence[Alarm | None]) -> Alarm | None:
         for meter, mark in alarm.marks:
             marks[id(meter)] = (meter, min(mark, marks.get(id(meter), (meter, mark))[1]))
     return Alarm(until_ns, tuple(marks.values()))
-
-
-def settled(rule: CompiledRule) -> bool:
-    """Whether a rule's newest evaluation was true on no row."""
-    latest = rule.latest
-    return latest is not None and latest.truth.max(initial=FALSE) != TRUE
 
 
 def comparisons(roots: Sequence[Node]) -> list[CompareNode] | None:

@@ -135,10 +135,16 @@ class Reasons(Mapping[int, str]):
 
 
 class CompiledRule:
-    """One alert rule."""
+    """One alert rule.
+
+    Attributes:
+        latest: The newest evaluation.
+        holds: Whether any row was true when `evaluate_changed` last had to look; so it is before it ever did.
+    """
 
     def __init__(self, rule: Rule, compiler: Compiler) -> None:
         self.rule = rule
+        self.holds = True
         self._id = rule.id
         self.base = _Case(compiler, None, rule, ())
         self.index = self.base.node.index
@@ -161,8 +167,9 @@ class CompiledRule:
         if versions == self._told:
             return None
         self._told = versions
-        looks = [look for root in self.roots for look in _looks(root)]
-        if looks == self._looks and not any(node.truth.max(initial=FALSE) == TRUE for node in self._mains):
+        self.holds = any(np.maximum.reduce(node.truth, initial=FALSE) == TRUE for node in self._mains)
+        looks = [] if self.holds else [look for root in self.roots for look in _looks(root)]
+        if looks == self._looks and not self.holds:
             return None
         self._looks, self._versions = looks, versions
         self.latest = self._read(tick)

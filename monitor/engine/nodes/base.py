@@ -206,6 +206,14 @@ def constant(value: float, size: int) -> Floats:
     return out
 
 
+@lru_cache(maxsize=1024)
+def never(size: int) -> Bools:
+    """`size` times False; shared and read-only."""
+    out = np.zeros(size, np.bool_)
+    out.flags.writeable = False
+    return out
+
+
 def covers(node: Node) -> Floats:
     """Coverage as one number per row."""
     if isinstance(node.coverage, float):

@@ -10,7 +10,19 @@ import numpy as np
 
 from monitor.engine.catalog import Index
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import NAN, Bools, ConditionNode, Node, Tick, Truths, constant, covers, row_of, take
+from monitor.engine.nodes.base import (
+    NAN,
+    Bools,
+    ConditionNode,
+    Node,
+    Tick,
+    Truths,
+    constant,
+    covers,
+    never,
+    row_of,
+    take,
+)
 from monitor.engine.nodes.leaves import ConstantNode
 from monitor.engine.nodes.vector import joined_absent, joined_coverage
 from monitor.expression import CompareOp, LogicOp, Matching
@@ -36,11 +48,9 @@ def is_sound(op: CompareOp, left: int | None, right: int | None) -> bool:
     return left is None and right is None
 
 
-def compare(op: CompareOp, left: Floats, right: Floats, *, whole: bool = False) -> Truths:
-    """Truth per row; unknown where either side is NaN; `whole` says that none is."""
+def compare(op: CompareOp, left: Floats, right: Floats) -> Truths:
+    """Truth per row; unknown where either side is NaN."""
     truth: Truths = np.asarray(COMPARISONS[op](left, right)).view(np.int8)
-    if whole:
-        return truth
     missing = np.isnan(left) | np.isnan(right)
     return np.where(missing, np.int8(UNKNOWN), truth) if missing.any() else truth
 
@@ -55,6 +65,8 @@ class CompareNode(ConditionNode):
         self.op, self.left, self.right = op, left, right
         self.join = Join(left, right, matching, labels)
         self.index, self.label_names = self.join.index, self.join.label_names
+        self._constant = float(right.values[0]) if isinstance(right, ConstantNode) else None
+        self._seen_left = -1
         self._sound = is_sound(op, left.monotone, right.monotone)
         self.default_truth = int(compare(op, np.array([left.default]), np.array([right.default]))[0])
 
@@ -63,17 +75,36 @@ class CompareNode(ConditionNode):
         if not self.pull_children(tick):
             return False
         self.join.update()
+        if not self._with_constant():
+            self._row_by_row()
+        return True
+
+    def pull_children(self, tick: Tick) -> bool:
+        """A constant never changes: only the other side is asked."""
+        if self._constant is None:
+            return super().pull_children(tick)
+        seen, self._seen_left = self._seen_left, self.left.pull(tick)
+        return seen != self._seen_left
+
+    def _with_constant(self) -> bool:
+        """Compare every row with one constant; False where rows are missing, or do not stand one by one."""
+        left = self.left
+        if self._constant is None or not self.join.scalar_right or left.absent is not None or not left.whole():
+            return False
+        holds = np.asarray(COMPARISONS[self.op](left.values, self._constant))
+        self.truth = holds.view(np.int8)
+        self.values, self.threshold = left.values, constant(self._constant, len(holds))
+        self.coverage = left.coverage
+        self.sound = holds if self._sound else never(len(holds))
+        return True
+
+    def _row_by_row(self) -> None:
         left, right = self._sides()
-        whole = self.join.scalar_right and self.left.whole() and self.right.whole()
-        self.truth = compare(self.op, left, right, whole=whole)
+        self.truth = compare(self.op, left, right)
         self.values, self.threshold = left, right
         self._drop_absent()
         self.coverage = joined_coverage(self.join)
-        if not self._sound:
-            self.sound = np.zeros(len(left), np.bool_)
-        else:
-            self.sound = self.truth.view(np.bool_) if whole else self.truth == TRUE
-        return True
+        self.sound = self.truth == TRUE if self._sound else never(len(left))
 
     def reason(self, row: int, now_ns: int) -> str:
         """The reason of the side that is missing."""
