@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
@@ -148,12 +148,23 @@ class LogSettings(_Model):
 
 
 class ApiSettings(_Model):
-    """Who may change state over HTTP. Without a token nothing can be changed."""
+    """Who may change state over HTTP. Without a token nothing can be changed.
+
+    ``tls_cert`` and ``tls_key``, given together, make the page, the API and the metrics HTTPS.
+    """
 
     token: str | None = Field(default=None, repr=False)
     token_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     external_url: Annotated[str, _url("http", "https")] | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> ApiSettings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are given together")
+        return self
 
 
 class EngineOptions(_Model):

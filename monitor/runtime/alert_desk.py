@@ -273,7 +273,8 @@ def page_address(config: Config) -> str:
     if config.api.external_url is not None:
         return config.api.external_url.rstrip("/")
     host, port = config.listen_address
-    return f"http://{config.listen}" if port and host not in ("0.0.0.0", "::") else ""  # noqa: S104 - a comparison
+    scheme = "http" if config.api.tls_cert is None else "https"
+    return f"{scheme}://{config.listen}" if port and host not in ("0.0.0.0", "::") else ""  # noqa: S104 - a comparison
 
 
 def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:

@@ -274,7 +274,7 @@ class App:
         )
 
     async def _serve(self, stack: AsyncExitStack) -> None:
-        config = self.loaded.source.config
+        config, tls = self.loaded.source.config, api_tls(self.loaded)
         settings = WebSettings(
             token=api_token(self.loaded),
             allowed_hosts=config.api.allowed_hosts,
@@ -288,16 +288,15 @@ class App:
         stack.push_async_callback(runner.cleanup)
         host, port = config.listen_address
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(
                 [self.loaded.source.problem(("listen",), f"cannot listen on {config.listen}: {reason}")]
             ) from None
         address = runner.addresses[0]
-        self.url = (
-            f"http://{address[0]}:{address[1]}" if ":" not in address[0] else f"http://[{address[0]}]:{address[1]}"
-        )
+        name = f"[{address[0]}]" if ":" in address[0] else address[0]
+        self.url = f"{'https' if tls else 'http'}://{name}:{address[1]}"
 
     # -- feeds ---------------------------------------------------------------------------------------------------------
 
@@ -500,6 +499,26 @@ def api_token(loaded: Loaded) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError([loaded.source.problem(("api", "token_file"), f"cannot read it: {error.strerror}")]) from None
+
+
+def api_tls(loaded: Loaded) -> ssl.SSLContext | None:
+    """The certificate of the API; None: plain HTTP.
+
+    Raises:
+        ConfigError: Certificate or key cannot be read, or do not fit.
+    """
+    api, base = loaded.source.config.api, loaded.source.base
+    if api.tls_cert is None or api.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(base / api.tls_cert, base / api.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            [loaded.source.problem(("api", "tls_cert"), f"cannot use certificate and key: {reason}")]
+        ) from None
+    return context
 
 
 def install_signals(app: App) -> None:

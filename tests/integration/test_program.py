@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from monitor.clock import SystemClock
 from monitor.events import Funding, Price
@@ -320,3 +321,44 @@ def test_a_missing_configuration_is_no_traceback(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert "nowhere.yaml" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_api_speaks_https_when_it_has_a_certificate(desk: Desk) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(desk.folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(desk.folder / "cert.pem")
+    authority.cert_pem.write_to_path(desk.folder / "ca.pem")
+    with (desk.folder / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("api: {tls_cert: cert.pem, tls_key: key.pem}\n")
+    async with desk.program() as program:
+
+        async def started() -> bool:
+            return "https://127.0.0.1" in program.stderr
+
+        await program.until(started)
+        environment = {"SSL_CERT_FILE": str(desk.folder / "ca.pem")}
+        ask = ("status", "--json", "--url", f"https://127.0.0.1:{desk.port}")
+        trusted = await asyncio.to_thread(run_to_end, *ask, environment=environment)
+        assert json.loads(trusted.stdout)["status"] == "success", trusted.stderr
+        refused = await asyncio.to_thread(run_to_end, *ask)
+        assert refused.returncode == 2
+        assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+
+
+def test_a_certificate_that_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"rules: [r.yaml]\napi: {{tls_cert: none.pem, tls_key: none.pem}}\nfeeds:\n{GOOD}", encoding="utf-8"
+    )
+    (tmp_path / "r.yaml").write_text(RULE.format(name="Low", limit="1k"), encoding="utf-8")
+    run = run_to_end("--config", "config.yaml", cwd=tmp_path)
+    assert run.returncode == 2, run.stderr
+    assert "config.yaml:2:17: cannot use certificate and key: No such file" in run.stderr
+    (tmp_path / "config.yaml").write_text(
+        f"rules: [r.yaml]\napi: {{tls_cert: none.pem}}\nfeeds:\n{GOOD}", encoding="utf-8"
+    )
+    half = run_to_end("--config", "config.yaml", cwd=tmp_path)
+    assert "tls_cert and tls_key are given together" in half.stderr
