@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +67,7 @@ def test_a_stretch_begins_with_what_was_still_true(tmp_path: Path) -> None:
     write(tmp_path, [up(0, "okx"), up(1, "bybit"), up(2, "okx", live=False), up(50, "okx"), up(90, "bybit")])
     history = ParquetHistory(tmp_path)
     steps = list(history.steps(Stretch(at(40), at(60)), GRID_NS))
-    assert [step.now_ns for step in steps] == [at(2), at(50)]
+    assert [step.now_ns for step in steps] == [at(40), at(50)]
     assert [(e.venue, e.up) for e in steps[0].events if isinstance(e, FeedState)] == [("okx", False), ("bybit", True)]
 
 
@@ -95,14 +94,3 @@ def test_two_origins_are_read_as_one(tmp_path: Path) -> None:
     assert found == [plain(event) for _, events in first for event in events] + [
         plain(event) for _, events in later for event in events
     ]
-
-
-@pytest.mark.parametrize("rows", [1, 7])
-def test_small_row_groups_change_nothing(tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = arrivals(4, 80)
-    write(tmp_path, recorded)
-    monkeypatch.setattr("monitor.archive.reader.ROW_GROUP", rows)
-    history = ParquetHistory(tmp_path)
-    steps = list(history.steps(history.stretch, GRID_NS))
-    sizes = [len(step.events) + (step.columns.rows if step.columns else 0) for step in steps]
-    assert sizes == [len(events) for events in steps_of(recorded).values()]

@@ -75,15 +75,16 @@ class ParquetHistory:
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
         first_ns, carried = -(-stretch.start_ns // grid_ns) * grid_ns, self._carried(stretch.start_ns)
-        for step in self._steps(stretch, grid_ns):
-            if carried and step.now_ns == first_ns:
-                step, carried = replace(step, events=[*carried, *step.events]), []
-            elif carried:
+        steps = self._steps(stretch, grid_ns)
+        first = next(steps, None)
+        if first is not None and first.now_ns == first_ns:
+            yield replace(first, events=[*carried, *first.events])
+        else:
+            if carried:
                 yield Step(first_ns, carried)
-                carried = []
-            yield step
-        if carried:
-            yield Step(first_ns, carried)
+            if first is not None:
+                yield first
+        yield from steps
 
     def _steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         columns = {
