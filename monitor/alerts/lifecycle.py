@@ -73,10 +73,10 @@ class Lifecycle:
         """Alerts that were not opened because another active alert has the same labels."""
         return sum(machine.collided for machine in self._machines.values())
 
-    @property
-    def overflowed(self) -> int:
-        """Alerts that were not opened because their rule already had ``max_alerts``."""
-        return sum(machine.overflowed for machine in self._machines.values())
+    def withheld(self, rule_id: str) -> int:
+        """Label sets of a rule that are true and have no alert, because there are as many as its limit allows."""
+        machine = self._machines.get(rule_id)
+        return len(machine.withheld) if machine else 0
 
     def dump(self) -> list[SavedAlert]:
         """The whole state."""

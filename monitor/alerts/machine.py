@@ -38,6 +38,9 @@ NEVER = np.iinfo(np.int64).max
 _NS = 1_000_000_000
 _NO_CLEAR = 2
 
+RETRY_NS = 1 * _NS
+"""So often a row that the limit keeps out is looked at again."""
+
 RETURN_NS = 300 * _NS
 """So long after a restart no alert is given up: feeds need their time to come back."""
 
@@ -56,7 +59,7 @@ class LifecycleSettings:
         flap_calm_ns: How long the condition of a flapping alert must stay false before it resolves.
         gap_ns: A restart shorter than this is no gap in a pending alert's ``for``.
         abandon_ns: A restored alert whose label set is not evaluated for so long is given up.
-        max_alerts: Active alerts of one rule; more are counted in `Lifecycle.overflowed` and not opened.
+        max_alerts: Active alerts of one rule without its own `limit`; more are counted and wait until one ends.
     """
 
     min_coverage: float = 0.8
@@ -122,7 +125,9 @@ class RuleMachine:
         self.dirty: set[int] = set()
         self.gone: set[str] = set()
         self.fired: set[Labels] = set()
-        self.overflowed = 0
+        self.withheld: set[int] = set()
+        """Rows that are true and have no alert, because there are as many as the limit allows."""
+        self.limit = rule.limit or settings.max_alerts
         self._settings = settings
         self._render = render
         self._explain = explain
@@ -236,6 +241,8 @@ class RuleMachine:
         if instance is None:
             if sight.truth == TRUE:
                 self._open(row, sight)
+            elif row in self.withheld:
+                self._admit(row)
             return
         self._account_unseen(instance, sight)
         if instance.view.state is AlertState.PENDING:
@@ -244,10 +251,18 @@ class RuleMachine:
             self._visit_firing(instance, sight)
         self.dirty.add(row)
 
+    def _admit(self, row: int) -> None:
+        """Let a row wait no longer: it opens now, or is not true any more."""
+        self.withheld.discard(row)
+        self._due[row] = NEVER
+
     def _open(self, row: int, sight: _Sight) -> None:
-        if len(self._active) >= self._settings.max_alerts:
-            self.overflowed += 1
+        if len(self._active) >= self.limit:
+            self.withheld.add(row)
+            self._due[row] = sight.at_ns + RETRY_NS
             return
+        if row in self.withheld:
+            self._admit(row)
         instance = _Instance(self._birth(row, sight), row)
         if not self._claim(instance.view):
             self.collided += 1

@@ -245,7 +245,7 @@ FUNCTIONS: dict[str, Signature] = {
             "since(change(price[1h]) by (base) < -5%) < 30m", unit=Unit.DURATION,
         ),
         Signature(
-            "absent", "conditions", {E: FOLD, G: FOLD, S: FOLD},
+            "absent", "conditions", {E: FOLD, G: FOLD},
             "True when nothing arrived in the window.", "no row with t in (now - w, now]; with by: for each label set seen before", "Unknown until the monitor has run for w. The one function that is true because data is missing: give its rule min_coverage: 0%.", _NOW_COST,
             'absent(price{venue="bybit"}[1m])', gives_condition=True,
         ),

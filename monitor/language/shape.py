@@ -127,9 +127,6 @@ class GroupHead(Model):
     """A group of rules, before its rules are looked at."""
 
     name: str = Field(description="Name of the group.", min_length=1)
-    interval: Duration | None = Field(
-        None, description="Read for compatibility; rules are evaluated when something they read changes."
-    )
     limit: int = Field(0, ge=0, description="Default of limit for the group's rules.")
     labels: Texts = Field(default_factory=dict, description="Labels of every rule of the group.")
     rules: list[Any] = Field(default_factory=list)
@@ -179,7 +176,7 @@ def model_problems(document: Document, prefix: Path, model: type[BaseModel], err
         hint = getattr(raised, "hint", "")
         message = _MESSAGES.get(kind, details["msg"].removeprefix("Value error, "))
         if kind == "extra_forbidden":
-            message, hint = f"unknown key {location[-1]!r}", did_you_mean(str(location[-1]), _keys(model, location))
+            message, hint = _unknown(str(location[-1]), model, location)
         elif kind == "missing":
             message, path = f"the key {location[-1]!r} is missing", path[:-1]
         at_key = kind in ("extra_forbidden", "missing") or "[key]" in details["loc"]
@@ -187,6 +184,23 @@ def model_problems(document: Document, prefix: Path, model: type[BaseModel], err
         found.setdefault((problem.line, problem.column, message), problem)
     return list(found.values())
 
+
+def _unknown(key: str, model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, str]:
+    """What to say of a key that is not ours: Prometheus' own keys deserve a reason."""
+    keys = _keys(model, location)
+    if key in _REFUSED and "rules" in keys:
+        return _REFUSED[key]
+    return f"unknown key {key!r}", did_you_mean(key, keys)
+
+
+_REFUSED = {
+    "interval": (
+        "a group has no interval here: rules are judged as soon as something that they read changes",
+        "leave it out; for: says how long a condition must hold before it fires",
+    ),
+    "query_offset": ("a group has no query_offset here", "write it where it is meant: sum(x[1h] offset 1m)"),
+    "partial_response_strategy": ("a group has no partial_response_strategy here", "see min_coverage and on_unknown"),
+}
 
 _MESSAGES = {
     "string_type": "expected text; put it in quotes",

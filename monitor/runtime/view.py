@@ -197,6 +197,8 @@ class AppView:
             # every turn judges all rules at once; a rule's duration is its equal share
             last_duration_s=self.parts.room.last_turn_s / max(1, len(self.parts.engine.ruleset.alerts)),
             evaluations=self.parts.room.turns,
+            limit=rule.limit,
+            withheld=self.parts.desk.lifecycle.withheld(rule.id),
         )
 
     def alerts(self) -> Sequence[AlertView]:

@@ -103,6 +103,7 @@ RULE_DURATION = _metric("monitor_rule_evaluation_duration_seconds", "gauge", "Ho
 RULE_TIMESTAMP = _metric("monitor_rule_last_evaluation_timestamp_seconds", "gauge", "When the rule was last evaluated, unix time.", "alert")
 RULE_EVALUATIONS = _metric("monitor_rule_evaluations_total", "counter", "Evaluations.", "alert")
 RULE_FAILURES = _metric("monitor_rule_evaluation_failures_total", "counter", "Evaluations that failed.", "alert")
+RULE_WITHHELD = _metric("monitor_rule_withheld_alerts", "gauge", "Label sets that are true and have no alert, because the rule has as many as its limit allows.", "alert")
 RULE_HIDDEN = _metric("monitor_rule_hidden_series", "gauge", "Label sets of the rule that are not exposed, to keep the number of series bounded.", "alert")
 ALERTS = _metric("ALERTS", "gauge", "Active alerts, as Prometheus shows its own.", "alertname", "alertstate")
 
@@ -454,6 +455,7 @@ def _rule_families(rules: Sequence[RuleView], limit: int) -> Iterator[Family]:
     yield simple_family(RULE_DURATION, (((name,), rule.last_duration_s) for name, rule in named))
     yield simple_family(RULE_TIMESTAMP, (((name,), _seconds(rule.last_evaluation_ns)) for name, rule in named))
     yield simple_family(RULE_EVALUATIONS, (((name,), rule.evaluations) for name, rule in named))
+    yield simple_family(RULE_WITHHELD, (((name,), rule.withheld) for name, rule in named))
     yield simple_family(RULE_FAILURES, (((name,), rule.failures) for name, rule in named))
 
 

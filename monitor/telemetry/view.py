@@ -249,6 +249,8 @@ class RuleView:
         evaluation: The last one, None before the first.
         last_duration_s: How long it took, or its share of the tick that it was part of.
         error: Why it could not be evaluated, empty when it could.
+        limit: Most alerts at a time as the rule says, 0 where it says nothing.
+        withheld: Label sets that are true and have no alert, because there are as many as the limit allows.
     """
 
     name: str
@@ -270,6 +272,8 @@ class RuleView:
     evaluations: int = 0
     failures: int = 0
     error: str = ""
+    limit: int = 0
+    withheld: int = 0
 
     @property
     def id(self) -> str:

@@ -257,10 +257,25 @@ def test_new_rows_join_without_disturbing_the_old() -> None:
     ]
 
 
-def test_more_alerts_than_allowed_are_counted_not_opened() -> None:
-    lifecycle = Lifecycle([rule()], LifecycleSettings(max_alerts=2))
-    assert len(play(lifecycle, evaluation(1000, "TTTT"))) == 2
-    assert lifecycle.overflowed == 2
+def test_more_alerts_than_the_limit_wait_until_one_ends() -> None:
+    """The limit of the rule goes before that of all; who waits is counted, and opens as soon as there is room."""
+    for made in (Lifecycle([rule()], LifecycleSettings(max_alerts=2)), Lifecycle([rule(limit=2)])):
+        assert len(play(made, evaluation(1000, "TTTT"))) == 2
+        assert made.withheld("g/High") == 2
+        assert play(made, evaluation(1001, "TTTF")) == []
+        assert made.withheld("g/High") == 1
+        out = play(made, evaluation(1002, "FTTF"))
+        assert [(t.alert.label("base"), str(t.state)) for t in out] == [("C0", "resolved"), ("C2", "firing")]
+        assert made.withheld("g/High") == 0
+
+
+def test_who_waits_for_room_opens_without_a_new_reading() -> None:
+    lifecycle = Lifecycle([rule(limit=1)])
+    play(lifecycle, evaluation(1000, "FT"))
+    play(lifecycle, evaluation(1001, "TT"))
+    assert lifecycle.withheld("g/High") == 1
+    play(lifecycle, evaluation(1002, "TF"))
+    assert [t.alert.label("base") for t in lifecycle.step([], 1004 * S)] == ["C0"]
 
 
 def restart(lifecycle: Lifecycle, **settings: Any) -> Lifecycle:
