@@ -174,8 +174,9 @@ class History:
         return columns[0], columns[1], columns[2]
 
     def _carry_on(self, other: History, rows: Ints) -> None:
-        """Where nothing live is known yet, the next live sample is spliced to the last filled one."""
-        if self.snapshot is not None:
+        """Where what was filled in is the newest that is known, the next live sample is spliced to that."""
+        live = (~np.isnan(self.values) & ~self.filled).any(axis=1)
+        if not len(other) or (live.any() and self.times[live][-1] > other.times[-1]):
             return
         self.snapshot = other.snapshot
         self.known = padded(self.known, len(self.index))

@@ -133,6 +133,28 @@ def test_history_of_fewer_venues_than_now_is_no_rise() -> None:
     assert table(engine.latest("g/r0"))[()][1] == pytest.approx(-0.4)  # type: ignore[arg-type]
 
 
+def test_venues_that_answer_one_after_the_other_before_the_first_live_sample_make_no_jump() -> None:
+    engine = Engine(rules("drawdown(open_interest[30d]) by () < 1"))
+
+    def past(instrument: Instrument, usd: float) -> list[MarketEvent]:
+        return [OpenInterest(instrument, usd, at(-hour * HOUR), at(1), backfill=True) for hour in range(1, 700)]
+
+    engine.ingest([OpenInterest(BYBIT_BTC, 60.0, at(1), at(1)), OpenInterest(OKX_BTC, 300.0, at(1), at(1))])
+    engine.evaluate(at(1))
+    for second, events in ((2, past(BYBIT_BTC, 100.0)), (3, past(OKX_BTC, 500.0))):
+        engine.ingest(events)
+        engine.evaluate(at(second))
+    for hour in (1, 2):
+        engine.ingest(
+            [
+                OpenInterest(item, usd, at(hour * HOUR), at(hour * HOUR))
+                for item, usd in ((BYBIT_BTC, 60.0), (OKX_BTC, 300.0))
+            ]
+        )
+        engine.evaluate(at(hour * HOUR))
+    assert table(engine.latest("g/r0"))[()][1] == pytest.approx(-0.4)  # type: ignore[arg-type]
+
+
 def test_history_makes_no_crossing() -> None:
     engine = Engine(rules("crosses_below(price by (base), sma(price[200d:1d]) by (base))"))
     engine.ingest([live(BYBIT_BTC, 110.0, -DAY)])
