@@ -113,10 +113,15 @@ class AlertmanagerSink(HttpSink):
         """One round; `active` are the alerts that this sink was told of and that are not over."""
         now_s = time.monotonic()
         self._over = {key: kept for key, kept in self._over.items() if kept[0] > now_s}
-        bodies = [self._body(alert, alert.labels, over=False) for alert in active]
-        bodies += [body for _, body in self._over.values()]
         self.resends += 1
-        return await self._send(bodies) if bodies else Outcome.ok()
+        outcome = await self._send([body for _, body in self._over.values()])
+        waiting = list(active)
+        for start in range(0, len(waiting), self.options.batch):  # a thousand bodies at once would hold up the loop
+            some = waiting[start : start + self.options.batch]
+            outcome = await self._send([self._body(alert, alert.labels, over=False) for alert in some])
+            if outcome.result is not Result.OK:
+                break
+        return outcome
 
     async def _send(self, bodies: Sequence[dict[str, Any]]) -> Outcome:
         """To every peer at once; the best answer counts, because peers tell each other."""
