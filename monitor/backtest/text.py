@@ -159,12 +159,12 @@ def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
 def behind_text(episode: Episode, most: int = 3) -> str:
     """The largest contributors in words: ``long BTCUSDT binance_usdm 19%``; where they do not add up, their values."""
     return ", ".join(
-        f"{_contributor(part.labels)} {fmt.pct(part.share) if part.share else fmt.num(part.value)}"
+        f"{contributor_text(part.labels)} {fmt.pct(part.share) if part.share else fmt.num(part.value)}"
         for part in episode.contributors[:most]
     )
 
 
-def _contributor(labels: Labels) -> str:
+def contributor_text(labels: Labels) -> str:
     """The labels that tell a contributor from others: a symbol says its coins and its kind."""
     found = dict(labels)
     if "symbol" in found:

@@ -48,6 +48,8 @@ def run(argv: Sequence[str]) -> int:
         loaded = with_rules(loaded, options.rules, "--rules")
     known = {rule.name: rule for rule in loaded.rules.alerts}
     verdict = parse_verdict(options.fail_if, known) if options.fail_if else None
+    if options.html:
+        _write(options.html, "")  # better to know now that it cannot be written
     history = open_history(options.tape, loaded)
     ask = Ask(
         rules=tuple(options.rule),
@@ -97,7 +99,11 @@ def _text(found: Answer) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            if text:
+                file.truncate(0)
+                file.write(text)
     except OSError as error:
         raise TapeError(error.strerror or str(error), str(path)) from None
 

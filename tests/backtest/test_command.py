@@ -118,7 +118,7 @@ def test_the_exit_code_is_the_verdict(
         (["--compare", "nothing/*.yaml"], "no rule file matches 'nothing/*.yaml'"),
         (["--exact"], "it does not say when rules were evaluated"),
         (["--exact", "--grid", "1s"], "--grid"),
-        (["--html", "/nonexistent/folder/r.html"], "No such file"),
+        (["--html", "/dev/null/r.html"], "File exists"),
     ],
 )
 def test_mistakes_end_with_two_and_a_reason(

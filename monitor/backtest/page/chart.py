@@ -13,6 +13,7 @@ from monitor.backtest.watch import Line
 from monitor.clock import NS_PER_MS, NS_PER_S
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 64, 16, 8, 20
+BAR_STEP, BAR_LEFT, BAR_WORDS = 16, 330, 60
 PRICE_HEIGHT, VALUE_HEIGHT, STRIP_HEIGHT = 74, 150, 16
 TICKS_S = (60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 7_776_000)
 MOST_TICKS = 10
@@ -195,6 +196,18 @@ def _crosshair(placed: Sequence[tuple[Panel, Axes]], bottom: int) -> Iterator[st
 
 def _stamp(at_ns: int) -> str:
     return f"{_EPOCH + timedelta(seconds=at_ns // NS_PER_S):%m-%d %H:%M:%S}"
+
+
+def bars(parts: Sequence[tuple[str, float, str]]) -> str:
+    """Shares as bars: (name, share from 0 to 1, words)."""
+    height = len(parts) * BAR_STEP
+    found = [f'<svg class="bars" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="what stands behind it">']
+    for place, (name, share, words) in enumerate(parts):
+        y, width = place * BAR_STEP, max(1.0, share * (WIDTH - BAR_LEFT - BAR_WORDS))
+        found.append(f'<text x="{BAR_LEFT - 8}" y="{y + 11}" text-anchor="end">{escape(name)}</text>')
+        found.append(f'<rect x="{BAR_LEFT}" y="{y + 1}" width="{width:.1f}" height="{BAR_STEP - 4}" rx="2"/>')
+        found.append(f'<text x="{BAR_LEFT + width + 6:.1f}" y="{y + 11}">{escape(words)}</text>')
+    return "".join([*found, "</svg>"])
 
 
 def strip(spans: Sequence[tuple[int, int]], gaps: Sequence[tuple[int, int, str]], stretch: Stretch, label: str) -> str:

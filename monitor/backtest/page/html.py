@@ -17,9 +17,9 @@ from monitor.backtest.ask import Answer, SweepTable, sweep_cells, sweep_heads
 from monitor.backtest.compare import difference_text
 from monitor.backtest.history import Stretch
 from monitor.backtest.journal import Episode
-from monitor.backtest.page.chart import PRICE_HEIGHT, VALUE_HEIGHT, Panel, Shade, draw, strip
+from monitor.backtest.page.chart import PRICE_HEIGHT, VALUE_HEIGHT, Panel, Shade, bars, draw, strip
 from monitor.backtest.report import SENT, Report, RuleReport, alert_text, names_of, weeks
-from monitor.backtest.text import behind_text, counted, how_often, ill_timed
+from monitor.backtest.text import behind_text, contributor_text, counted, how_often, ill_timed
 from monitor.backtest.watch import Line
 from monitor.events import Labels
 from monitor.expression import unit_shown
@@ -215,7 +215,18 @@ def _chart(rule: RuleReport, labels: Labels, episodes: Sequence[Episode], report
     if prices is not None and any(math.isfinite(price) for price in prices.values):
         panels = [Panel(f"{base} price (USD)", prices, fmt.price, PRICE_HEIGHT), value]
     label = f"{rule.rule.name} {words}: {len(episodes)} alerts"
-    return draw(panels, list(_shades(episodes, report.stretch)), report.stretch, label)
+    chart = draw(panels, list(_shades(episodes, report.stretch)), report.stretch, label)
+    return chart + "".join(_behind(episodes, report.stretch.end_ns))
+
+
+def _behind(episodes: Sequence[Episode], end_ns: int) -> Iterator[str]:
+    """What stood behind the longest firing, as bars where it adds up."""
+    longest = max(episodes, key=lambda episode: episode.firing_ns(end_ns))
+    parts = [part for part in longest.contributors if part.share > 0]
+    if parts and longest.fired_ns is not None:
+        yield f'<p class="note">Behind it when it fired at {fmt.utc_time(longest.fired_ns)}'
+        yield f", largest single event: {escape(longest.largest)}</p>" if longest.largest else "</p>"
+        yield bars([(contributor_text(part.labels), part.share, fmt.pct(part.share)) for part in parts])
 
 
 def _with_moments(line: Line, episodes: Iterable[Episode]) -> Line:
