@@ -160,7 +160,7 @@ def load_mapping(path: Path) -> Mapping:
         mapping = Mapping.model_validate(document.data)
     except ValidationError as error:
         raise ConfigError([_problem(document, details) for details in error.errors()]) from None
-    problems = [document.problem(place, words) for place, words in faults(mapping)]
+    problems = [document.problem(place, words, key=place[:1] == ("columns",)) for place, words in faults(mapping)]
     if problems:
         raise ConfigError(problems)
     return mapping

@@ -214,7 +214,8 @@ class Importer:
             raise RowFault(name, f"{str(value)[:60]!r} is not a number", expected) from None
         if not number.is_finite() or abs(number) > LARGEST:
             raise RowFault(name, f"{str(value)[:60]} is out of bounds", expected)
-        return number * Decimal(repr(spec.scale * RATES.get(spec.unit, 1.0)))
+        factor = spec.scale * RATES.get(spec.unit, 1.0)
+        return number if factor == 1 else number * Decimal(repr(factor))
 
     def _positive(self, name: str, values: Mapping[str, Any], what: str) -> Decimal:
         number = self._number(name, values, what)
