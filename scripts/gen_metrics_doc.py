@@ -24,7 +24,7 @@ SECTIONS = (
     ("The market", "market_"),
     ("Feeds", "monitor_feed_"),
     ("Losses", "monitor_events_"),
-    ("Rules and alerts", ("monitor_rule_", "ALERTS", "monitor_silences")),
+    ("Rules and alerts", ("monitor_rule_", "ALERTS", "monitor_alerts_", "monitor_silences")),
     ("Delivery", ("monitor_notifications", "monitor_outbox", "monitor_sink")),
     ("The program", ("monitor_", "process_")),
 )

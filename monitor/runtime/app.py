@@ -270,6 +270,7 @@ class App:
             min_coverage=self.loaded.source.config.engine.min_coverage,
             sink_kinds={options.id: options.type for options in self.sink_options},
             slow=self.slow,
+            snapshots=self.snapshots,
             recorder=self.recorder,
         )
 
@@ -482,6 +483,7 @@ def engine_settings(loaded: Loaded) -> EngineSettings:
         lateness_ns=int(loaded.source.config.engine.allowed_lateness * NS_PER_S),
         stale_s=loaded.stale_s(),
         refill_in_background=True,
+        max_rows=loaded.source.config.engine.max_rows_per_series,
     )
 
 

@@ -27,6 +27,7 @@ from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.slow_side import SlowSide
+from monitor.runtime.snapshot import Snapshots
 from monitor.runtime.stats import BackfillStats, FeedStats
 from monitor.runtime.store import HistoryFilter, Store
 from monitor.signals import SignalReading, readings
@@ -90,6 +91,7 @@ class Parts:
     min_coverage: float
     sink_kinds: Mapping[str, str]
     slow: SlowSide
+    snapshots: Snapshots
     recorder: Recorder | None = None
 
 
@@ -113,6 +115,9 @@ class AppView:
             draining=happenings.draining,
             loop_lag_s=happenings.loop_lag_s,
             saturation_ratio=happenings.saturation_ratio,
+            snapshot_copy_s=self.parts.snapshots.last_copy_s or NAN,
+            snapshot_bytes=self.parts.snapshots.last_bytes or NAN,
+            collided_alerts=self.parts.desk.lifecycle.collided,
         )
 
     def reload(self) -> ReloadView:

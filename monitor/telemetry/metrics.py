@@ -105,6 +105,7 @@ RULE_EVALUATIONS = _metric("monitor_rule_evaluations_total", "counter", "Evaluat
 RULE_FAILURES = _metric("monitor_rule_evaluation_failures_total", "counter", "Evaluations that failed.", "alert")
 RULE_WITHHELD = _metric("monitor_rule_withheld_alerts", "gauge", "Label sets that are true and have no alert, because the rule has as many as its limit allows.", "alert")
 RULE_HIDDEN = _metric("monitor_rule_hidden_series", "gauge", "Label sets of the rule that are not exposed, to keep the number of series bounded.", "alert")
+COLLIDED = _metric("monitor_alerts_collided_total", "counter", "Alerts that were not opened because another active alert has the same labels.")
 ALERTS = _metric("ALERTS", "gauge", "Active alerts, as Prometheus shows its own.", "alertname", "alertstate")
 
 NOTIFICATIONS = _metric("monitor_notifications_total", "counter", "Notification attempts.", "sink", "outcome")
@@ -129,6 +130,8 @@ TAPE_QUEUE = _metric("monitor_tape_queue_bytes", "gauge", "What waits to be writ
 TAPE_FOLDER = _metric("monitor_tape_folder_bytes", "gauge", "Size of all files of the tape.")
 TAPE_BUDGET = _metric("monitor_tape_budget_ratio", "gauge", "Share of the tape's disk budget that is used; the oldest files go when it is full.")
 TAPE_REMOVED = _metric("monitor_tape_removed_files_total", "counter", "Old files of the tape that were removed for budget or age.")
+SNAPSHOT_COPY = _metric("monitor_snapshot_copy_seconds", "gauge", "How long the last copy of the windows held the event loop; writing happens beside it.")
+SNAPSHOT_BYTES = _metric("monitor_snapshot_size_bytes", "gauge", "Size of the last copy of the windows on disk.")
 LOOP_LAG = _metric("monitor_loop_lag_seconds", "gauge", "How late timers of the event loop are.")
 SATURATION = _metric("monitor_saturation_ratio", "gauge", "Share of time that the event loop was busy lately.")
 CPU = _metric("process_cpu_seconds_total", "counter", "User and system CPU time of the process.")
@@ -347,6 +350,9 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
         (RELOAD_AT, _seconds(reload.last_success_ns)),
         (STARTED, _seconds(process.started_ns)),
         (NOW, _seconds(process.now_ns)),
+        (COLLIDED, process.collided_alerts),
+        (SNAPSHOT_COPY, process.snapshot_copy_s),
+        (SNAPSHOT_BYTES, process.snapshot_bytes),
         (LOOP_LAG, process.loop_lag_s),
         (SATURATION, process.saturation_ratio),
         (CPU, usage.ru_utime + usage.ru_stime),

@@ -31,6 +31,8 @@ class ProcessView:
 
     ``synthetic`` is true whenever any market data is made up (demo, replay). ``config_hash`` is short and stable.
     ``saturation_ratio`` is the share of time that the event loop was busy lately, NaN when it is not measured.
+    ``snapshot_copy_s`` is how long the event loop was held by the last copy of the windows, ``snapshot_bytes`` its size on disk.
+    ``collided_alerts`` counts alerts that were not opened because another active alert has the same labels.
     """
 
     version: str
@@ -42,6 +44,9 @@ class ProcessView:
     draining: bool = False
     loop_lag_s: float = float("nan")
     saturation_ratio: float = float("nan")
+    snapshot_copy_s: float = float("nan")
+    snapshot_bytes: float = float("nan")
+    collided_alerts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

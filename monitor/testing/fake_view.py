@@ -123,6 +123,8 @@ class FakeView:
             "3f9a1c07",
             loop_lag_s=0.0004,
             saturation_ratio=0.07,
+            snapshot_copy_s=0.004,
+            snapshot_bytes=2_400_000.0,
         )
 
     def reload(self) -> ReloadView:
