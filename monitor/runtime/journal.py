@@ -65,6 +65,10 @@ class Journal:
         """These were put in line: a source's, an inlet's."""
         self._events(course.HEARD, events, now_ns)
 
+    def derived(self, events: Sequence[Event], now_ns: int) -> None:
+        """These follow from the step before, and were put in line."""
+        self._events(course.DERIVED, events, now_ns)
+
     def _events(self, name: str, events: Sequence[Event], now_ns: int) -> None:
         if self._tap is not None:
             for start in range(0, len(events), EVENTS_AT_ONCE):

@@ -9,8 +9,8 @@ often as it is run, and the same as the program gave when it recorded::
     log.write(Path("alerts.jsonl"), sink="file")
 
 What is on the tape is not configuration, and is taken from it: the feeds' options, and with ``Rules.RECORDED`` rules
-and routes too, with every reload at its place. The rest (the engine's limits, sinks and their policies, derived series)
-is taken from the configuration given, and cannot change while a monitor runs.
+and routes too, with every reload at its place, and derived series as they were derived. The rest (the engine's limits, sinks and
+their policies) is taken from the configuration given, and cannot change while a monitor runs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ import msgspec
 from monitor.alert import MemoryRow, SavedAlert, Transition
 from monitor.alerts.routes import RoutingConfig
 from monitor.clock import NS_PER_S
-from monitor.derived.desk import DerivedDesk, read_derived
 from monitor.engine import Engine, IngestReport
 from monitor.errors import ConfigError, StateError, TapeError
-from monitor.events import Event
+from monitor.events import Event, Sample
 from monitor.feed import Feed, Frame
 from monitor.feeds import make_feed
 from monitor.language import load_rules
@@ -204,6 +203,7 @@ class Rerunner:
             course.ALERTS: (course.read_alerts, self._found_alerts),
             course.TOLD: (course.read_told, self._found_told),
             course.REMEMBERED: (course.read_events, self._remembered),
+            course.DERIVED: (course.read_events, self._derived),
             course.TURN: (course.read_turn, self._turn),
             course.TICK: (course.read_turn, self._tick),
             course.RELIEVED: (course.read_turn, self._relieved),
@@ -265,8 +265,7 @@ class Rerunner:
             latencies={"engine": LatencyHistogram(), "receive": LatencyHistogram()},
             grid_ns=int(config.engine.interval * NS_PER_S),
         )
-        derived = DerivedDesk(read_derived(config.derived))
-        self._turns = Turns(room, self.desk, derived.observe, self._put, Journal())
+        self._turns = Turns(room, self.desk, _nothing_derived, self._put, Journal())
 
     def _put(self, events: Sequence[Event]) -> None:
         self._line += events
@@ -340,6 +339,9 @@ class Rerunner:
     def _remembered(self, events: list[Event], row: Row) -> None:
         self._turns.remember(events, row[0])
 
+    def _derived(self, events: list[Event], _row: Row) -> None:
+        self._line += events
+
     def _turn(self, turn: course.Turn, row: Row) -> None:
         batch = self._line[: turn.events]
         del self._line[: turn.events]
@@ -369,6 +371,11 @@ class Rerunner:
             self.desk.perform(act)
         except (ValueError, TypeError, AttributeError):
             self.report.odd[row[2]] += 1
+
+
+def _nothing_derived(_events: Sequence[Event], _now_ns: int) -> list[Sample]:
+    """What was derived is on the tape: it hangs on what the program had seen before the tape began."""
+    return []
 
 
 class _NoBoard(MarketBoard):

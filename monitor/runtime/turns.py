@@ -74,4 +74,5 @@ class Turns:
         """What follows from a batch goes the same way as the batch, in the next step."""
         derived = self._observe(events, now_ns)
         if derived:
+            self._journal.derived(derived, now_ns)
             self._put(derived)

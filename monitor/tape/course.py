@@ -14,6 +14,7 @@ memory    monitor/alerts         alerts as found at the start
 memory    monitor/told           what routing remembered
 events    monitor/remembered     taken in without an evaluation (history, backfill)
 events    monitor/heard          put in line behind the events of the frames before (sources, inlets)
+events    monitor/derived        put in line likewise: what the step before made of what it took (baskets, streaks)
 turn      monitor/turn           so many events from the head of the line were taken in and evaluated, at the record's time
 turn      monitor/tick           nothing was taken in; rules and routes were evaluated, at the record's time
 turn      monitor/relieved       of the waiting gauges only the newest were kept
@@ -55,6 +56,7 @@ ALERTS = f"{OWNER}/alerts"
 TOLD = f"{OWNER}/told"
 REMEMBERED = f"{OWNER}/remembered"
 HEARD = f"{OWNER}/heard"
+DERIVED = f"{OWNER}/derived"
 TURN = f"{OWNER}/turn"
 TICK = f"{OWNER}/tick"
 RELIEVED = f"{OWNER}/relieved"

@@ -17,7 +17,7 @@ from monitor.errors import DecodeError, FeedRefused
 from monitor.events import Event, Liquidation, MarketEvent, Trade
 from monitor.feed import Feed, Frame, Poll, Request, Session
 from monitor.instruments import Registry
-from monitor.tape.course import REMEMBERED, read_events
+from monitor.tape.course import DERIVED, REMEMBERED, read_events
 from monitor.tape.facts import (
     link_number,
     read_chosen,
@@ -33,6 +33,7 @@ from monitor.tape.reader import Loss
 
 IsNew = Callable[[Liquidation, int], bool]
 _ANY_LINK = 0
+_OWN_EVENTS = frozenset({DERIVED, REMEMBERED})
 _COURSE = frozenset({"config", "memory", "turn", "act"})
 
 
@@ -160,7 +161,7 @@ class Replay:
     def take(self, record: Record) -> list[Event]:
         """The events of one record; what cannot be used is counted in the report."""
         events: list[Event] = []
-        if is_course(record) and record.name != REMEMBERED:
+        if is_course(record) and record.name != REMEMBERED:  # what is derived, its reader derives anew
             self.report.records += 1
         elif record.kind != "in":
             self.report.records += 1
@@ -313,4 +314,4 @@ class Replay:
 
 def is_course(row: Row) -> bool:
     """Whether a record tells what the program did, not what it heard."""
-    return row[2] in _COURSE or row[1] == REMEMBERED
+    return row[2] in _COURSE or row[1] in _OWN_EVENTS
