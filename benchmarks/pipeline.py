@@ -41,8 +41,9 @@ from monitor.feed import Connection, FeedOptions, Frame, Topic
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument, Registry
 from monitor.language import load_rules
-from monitor.runtime.desk import Desk
+from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.engine_room import EngineRoom
+from monitor.runtime.journal import Journal
 from monitor.runtime.link import Link
 from monitor.runtime.liveness import Liveness
 from monitor.runtime.market import MarketBoard
@@ -154,8 +155,9 @@ class Core:
         self.transitions += len(self.lifecycle.step(evaluations, now_ns))
 
 
-def make(url: str, core: Core, times: Times) -> tuple[Desk, Connection]:
-    """The program's plumbing around the core."""
+def make(url: str, core: Core, times: Times, tap: Tap | None = None) -> tuple[Desk, Connection]:
+    """The program's plumbing around the core; `tap` hears what a recorder would."""
+    journal = Journal(tap)
     feed = make_feed("binance_usdm", FeedOptions(channels=CHANNELS, ws_url=url))
     room = EngineRoom(
         core.engine,
@@ -166,8 +168,10 @@ def make(url: str, core: Core, times: Times) -> tuple[Desk, Connection]:
     )
 
     def flush(events: list, now_ns: int) -> None:  # type: ignore[type-arg]
+        journal.begin()
         room.flush(events, now_ns)
         times.verdict_for_all()
+        journal.turn(len(events), now_ns)
 
     stats, pump = FeedStats("binance_usdm"), Pump(flush, CLOCK)
     desk = Desk(
@@ -181,6 +185,7 @@ def make(url: str, core: Core, times: Times) -> tuple[Desk, Connection]:
         settings=FeedSettings(),
         liveness=Liveness(stats, CHANNELS, pump.append, CLOCK.wall_ns()),
         on_unknown=lambda: None,
+        tap=tap,
     )
     topics = (Topic("!forceOrder@arr", (Channel.LIQUIDATIONS,)), Topic("!markPrice@arr@1s", (Channel.PRICE,)))
     return desk, Connection("bench/0", f"{url}/market/ws", topics)
@@ -197,10 +202,10 @@ class TimedLink(Link):
         super().on_frames(frames, recv_ns)
 
 
-async def ours(url: str, rate: int, seconds: float, count: int) -> tuple[Times, str]:
+async def ours(url: str, rate: int, seconds: float, count: int, tap: Tap | None = None) -> tuple[Times, str]:
     """The program's own path."""
     core, times = Core(count), Times()
-    desk, connection = make(url, core, times)
+    desk, connection = make(url, core, times, tap)
     link = TimedLink(desk, connection, 1, lambda _link: None)
     link.times = times
     await ws.connect(connection.url, link, clock=CLOCK)
