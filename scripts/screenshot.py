@@ -1,4 +1,4 @@
-"""Take the pictures of the live page for the README: light, dark and phone.
+"""Take the pictures of the live page (light, dark, phone) and of the terminal view for the README.
 
 Usage: scripts/screenshot.py [--url http://127.0.0.1:9108] [--out docs/images] [--wait 3]
 Without --url it serves a made-up monitor, so that the pictures can be taken anywhere.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from aiohttp import web
 from playwright.async_api import Browser, async_playwright
 
+from monitor.terminal.app import TopApp
+from monitor.terminal.link import Link
 from monitor.testing.fake_view import FakeView
 from monitor.web.page import SPARK_POINTS, SPARK_STEP_S, spark_values
 from monitor.web.server import BROADCASTER, make_app
@@ -24,6 +27,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+TERMINAL = (150, 44)
 SHOTS = (
     ("live-dark", 1440, 1100, "dark", False),
     ("live-light", 1440, 1100, "light", False),
@@ -65,6 +69,21 @@ async def shoot(browser: Browser, url: str, out: Path, wait_s: float, *, full: b
         await context.close()
 
 
+async def shoot_terminal(browser: Browser, url: str, out: Path, wait_s: float) -> None:
+    """`monitor top` without a terminal: textual draws into an SVG, Chromium makes a picture of it."""
+    app = TopApp(Link(url))
+    async with app.run_test(size=TERMINAL) as pilot:
+        while not app.picture.sections:
+            await pilot.pause(0.1)
+        await pilot.pause(max(1.0, wait_s))
+        svg = re.sub(r"@font-face\s*{.*?}", "", app.export_screenshot(), flags=re.DOTALL)  # they ask a font server
+    width, height = (round(float(size)) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    page = await browser.new_page(viewport={"width": width, "height": height})
+    await page.set_content(f'<body style="margin:0">{svg}</body>')
+    await page.screenshot(path=out / "terminal.png")
+    await page.close()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url")
@@ -77,9 +96,11 @@ async def main() -> None:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         if options.url:
             await shoot(browser, options.url, options.out, options.wait, full=options.full)
+            await shoot_terminal(browser, options.url, options.out, options.wait)
         else:
             async with made_up_monitor() as url:
                 await shoot(browser, url, options.out, options.wait, full=options.full)
+                await shoot_terminal(browser, url, options.out, options.wait)
         await browser.close()
 
 
