@@ -53,7 +53,8 @@ class Archive:
         words: What the venue calls a distance of values, by nanoseconds.
         rows: Most values in one reply.
         keeps_s: How far back it goes; None: to the listing.
-        kind: Which price, for candles.
+        kind: Which price the candles become. Where a venue keeps none of its mark price, closes of trades stand in for it,
+            because that is the price that the live feed has.
     """
 
     words: Mapping[int, str]

@@ -23,14 +23,17 @@ SETTLEMENTS: Mapping[int, str] = {HOUR_NS: ""}
 """Funding is settled every hour at the oftenest."""
 
 
-def arrays(body: bytes | msgspec.Raw, time: int, value: int, later_ns: int = 0) -> Iterator[tuple[int, float]]:
-    """(unix ns, value) of rows that are arrays; `time` and `value` are columns, the time milliseconds.
+def arrays(
+    body: bytes | msgspec.Raw, time: int, value: int, later_ns: int = 0, unit_ns: int = NS_PER_MS
+) -> Iterator[tuple[int, float]]:
+    """(unix ns, value) of rows that are arrays; `time` and `value` are columns.
 
     Args:
         body: A JSON array of arrays.
         time: Column of the time; a candle's opening.
         value: Column of the value.
         later_ns: From that time to when the value held: a candle's length.
+        unit_ns: The unit of the time; milliseconds.
 
     Raises:
         DecodeError: The reply has another shape.
@@ -38,7 +41,7 @@ def arrays(body: bytes | msgspec.Raw, time: int, value: int, later_ns: int = 0) 
     for row in read(_ROWS, body):
         if len(row) <= max(time, value):
             raise DecodeError("missing_field", f"a row of {len(row)} columns")
-        yield ms_ns(row[time]) + later_ns, number(row[value])
+        yield ms_ns(number(row[time]) * unit_ns / NS_PER_MS) + later_ns, number(row[value])
 
 
 def records(

@@ -98,7 +98,7 @@ class BinanceSpotFeed(VenueFeed):
             Channel.TRADES: ReportingLaw("complete", "fills of one taker order at one price are joined", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 1000 levels a side of the majors, every 10 s: a lower bound", DOCS),
         },
-        limits=Limits(connects=50, connects_window_s=60.0, sends_per_s=3.0, lifetime_s=24 * 3600.0),
+        limits=Limits(connects=50, connects_window_s=60.0, sends_per_s=3.0, lifetime_s=24 * 3600.0, rest_weight=3000),
         idle_s=20.0,
         stale_s={Channel.PRICE: 120.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,

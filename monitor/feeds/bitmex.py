@@ -172,7 +172,7 @@ class BitmexFeed(BookFeed):
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every change of the instrument table", f"{DOCS} instrument"),
             Channel.DEPTH: ReportingLaw("sampled", "best 500 levels a side of the majors, every 10 s: a lower bound", f"{DOCS} GET /orderBook/L2"),
         },
-        limits=Limits(connects=20, connects_window_s=3600.0, sends_per_s=2.0, max_frame_bytes=32 * 1024 * 1024),
+        limits=Limits(connects=20, connects_window_s=3600.0, sends_per_s=2.0, max_frame_bytes=32 * 1024 * 1024, rest_weight=20),
         idle_s=60.0,
         stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
@@ -232,7 +232,7 @@ class BitmexFeed(BookFeed):
         return bids, [(row.price, row.size) for row in rows if row.side == "Sell"], 0
 
     archives: ClassVar[Mapping[Channel, Archive]] = {
-        Channel.PRICE: Archive(BARS, rows=1000, kind="last"),
+        Channel.PRICE: Archive(BARS, rows=1000),
         Channel.FUNDING: Archive(SETTLEMENTS, rows=500),
     }
 

@@ -487,7 +487,7 @@ class BybitFeed(VenueFeed):
             Channel.OPEN_INTEREST: ReportingLaw("complete", "one side (half of both where only both are said), on change", DOCS + "ticker"),
             Channel.DEPTH: ReportingLaw("sampled", "best 500 levels a side (spot 200) of the majors, every 10 s: a lower bound", DOCS + "orderbook"),
         },
-        limits=Limits(connects=200, connects_window_s=300.0, sends_per_s=10.0),
+        limits=Limits(connects=200, connects_window_s=300.0, sends_per_s=10.0, rest_weight=1200),
         idle_s=20.0,
         stale_s={
             Channel.PRICE: 120.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.FUNDING: 120.0,

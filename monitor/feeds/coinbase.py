@@ -10,14 +10,25 @@ On both feeds a trade's ``side`` is the *maker's*, so the taker's is the other. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import ClassVar, Literal, cast
+from typing import (
+    ClassVar,
+    Literal,
+    cast,
+)
 
 import msgspec
 
-from monitor.clock import NS_PER_S
+from monitor.clock import (
+    NS_PER_S,
+)
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.history import arrays
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSide
 from monitor.feed import (
@@ -33,6 +44,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import Number, Rows, Settings, VenueSession, gauge, iso_ns, listed, positive, read, shards
 
@@ -262,6 +274,25 @@ class CoinbaseFeed(BookFeed):
         """Rows of price, size and number of orders."""
         book = read(_BOOK, body)
         return book.bids, book.asks, iso_ns(book.time) if book.time else 0
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(
+            {MINUTE_NS: "60", 5 * MINUTE_NS: "300", HOUR_NS: "3600", DAY_NS: "86400"}, rows=300, kind="last"
+        ),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed candles of spot pairs, from the Exchange; the venue keeps no history of its futures here."""
+        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
+        if item.kind != "spot":
+            return None
+        times = f"start={span.start_ns // NS_PER_S}&end={span.end_ns // NS_PER_S - 1}"
+        url = self.rest(f"{EXCHANGE_REST}/{item.symbol}/candles?granularity={bar}&{times}")
+        return Request(f"history/{span.channel.value}/{item.symbol}", url)
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """A row is ``[opening in seconds, low, high, open, close, volume]``; a period without a trade has none."""
+        return arrays(body, 0, 4, span.step_ns, NS_PER_S)
 
     def session(self, connection: Connection, registry: Registry) -> VenueSession:
         """A new protocol state, of the chosen feed."""

@@ -290,9 +290,7 @@ class DeribitFeed(BookFeed):
         return book.bids, book.asks, ms_ns(book.timestamp)
 
     archives: ClassVar[Mapping[Channel, Archive]] = {
-        Channel.PRICE: Archive(
-            {MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "1D"}, rows=1000, kind="last"
-        ),
+        Channel.PRICE: Archive({MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "1D"}, rows=1000),
         Channel.FUNDING: Archive(SETTLEMENTS, rows=700),
     }
 

@@ -10,22 +10,47 @@ A trade of type ``LIQUIDATED`` was taken by the liquidation engine; ``side`` is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import (
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import (
+    ClassVar,
+    Literal,
+)
 
 import msgspec
 
-from monitor.clock import NS_PER_S
+from monitor.clock import (
+    NS_PER_S,
+)
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.history import listed_rows, number
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, VenueFeed, VenueSession, gauge, iso_ns, listed, positive, read, shards
+from monitor.venue import (
+    Number,
+    Rows,
+    VenueFeed,
+    VenueSession,
+    gauge,
+    iso_ns,
+    listed,
+    positive,
+    read,
+    shards,
+)
 
 DOCS = "https://docs.dydx.xyz/indexer-client/websockets"
 WS = "wss://indexer.dydx.trade/v4/ws"
+CANDLES = "https://indexer.dydx.trade/v4/candles/perpetualMarkets"
 REST = "https://indexer.dydx.trade/v4/perpetualMarkets"
 _SUBSCRIPTIONS_PER_CONNECTION = 32
 _HOUR_NS = 3600 * NS_PER_S
@@ -93,6 +118,18 @@ _LISTING = msgspec.json.Decoder(_Listing)
 _MARKET = msgspec.json.Decoder(_Market)
 _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 _TRADES = Rows(_Trade)
+
+
+class _Candles(msgspec.Struct):
+    candles: msgspec.Raw
+
+
+_CANDLES = msgspec.json.Decoder(_Candles)
+_RESOLUTIONS: Mapping[int, str] = {MINUTE_NS: "1MIN", 5 * MINUTE_NS: "5MINS", HOUR_NS: "1HOUR", DAY_NS: "1DAY"}
+
+
+def _iso(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 class DydxFeed(BookFeed):
@@ -166,6 +203,33 @@ class DydxFeed(BookFeed):
         book = read(_BOOK, body)
         bids, asks = ([(row.price, row.size) for row in side] for side in (book.bids, book.asks))
         return bids, asks, 0
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(_RESOLUTIONS, rows=1000),
+        Channel.OPEN_INTEREST: Archive(_RESOLUTIONS, rows=1000),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed candles of trades, which carry the open interest of their beginning."""
+        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
+        later_ns = span.step_ns if span.channel is Channel.OPEN_INTEREST else 0
+        first, last = _iso(span.start_ns + later_ns), _iso(span.end_ns + later_ns)
+        query = f"?resolution={bar}&fromISO={first}&toISO={last}&limit=1000"
+        url = self.rest(f"{CANDLES}/{item.symbol}{query}")
+        return Request(f"history/{span.channel.value}/{item.symbol}", url)
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """Open interest is in coins, valued at the close of the candle before."""
+        rows = listed_rows(read(_CANDLES, body).candles)
+        begun = ((iso_ns(str(row.get("startedAt"))), row) for row in rows)
+        if span.channel is Channel.PRICE:
+            return ((at_ns + span.step_ns, number(row.get("close"))) for at_ns, row in begun)
+        interest = (
+            (at_ns, number(row["startingOpenInterest"])) for at_ns, row in begun if row.get("startingOpenInterest")
+        )
+        return self.valuation.dollars(span, interest)
+
+    interest_in_coins: ClassVar[bool] = True
 
     def session(self, connection: Connection, registry: Registry) -> DydxSession:
         """A new protocol state."""

@@ -229,7 +229,7 @@ class GateFeed(BookFeed):
                 "https://www.gate.com/docs/developers/apiv4/#futures-order-book",
             ),
         },
-        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=50.0),
+        limits=Limits(connects=30, connects_window_s=60.0, sends_per_s=50.0, rest_weight=600),
         idle_s=60.0,
         stale_s={
             Channel.PRICE: 60.0,

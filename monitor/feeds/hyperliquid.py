@@ -9,13 +9,23 @@ covered. The first ``trades`` message after a subscription holds recent trades::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, cast
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    cast,
+)
 
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.dialects.history import BARS, SETTLEMENTS, records, settled
 from monitor.errors import DecodeError
 from monitor.events import Channel, Depth, MarketEvent
 from monitor.feed import (
@@ -30,6 +40,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, positive, read, shards
 
@@ -124,6 +135,10 @@ _RANKING = msgspec.json.Decoder(tuple[_Meta, list[_Context]])
 _TRADES = Rows(_Trade)
 
 
+_LATE_MS = 60_000
+"""Rates are noted some milliseconds after their hour."""
+
+
 class HyperliquidFeed(VenueFeed):
     """Hyperliquid."""
 
@@ -141,7 +156,7 @@ class HyperliquidFeed(VenueFeed):
             Channel.OPEN_INTEREST: ReportingLaw("complete", "asset context on every change", f"{DOCS} activeAssetCtx"),
             Channel.DEPTH: ReportingLaw("complete", "book rounded to 3 figures, 20 levels a side", f"{DOCS} l2Book"),
         },
-        limits=Limits(connects=10, connects_window_s=60.0, sends_per_s=20.0),
+        limits=Limits(connects=10, connects_window_s=60.0, sends_per_s=20.0, rest_weight=600),
         idle_s=60.0,
         stale_s={
             Channel.PRICE: 15.0,
@@ -163,7 +178,7 @@ class HyperliquidFeed(VenueFeed):
         extra = [self._info(f"meta/{dex}", {"type": "meta", "dex": dex}) for dex in self.own.dexes]
         return [self._info("meta/", {"type": "meta"}), *extra]
 
-    def _info(self, name: str, query: dict[str, str]) -> Request:
+    def _info(self, name: str, query: Mapping[str, object]) -> Request:
         headers = (("Content-Type", "application/json"),)
         return Request(name, self.rest(REST), "POST", msgspec.json.encode(query), headers, weight=20)
 
@@ -195,6 +210,27 @@ class HyperliquidFeed(VenueFeed):
             Connection(f"hyperliquid/{number}", self.ws(WS), shard)
             for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
         ]
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(BARS, rows=4000),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=500),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """Closed candles of trades, and hourly rates; the venue keeps no open interest."""
+        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
+        name = f"history/{span.channel.value}/{item.symbol}"
+        if span.channel is Channel.FUNDING:
+            times = {"startTime": span.start_ms + 1, "endTime": span.end_ms + _LATE_MS}
+            return self._info(name, {"type": "fundingHistory", "coin": item.symbol, **times})
+        asked = {"coin": item.symbol, "interval": bar, "startTime": span.start_ms, "endTime": span.end_ms - 1}
+        return self._info(name, {"type": "candleSnapshot", "req": asked})
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
+        """``t`` is a candle's opening, ``c`` its close."""
+        if span.channel is Channel.FUNDING:
+            return settled(records(body, "time", "fundingRate"))
+        return records(body, "t", "c", span.step_ns)
 
     def session(self, connection: Connection, registry: Registry) -> HyperliquidSession:
         """A new protocol state."""

@@ -483,7 +483,7 @@ class OkxFeed(VenueFeed):
             Channel.OPEN_INTEREST: ReportingLaw("complete", "every 3 s on change; polled for more than 50 instruments", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 400 levels a side of the majors, every 10 s: a lower bound", DOCS),
         },
-        limits=Limits(connects=60, connects_window_s=60.0, sends_per_s=2.0),
+        limits=Limits(connects=60, connects_window_s=60.0, sends_per_s=2.0, rest_weight=240),
         idle_s=30.0,
         stale_s={
             Channel.PRICE: 60.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.FUNDING: 300.0,

@@ -329,7 +329,7 @@ class VenueServer:
         self._count("rest")
         self._count(f"rest {head.path}")
         query = dict(parse_qsl(head.query))
-        found = self._past_reply(head.path, query)
+        found = self._past_reply(head.path, query, body)
         status, answer = (
             self.protocol.rest(head.method, head.path, query, body, self.clock.wall_ns())
             if found is None
@@ -338,13 +338,13 @@ class VenueServer:
         writer.write(await _http_reply(status, answer, self.faults.rest))
         await writer.drain()
 
-    def _past_reply(self, path: str, query: dict[str, str]) -> Any:
+    def _past_reply(self, path: str, query: dict[str, str], body: bytes) -> Any:
         """What the venue says about the past; None where nothing of the kind was asked."""
         reply = PAST.get(self.protocol.venue)
         if self.past is None or reply is None:
             return None
         listed = {item.symbol: item for item in self.protocol.instruments}
-        return reply(Asked(listed, self.past, self.told, path, query, self.clock.wall_ns()))
+        return reply(Asked(listed, self.past, self.told, path, query, self.clock.wall_ns(), body))
 
     async def _serve_websocket(self, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count("connects")

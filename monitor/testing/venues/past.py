@@ -5,6 +5,7 @@ Each venue's replies have its documented shape; `Past` says the values. All of i
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Asked:
     path: str
     query: Mapping[str, str]
     now_ns: int
+    body: bytes = b""
 
     def number(self, name: str, default: int) -> int:
         """A whole number of the query."""
@@ -297,6 +299,42 @@ def _past_fill(event: Trade | Liquidation) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _hyperliquid(asked: Asked) -> Any:
+    message = json.loads(asked.body or b"{}")
+    if message.get("type") == "candleSnapshot":
+        wanted = message["req"]
+        rows = asked.closes(wanted["coin"], wanted["startTime"], wanted["endTime"], STEPS_MS[wanted["interval"]])
+        return [{"t": at, "s": wanted["coin"], "c": repr(v)} for at, v in rows]
+    if message.get("type") == "fundingHistory":
+        rows = asked.settlements(message["coin"], message["startTime"], message["endTime"])
+        return [{"coin": message["coin"], "fundingRate": f"{v:.8f}", "time": at + 41} for at, v in rows]
+    return None
+
+
+def _dydx(asked: Asked) -> Any:
+    if "/candles/perpetualMarkets/" not in asked.path:
+        return None
+    symbol, step = asked.path.rpartition("/")[2], {"1MIN": 60_000, "5MINS": 300_000, "1HOUR": 3_600_000, "1DAY": 86_400_000}[asked.query["resolution"]]  # fmt: skip
+    rows = []
+    for at in range(ms(iso_ns(asked.query["fromISO"])), ms(iso_ns(asked.query["toISO"])), step):
+        instrument, at_ns = asked.instruments[symbol], at * NS_PER_MS
+        price, close = (
+            asked.past.value(instrument, Channel.PRICE, at_ns + later * step * NS_PER_MS) for later in (0, 1)
+        )
+        usd = asked.past.value(instrument, Channel.OPEN_INTEREST, at_ns)
+        if price and close and usd is not None:
+            rows.append({"startedAt": iso(at_ns), "close": repr(close), "startingOpenInterest": repr(usd / price)})
+    return {"candles": rows[::-1]}
+
+
+def _coinbase(asked: Asked) -> Any:
+    if not asked.path.endswith("/candles"):
+        return None
+    step = asked.number("granularity", 60) * 1000
+    rows = asked.closes(asked.path.split("/")[-2], asked.number("start", 0) * 1000, asked.number("end", 0) * 1000, step)
+    return [[at // 1000, v, v, v, v, 1.0] for at, v in rows][::-1]
+
+
 PAST: Mapping[str, Callable[[Asked], Any]] = {
     "binance_usdm": _binance,
     "binance_coinm": _binance,
@@ -307,5 +345,8 @@ PAST: Mapping[str, Callable[[Asked], Any]] = {
     "bitmex": _bitmex,
     "gate": _gate,
     "kraken_futures": _kraken_futures,
+    "hyperliquid": _hyperliquid,
+    "dydx": _dydx,
+    "coinbase": _coinbase,
 }
 """Venue -> its reply to a request for the past; None where the request is for something else."""
