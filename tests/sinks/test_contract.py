@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 
 from monitor import sinks
+from monitor.clock import SystemClock
 from monitor.errors import SinkError
+from monitor.runtime.delivery import Delivery
+from monitor.runtime.store import Outgoing, Store
 from monitor.sink import Outcome, Result
 from monitor.sinks import KINDS, build_sink, sink_kind, sink_options
 from tests.sinks.build import note
@@ -145,3 +150,28 @@ async def test_nobody_there_is_a_retry_without_secrets(kind: str, tmp_path: Path
     outcome = await deliver(kind, Receiver(url="http://127.0.0.1:1"), tmp_path)
     assert outcome.result is Result.RETRY
     assert SECRET not in outcome.reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_no_secret_in_logs_state_or_what_the_api_shows(kind: str, status: int, tmp_path: Path) -> None:
+    """Through the whole outbox: delivered, refused and failing; the receiver itself repeats the secret."""
+    async with receiver() as to:
+        to.judge = lambda path, body: (status, {"Retry-After": "60", "X-Echo": SECRET}, {"error": SECRET})
+        sink = build_sink(kind, {**options(kind, to.url, tmp_path), "deadline_s": 0.3})
+        store = await Store.open(tmp_path / "monitor.db", durable=False)
+        with structlog.testing.capture_logs() as logs:
+            delivery = Delivery({kind: sink}, store, SystemClock(), structlog.get_logger())
+            task = asyncio.create_task(delivery.run())
+            delivery.submit([Outgoing(kind, note())])
+            async with asyncio.timeout(10):
+                while not delivery.stats[kind].outcomes:
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await delivery.close()
+        shown = [repr(await store.deliveries()), repr(await store.dead_letters()), repr(await store.waiting(kind))]
+        await store.close()
+    state = b"".join(path.read_bytes() for path in tmp_path.glob("monitor.db*"))
+    texts = [*shown, repr(logs), delivery.stats[kind].last_error, state.decode("latin-1")]
+    assert [text for text in texts if SECRET in text] == []
