@@ -39,7 +39,7 @@ def record(folder: Path, seconds: float) -> None:
         demo.wait(60)
 
 
-async def shoot(report: Path, out: Path) -> None:
+async def shoot(address: str, out: Path) -> None:
     """The head of the report and one chart, light and dark."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -47,7 +47,7 @@ async def shoot(report: Path, out: Path) -> None:
             page = await browser.new_page(
                 viewport={"width": 1120, "height": 1000}, color_scheme="dark" if scheme == "dark" else "light"
             )
-            await page.goto(report.resolve().as_uri())
+            await page.goto(address)
             await page.screenshot(path=out / f"backtest-{scheme}.png")
             box = page.locator(f"h2#{RULES[0]} + .box")
             await box.scroll_into_view_if_needed()
@@ -72,7 +72,7 @@ def main() -> None:
         subprocess.run(monitor(*common, *chosen, "--html", report), check=True)
         sweep = ["--rule", RULES[0], "--sweep", "threshold=200M..2B"]
         subprocess.run(monitor(*common, *sweep), check=True)
-        asyncio.run(shoot(report, options.out))
+        asyncio.run(shoot(report.as_uri(), options.out))
 
 
 if __name__ == "__main__":

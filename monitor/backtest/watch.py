@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -149,7 +149,7 @@ class Liveness:
     """When each feed's channel was live: what the completeness strip shows.
 
     Attributes:
-        spans: Live spans by venue and channel, [start, end) in nanoseconds.
+        spans: Live spans by venue and channel, [start, end) in nanoseconds; without the gaps once it is finished.
         gaps: Lost for good, by venue and channel, with the reason.
     """
 
@@ -176,20 +176,31 @@ class Liveness:
             self.spans[key].append((since_ns, event.ts_ns))
 
     def finish(self, stretch: Stretch, expected: Iterable[Series]) -> None:
-        """Close what is still live, cut everything to the stretch, and name what never came."""
+        """Close what is still live, take the gaps out, cut everything to the stretch, and name what never came."""
         for key, since_ns in self._since.items():
             self.spans[key].append((since_ns, max(since_ns, stretch.end_ns)))
         self._since.clear()
-        for key in expected:
+        for key in (*expected, *self.gaps):
             self.spans.setdefault(key, [])
-        for key, spans in self.spans.items():
-            cut = ((max(start, stretch.start_ns), min(end, stretch.end_ns)) for start, end in spans)
+        for key, live in self.spans.items():
+            kept = live
+            for start_ns, end_ns, _ in self.gaps.get(key, ()):
+                kept = [part for span in kept for part in _without(span, start_ns, end_ns)]
+            cut = ((max(start, stretch.start_ns), min(end, stretch.end_ns)) for start, end in kept)
             self.spans[key] = [(start, end) for start, end in cut if start < end]
 
     def share(self, key: Series, stretch: Stretch) -> float:
-        """The share of the stretch in which a channel was live, gaps taken off."""
-        live = sum(end - start for start, end in self.spans.get(key, ()))
-        lost = sum(
-            max(0, min(end, stretch.end_ns) - max(start, stretch.start_ns)) for start, end, _ in self.gaps.get(key, ())
-        )
-        return max(0.0, live - lost) / stretch.length_ns
+        """The share of the stretch in which a channel was live and nothing of it was lost."""
+        return live_share(self.spans.get(key, ()), stretch)
+
+
+def live_share(spans: Iterable[tuple[int, int]], stretch: Stretch) -> float:
+    """The share of the stretch that spans inside it take up."""
+    return sum(end - start for start, end in spans) / stretch.length_ns
+
+
+def _without(span: tuple[int, int], start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
+    """What is left of a span when a piece is taken out."""
+    for start, end in ((span[0], min(span[1], start_ns)), (max(span[0], end_ns), span[1])):
+        if start < end:
+            yield start, end

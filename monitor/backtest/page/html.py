@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from monitor import __version__
 from monitor import format as fmt
+from monitor.alert import AlertState
 from monitor.backtest.ask import Answer, SweepTable, sweep_cells, sweep_heads
 from monitor.backtest.compare import difference_text
 from monitor.backtest.history import Stretch
@@ -20,13 +21,14 @@ from monitor.backtest.journal import Episode
 from monitor.backtest.page.chart import PRICE_HEIGHT, VALUE_HEIGHT, Panel, Shade, bars, draw, strip
 from monitor.backtest.report import SENT, Report, RuleReport, alert_text, names_of, weeks
 from monitor.backtest.text import behind_text, contributor_text, counted, how_often, ill_timed
-from monitor.backtest.watch import Line
+from monitor.backtest.watch import Line, live_share
 from monitor.events import Labels
 from monitor.expression import unit_shown
 
 MOST_CHARTS = 4
 """Label sets of one rule that get a chart; the table has all."""
 MOST_ROWS = 1000
+BEGINNINGS = frozenset({AlertState.PENDING, AlertState.FIRING})
 Span = tuple[int, int]
 TITLE = "Backtest"
 LEGEND = (("firing", "firing"), ("pending", "pending"), ("held", "held: too little data"))
@@ -106,22 +108,18 @@ def _feeds(report: Report) -> Iterator[str]:
     yield '<div class="strips">'
     for venue, own in venues.items():
         gaps = [gap for key in own for gap in liveness.gaps.get(key, ())]
-        share = min(liveness.share(key, stretch) for key in own)
-        yield _strip(venue, _common([liveness.spans[key] for key in own]), gaps, share, stretch)
+        yield _strip(venue, _common([liveness.spans[key] for key in own]), gaps, stretch)
     yield '</div><details><summary>by channel</summary><div class="strips">'
     for key in keys:
-        share = liveness.share(key, stretch)
-        yield _strip(f"{key[0]} {key[1]}", liveness.spans[key], liveness.gaps.get(key, ()), share, stretch)
+        yield _strip(f"{key[0]} {key[1]}", liveness.spans[key], liveness.gaps.get(key, ()), stretch)
     yield "</div></details>"
     for line in (*missing.losses, *counted(missing)):
         yield f'<p class="bad">missing: {escape(line)}</p>'
     yield "</div>\n"
 
 
-def _strip(
-    name: str, spans: Sequence[Span], gaps: Sequence[tuple[int, int, str]], share: float, stretch: Stretch
-) -> str:
-    words = fmt.share(share)
+def _strip(name: str, spans: Sequence[Span], gaps: Sequence[tuple[int, int, str]], stretch: Stretch) -> str:
+    words = fmt.share(live_share(spans, stretch))
     bar = strip(spans, gaps, stretch, f"{name} live {words} of the time")
     return f"<span>{escape(name)}</span>{bar}<span>{words}</span>"
 
@@ -230,10 +228,12 @@ def _behind(episodes: Sequence[Episode], end_ns: int) -> Iterator[str]:
 
 
 def _with_moments(line: Line, episodes: Iterable[Episode]) -> Line:
-    """The sampled line with the readings at every change of an alert, so that it crosses where the alert does."""
+    """The sampled line with the readings at which alerts began and fired, so that it crosses where they do."""
     found = dict(zip(line.times_ns, zip(line.values, line.thresholds, strict=True), strict=True))
     for episode in episodes:
         for moment in episode.moments:
+            if moment.state not in BEGINNINGS:
+                continue  # a timer that ran out ends an alert with the reading that started the timer
             threshold = math.nan if moment.threshold is None else moment.threshold
             found[moment.at_ns] = (math.nan if moment.value is None else moment.value, threshold)
     times = sorted(found)
