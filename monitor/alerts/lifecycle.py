@@ -8,11 +8,21 @@ condition to clear, a ladder of severities, and a brake for flapping. `monitor.a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
-from monitor.alerts.machine import Claims, Explain, Fires, LifecycleSettings, Render, RuleMachine, plain, unexplained
+from monitor.alerts.machine import (
+    NEVER,
+    Claims,
+    Explain,
+    Fires,
+    LifecycleSettings,
+    Render,
+    RuleMachine,
+    plain,
+    unexplained,
+)
 from monitor.reading import Evaluation
 from monitor.rule import Rule, RuleSet
 
@@ -40,6 +50,7 @@ class Lifecycle:
         self._orphans: list[SavedAlert] = []
         self._dropped: set[str] = set()
         self._claims: Claims = {}
+        self._next_due_ns = 0
         self._awaits_since_ns: int | None = None
         for rule in _alert_rules(rules):
             self._machines[rule.id] = self._machine(rule)
@@ -58,10 +69,18 @@ class Lifecycle:
             self._awaits_since_ns = now_ns
             transitions += [gone for machine in self._machines.values() for gone in machine.abandon(now_ns)]
         if live:
-            fresh = {evaluation.rule: evaluation for evaluation in evaluations}
-            for rule_id, machine in self._machines.items():
-                evaluation = fresh.get(rule_id)
-                transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns)
+            transitions += self._advance({evaluation.rule: evaluation for evaluation in evaluations}, now_ns)
+        return transitions
+
+    def _advance(self, fresh: Mapping[str, Evaluation], now_ns: int) -> list[Transition]:
+        """Step the rules that have a new reading, and let the timers of the others run."""
+        if not fresh and now_ns < self._next_due_ns:
+            return []  # most batches: nothing changed, and no timer ran out
+        transitions = []
+        for rule_id, machine in self._machines.items():
+            evaluation = fresh.get(rule_id)
+            transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns)
+        self._next_due_ns = min((machine.next_due_ns for machine in self._machines.values()), default=NEVER)
         return transitions
 
     def alerts(self) -> list[AlertView]:
@@ -134,6 +153,7 @@ class Lifecycle:
         The engine may number rows anew afterwards: alerts find theirs again by labels.
         """
         old, self._machines, self._claims = self._machines, {}, {}
+        self._next_due_ns = 0
         for rule in _alert_rules(rules):
             self._machines[rule.id] = self._machine(rule)
         for machine in old.values():

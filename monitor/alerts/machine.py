@@ -141,7 +141,8 @@ class RuleMachine:
         self._due: Int64s = np.zeros(0, np.int64)
         self._peak: Values = np.zeros(0)
         self._rising: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
-        self._next_due_ns = NEVER
+        self.next_due_ns = NEVER
+        """When the first timer runs out, in event time; `elapse` does nothing before."""
         self._out: list[Transition] = []
 
     # -- one evaluation ------------------------------------------------------------------------------------------------
@@ -152,20 +153,20 @@ class RuleMachine:
         effective, clear = self._weigh(evaluation)
         codes = _encode(effective, clear, evaluation.level)
         changed = codes != self._codes
-        if self._next_due_ns <= evaluation.at_ns:
+        if self.next_due_ns <= evaluation.at_ns:
             changed |= self._due <= evaluation.at_ns
         self._codes, self._last = codes, evaluation
         self._track_peaks(evaluation)
         for row in np.flatnonzero(changed).tolist():
             self._visit(row, _sight(evaluation, row, int(effective[row]), clear))
         if changed.any():
-            self._next_due_ns = int(self._due.min(initial=NEVER))
+            self.next_due_ns = int(self._due.min(initial=NEVER))
         out, self._out = self._out, []
         return out
 
     def elapse(self, now_ns: int) -> list[Transition]:
         """Let the timers run on an unchanged reading."""
-        if self._last is None or now_ns < self._next_due_ns:
+        if self._last is None or now_ns < self.next_due_ns:
             return []
         return self.step(replace(self._last, at_ns=now_ns))
 
