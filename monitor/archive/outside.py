@@ -200,7 +200,7 @@ class Importer:
 
     def _word(self, name: str, values: Mapping[str, Any]) -> str:
         spec = self._plan.columns.get(name)
-        return str(values[spec.name] or "").strip() if spec is not None else str(getattr(self._plan, name) or "")
+        return str(values[spec.name] or "").strip() if spec is not None else str(getattr(self._plan, name, None) or "")
 
     def _number(self, name: str, values: Mapping[str, Any], expected: str) -> Decimal:
         """A number of the file, scaled, without binary rounding."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitor.archive.mapping import load_mapping
-from monitor.archive.outside import MAX_PROBLEMS
+from monitor.archive.outside import MAX_PROBLEMS, Importer
 from monitor.archive.reader import Archive
+from monitor.archive.sheets import read_rows
 from monitor.clock import NS_PER_S
 from monitor.commands import dispatch, import_
 from monitor.errors import ConfigError
@@ -282,3 +286,36 @@ def test_a_rule_over_imported_liquidations(tmp_path: Path, capsys: pytest.Captur
     (alert,) = found["rules"][0]["alerts"]
     assert alert["pending_at"] == "2025-11-21T00:00:30.000Z"
     assert alert["peak"] == 180_000
+
+
+def test_a_key_is_not_needed(tmp_path: Path) -> None:
+    mapping = LIQUIDATIONS.replace(", key: id", "")
+    (found,) = of(run(tmp_path, mapping, f"t,s,usd,p\n{T0_S}000000,Sell,1,1\n"), Liquidation)
+    assert found.key == ""
+
+
+FIELDS = st.sampled_from(
+    ["", "1", "-1", "x", str(T0_S), "1e400", "nan", "inf", '"', "2025-11-21", "Sell", "long", "é,"]
+)
+
+
+@given(
+    st.lists(st.lists(FIELDS | st.text(max_size=5), max_size=6), max_size=6),
+    st.sampled_from([CANDLES, FUNDING.replace("{venue}", "okx"), INTEREST, LIQUIDATIONS]),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_file_is_rows_or_located_mistakes(rows: list[list[str]], mapping: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "m.yaml").write_text(mapping)
+        plan = load_mapping(folder / "m.yaml")
+        header = ",".join(column.name for column in plan.columns.values())
+        body = "\n".join(",".join(row) for row in rows)
+        (folder / "h.csv").write_text(f"{header}\n{body}\n", encoding="utf-8", errors="replace")
+        try:
+            found = Importer(plan, "h.csv", NOW.wall_ns()).run(*read_rows(folder / "h.csv"))
+        except ConfigError as error:
+            assert error.problems  # noqa: PT017  # the file as a whole
+        else:
+            assert found.bad == len(found.problems)
+            assert all(problem.line > 1 and problem.column > 0 for problem in found.problems)
