@@ -182,7 +182,7 @@ class AlertDesk:
     def acknowledgements(self) -> list[view.Acknowledgement]:
         """Acknowledgements of active alerts."""
         return [
-            view.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment)
+            view.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment, ack.until_ns)
             for ack in self.router.acknowledgements()
         ]
 

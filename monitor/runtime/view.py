@@ -144,7 +144,7 @@ class AppView:
 
     def _totals(self, window: str, label: str) -> list[WindowTotal]:
         counts = {labels: value for labels, value, _ in self._panel(panel_text("count", window, label))}
-        totals = []
+        totals, own = [], {feed.spec.venue for feed, _ in self.parts.feeds}
         for labels, value, coverage in self._panel(panel_text("sum", window, label)):
             names = dict(labels)
             side = names["side"]
@@ -156,7 +156,8 @@ class AppView:
                     side="long" if side == "long" else "short",
                     usd_micros=round(value * 1e6),
                     count=int(counts.get(labels) or 0),
-                    coverage_ratio=coverage,
+                    # what another venue's stream brings along has no feed whose uptime is known
+                    coverage_ratio=coverage if names.get("venue", "") in {"", *own} else NAN,
                     **{label: names[label]},
                 )
             )
@@ -183,6 +184,7 @@ class AppView:
     def _rule_view(self, rule: Rule, states: dict[Labels, AlertState]) -> RuleView:
         evaluation = self.parts.engine.latest(rule.id)
         rows = evaluation.labels if evaluation is not None else ()
+        footprint = self.parts.engine.footprint(rule.id)
         return RuleView(
             name=rule.name,
             group=rule.group,
@@ -203,6 +205,8 @@ class AppView:
             last_duration_s=self.parts.room.last_turn_s / max(1, len(self.parts.engine.ruleset.alerts)),
             evaluations=self.parts.room.turns,
             limit=rule.limit,
+            state_bytes=footprint.bytes,
+            dropped_rows=footprint.dropped,
             withheld=self.parts.desk.lifecycle.withheld(rule.id),
         )
 
@@ -367,7 +371,8 @@ class AppView:
 
     async def acknowledge(self, ack: Acknowledgement) -> bool:
         """Store an acknowledgement."""
-        return self.parts.desk.acknowledge(ack.fingerprint, ack.by, ack.comment)
+        wished = {"duration_ns": ack.until_ns - ack.at_ns} if ack.until_ns else {}
+        return self.parts.desk.acknowledge(ack.fingerprint, ack.by, ack.comment, **wished)
 
     async def withdraw_acknowledgement(self, fingerprint: str) -> bool:
         """Take an acknowledgement back."""

@@ -255,6 +255,8 @@ class RuleView:
         last_duration_s: How long it took, or its share of the tick that it was part of.
         error: Why it could not be evaluated, empty when it could.
         limit: Most alerts at a time as the rule says, 0 where it says nothing.
+        state_bytes: Memory for what the rule reads; what rules share is counted for each.
+        dropped_rows: Rows that were dropped of it, because a series had as many as may be kept.
         withheld: Label sets that are true and have no alert, because there are as many as the limit allows.
     """
 
@@ -279,6 +281,8 @@ class RuleView:
     error: str = ""
     limit: int = 0
     withheld: int = 0
+    state_bytes: int = 0
+    dropped_rows: int = 0
 
     @property
     def id(self) -> str:
@@ -349,12 +353,16 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Someone has seen this alert instance and takes care; it lasts until the instance resolves."""
+    """Someone has seen this alert instance and takes care of it until ``until_ns``, or until it resolves.
+
+    An acknowledgement that has expired is still listed while the instance is active. 0 asks for the usual hour.
+    """
 
     fingerprint: str
     by: str
     at_ns: int
     comment: str = ""
+    until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

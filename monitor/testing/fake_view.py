@@ -398,7 +398,7 @@ class FakeView:
         """See `MonitorView`."""
         known = any(alert.fingerprint == ack.fingerprint for alert in self.alerts())
         if known:
-            self._acks[ack.fingerprint] = ack
+            self._acks[ack.fingerprint] = replace(ack, until_ns=ack.until_ns or ack.at_ns + 3600 * NS_PER_S)
         return known
 
     async def withdraw_acknowledgement(self, fingerprint: str) -> bool:

@@ -48,12 +48,13 @@ class AckRequest(msgspec.Struct, forbid_unknown_fields=True):
     fingerprint: str
     by: str
     comment: str = ""
+    duration: str = ""
 
 
 class ResendRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /api/v1/dead-letters/resend``."""
+    """Body of ``POST /api/v1/dead-letters/resend``. JSON knows one kind of number: 7.0 is 7."""
 
-    ids: list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]
+    ids: list[Annotated[float, msgspec.Meta(ge=0, le=2**53)]]
 
 
 def success(data: Any, status: int = 200) -> web.Response:
@@ -262,9 +263,9 @@ class Api:
     async def resend(self, request: web.Request) -> web.Response:
         """Put dead letters back in line."""
         body = _decode(await request.read(), ResendRequest)
-        if not 0 < len(body.ids) <= MAX_HISTORY:
-            raise BadRequest(f"ids: expected 1 to {MAX_HISTORY} numbers")
-        return success({"resent": await self._view.resend(body.ids)})
+        if not 0 < len(body.ids) <= MAX_HISTORY or not all(number.is_integer() for number in body.ids):
+            raise BadRequest(f"ids: expected 1 to {MAX_HISTORY} whole numbers")
+        return success({"resent": await self._view.resend([int(number) for number in body.ids])})
 
     async def why(self, request: web.Request) -> web.Response:
         """Why each row of a rule is in its state."""
@@ -308,7 +309,13 @@ class Api:
         """Acknowledgements of alerts that have not resolved."""
         return success(
             [
-                {"fingerprint": ack.fingerprint, "by": ack.by, "at": shapes.millis(ack.at_ns), "comment": ack.comment}
+                {
+                    "fingerprint": ack.fingerprint,
+                    "by": ack.by,
+                    "at": shapes.millis(ack.at_ns),
+                    "comment": ack.comment,
+                    "until": shapes.millis(ack.until_ns),
+                }
                 for ack in self._view.acknowledgements()
             ]
         )
@@ -318,7 +325,9 @@ class Api:
         body = _decode(await request.read(), AckRequest)
         if not body.by.strip():
             raise BadRequest("by: say who you are")
-        ack = Acknowledgement(body.fingerprint, body.by.strip()[:100], self._view.process().now_ns, body.comment[:500])
+        now_ns = self._view.process().now_ns
+        until_ns = now_ns + _duration_ns(body.duration) if body.duration else 0
+        ack = Acknowledgement(body.fingerprint, body.by.strip()[:100], now_ns, body.comment[:500], until_ns)
         if not await self._view.acknowledge(ack):
             return failure(404, "not_found", "no active alert has this fingerprint")
         return success(None, status=201)

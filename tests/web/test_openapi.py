@@ -92,3 +92,11 @@ def test_references_resolve() -> None:
     assert text.count('"$ref"') == sum(
         text.count(f'"#/components/schemas/{name}"') for name in DOCUMENT["components"]["schemas"]
     )
+
+
+async def test_an_acknowledgement_says_until_when(served: Served) -> None:
+    wish = {"fingerprint": TOTAL, "by": "kim", "duration": "1h30m"}
+    assert (await served.send("POST", "/api/v1/acks", wish))[0] == 201
+    (ack,) = await served.data("/api/v1/acks")
+    assert ack["until"] - ack["at"] == 5_400_000
+    assert (await served.send("POST", "/api/v1/acks", {**wish, "duration": "soon"}))[0] == 400
