@@ -334,6 +334,9 @@ class VenueFeed:
         events = session.on_frame(frame, recv_ns)
         return as_history(events, page.start_ns, page.end_ns)
 
+    gap_overlap_s: ClassVar[float] = 0.0
+    """Liquidations are asked for from so long before a gap on: what was under way when the connection broke. Only where
+    REST tells the same keys as the socket, so that what did arrive is recognised."""
     gap_url: ClassVar[str] = ""
     """The address of the socket whose frames `lost` imitates."""
 

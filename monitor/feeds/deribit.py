@@ -316,6 +316,7 @@ class DeribitFeed(BookFeed):
         return ((ms_ns(at) + span.step_ns, close) for at, close in zip(chart.ticks, chart.close, strict=False))
 
     gap_url: ClassVar[str] = WS
+    gap_overlap_s: ClassVar[float] = 5.0
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Trades, which carry the liquidations, per currency."""

@@ -231,6 +231,7 @@ class KrakenFuturesFeed(BookFeed):
         return records(read(_CHART, body).candles, "time", "close", span.step_ns)
 
     gap_url: ClassVar[str] = WS
+    gap_overlap_s: ClassVar[float] = 5.0
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Trades, which carry the liquidations, per product, from the newest backwards."""

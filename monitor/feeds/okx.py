@@ -603,6 +603,7 @@ class OkxFeed(VenueFeed):
         return arrays(rows, 0, 3)
 
     gap_url: ClassVar[str] = WS
+    gap_overlap_s: ClassVar[float] = 5.0
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Liquidations, one request per family of contracts; there is no REST history of other events."""

@@ -319,7 +319,10 @@ class Backfill:
 
     async def _fill(self, gap: FeedGap) -> str:
         """Fetch the events of a gap; what became of it."""
-        pages = list(self._desk.feed.gap(gap.channel, self._chosen, gap.start_ns, gap.end_ns))
+        feed, start_ns = self._desk.feed, gap.start_ns
+        if gap.channel is Channel.LIQUIDATIONS and isinstance(feed, VenueFeed):
+            start_ns -= int(feed.gap_overlap_s * NS_PER_S)
+        pages = list(feed.gap(gap.channel, self._chosen, start_ns, gap.end_ns))
         if not pages:
             return "lost"
         events: list[MarketEvent] = []
@@ -332,8 +335,8 @@ class Backfill:
                 return "failed"
             events += found
             pages += more
-        start_ns = min((page.start_ns for page in pages), default=gap.start_ns)
-        await self._take(gap, self._without_repeats(events), start_ns)
+        begins_ns = max(gap.start_ns, min(page.start_ns for page in pages))
+        await self._take(gap, self._without_repeats(events), begins_ns)
         return "filled"
 
     async def _take(self, gap: FeedGap, events: list[MarketEvent], start_ns: int) -> None:

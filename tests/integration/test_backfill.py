@@ -197,6 +197,27 @@ async def test_a_gap_is_filled_after_a_reconnect(name: str, tmp_path: Path) -> N
     assert taken.backfill.stats.gaps["filled"] >= 1
 
 
+async def test_what_was_under_way_when_the_connection_broke_is_had_and_what_arrived_is_not_counted_twice(
+    tmp_path: Path,
+) -> None:
+    server, item = venue("okx")
+    taken = Taken(tmp_path, [])
+    async with rig_of("okx", taken, server, frozenset({Channel.PRICE, Channel.LIQUIDATIONS})) as rig:
+        await rig.until(lambda: server.counts["subscribes"] >= 2)
+        await live(rig, item, 50_000.0)
+        await server.publish(forced(item, 7_000))
+        await rig.until(lambda: bool(rig.of(Liquidation)))
+        under_way = replace_ts(forced(item, 3_000), now_ns() - NS_PER_S // 10)
+        server.drop_all()
+        await rig.until(lambda: not server.clients)
+        await server.publish(under_way)
+        await rig.until(lambda: server.counts["subscribes"] >= 4)
+        await live(rig, item, 50_001.0)
+        await rig.until(lambda: any(gap.filled for gap in taken.covered))
+    assert [event.usd_micros for event in taken.events if isinstance(event, Liquidation)] == [3_000_000_000]
+    assert [event.usd_micros for event in rig.of(Liquidation)] == [7_000_000_000]
+
+
 async def test_where_the_venue_keeps_nothing_the_gap_stays(tmp_path: Path) -> None:
     server, item = venue("bybit")
     taken = Taken(tmp_path, [])

@@ -16,6 +16,8 @@ from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.events import Channel, Liquidation, MarketEvent, Trade
 from monitor.instruments import Instrument
 from monitor.testing.json_venue import dollars, forced_order, iso, ms, price_of, quantity
+from monitor.testing.venues.state import quantity as exact_quantity
+from monitor.testing.venues.state import text
 from monitor.venue import iso_ns
 
 TOLD = 20_000
@@ -178,8 +180,8 @@ def _okx_liquidations(asked: Asked, before: int, after: int) -> list[Any]:
         if item.symbol.startswith(f"{family}-") and item.category == kind:
             details.setdefault(item.symbol, []).append(
                 {
-                    "side": forced_order(event), "posSide": event.side, "bkPx": str(price_of(event)),
-                    "sz": str(quantity(event)), "bkLoss": "0", "ccy": "", "ts": str(ms(event.ts_ns)),
+                    "side": forced_order(event), "posSide": event.side, "bkPx": text(event.price),
+                    "sz": text(exact_quantity(event)), "bkLoss": "0", "ccy": "", "ts": str(ms(event.ts_ns)),
                 }
             )  # fmt: skip
     return [
