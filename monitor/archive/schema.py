@@ -138,8 +138,8 @@ def _state(row: Mapping[str, Any], _: Instrument) -> FeedState:
 
 
 def _gap(row: Mapping[str, Any], _: Instrument) -> FeedGap:
-    channel = Channel(row["channel"])
-    return FeedGap(row["venue"], channel, row["start_ns"], row["end_ns"], row["reason"], row["dropped"])
+    channel, span = Channel(row["channel"]), (row["start_ns"], row["end_ns"])
+    return FeedGap(row["venue"], channel, *span, row["reason"], row["dropped"], row["filled"])
 
 
 TABLES: dict[str, Table] = {
@@ -246,13 +246,16 @@ TABLES: dict[str, Table] = {
         Table(
             "gaps",
             FeedGap,
-            "Data of (start, end] that was lost for good.",
+            "Data of (start, end] that was lost, or filled in from the venue's history.",
             (
                 _field("channel", CHANNELS, "which channel"),
                 _field("start_ns", "i64", "exclusive start, unix ns"),
                 _field("end_ns", "i64", "inclusive end, unix ns"),
                 _field("reason", "text", "why"),
                 _field("dropped", "i64", "events lost, where known"),
+                _field(
+                    "filled", "bool", "the opposite: the venue's history of that time was taken in, and counts as seen"
+                ),
             ),
             _gap,
         ),

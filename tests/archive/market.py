@@ -75,7 +75,7 @@ def event(rng: random.Random, recv_ns: int, *, backfill: float = 0.05) -> Event:
         case 9:
             return FeedState(item.venue, channel, rng.random() < 0.5, ts_ns, rng.choice(["", "stalled"]))
         case _:
-            return FeedGap(item.venue, channel, ts_ns, recv_ns, "lost", rng.choice([0, 7]))
+            return FeedGap(item.venue, channel, ts_ns, recv_ns, "lost", rng.choice([0, 7]), rng.random() < 0.3)
 
 
 def arrivals(seed: int, size: int, *, days: float = 0.0, backfill: float = 0.05) -> Arrivals:

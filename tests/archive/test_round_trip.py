@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import polars as pl
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from monitor.archive.manifest import Lost, manifest_path, read_manifests
 from monitor.archive.reader import Archive, Span
-from monitor.archive.schema import TABLES
+from monitor.archive.schema import TABLE_OF, TABLES, Table
 from monitor.archive.writer import ArchiveWriter, Limits
 from monitor.errors import TapeError
 from monitor.events import Event, Liquidation, Trade
@@ -61,6 +61,16 @@ def test_everything_comes_back_in_the_order_of_arrival(seed: int, size: int, day
         edges = [batch[-1][0] for batch in found]
         steps = [-(-edge // 250_000_000) for edge in edges]
         assert len(set(steps)) == len(steps), "a step is in one batch"
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_field_of_an_event_has_a_column(table: Table) -> None:
+    elsewhere = {"instrument", "recv_ns", "venue"}
+    assert set(table.event.__struct_fields__) - elsewhere <= {column.name for column in table.columns}
+
+
+def test_every_kind_of_event_has_a_table() -> None:
+    assert set(TABLE_OF) == set(get_args(Event))
 
 
 def test_times_of_arrival_never_run_back(tmp_path: Path) -> None:
