@@ -40,18 +40,16 @@ def record(folder: Path, seconds: float) -> None:
 
 
 async def shoot(address: str, out: Path) -> None:
-    """The head of the report and one chart, light and dark."""
+    """The head of the report in light, one rule in dark."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for scheme in ("light", "dark"):
-            page = await browser.new_page(
-                viewport={"width": 1120, "height": 1000}, color_scheme="dark" if scheme == "dark" else "light"
-            )
-            await page.goto(address)
-            await page.screenshot(path=out / f"backtest-{scheme}.png")
-            box = page.locator(f"h2#{RULES[0]} + .box")
-            await box.scroll_into_view_if_needed()
-            await box.screenshot(path=out / f"backtest-chart-{scheme}.png")
+        page = await browser.new_page(viewport={"width": 1120, "height": 1000}, color_scheme="light")
+        await page.goto(address)
+        await page.screenshot(path=out / "backtest.png")
+        await page.emulate_media(color_scheme="dark")
+        box = page.locator(f"h2#{RULES[0]} + .box")
+        await box.scroll_into_view_if_needed()
+        await box.screenshot(path=out / "backtest-rule.png")
         await browser.close()
 
 

@@ -12,7 +12,8 @@ from monitor.clock import NS_PER_S
 from monitor.events import Channel, Event, FeedState, Liquidation, PositionSide, Price
 from monitor.instruments import Instrument
 from monitor.runtime.load import Loaded, load_text
-from monitor.tape.course import HEARD, write_events
+from monitor.tape.course import HEARD, TURN, write_events, write_turn
+from monitor.tape.format import Row
 from monitor.tape.writer import TapeWriter
 
 START_NS = 1_763_701_200 * NS_PER_S  # 2025-11-21T05:00:00Z
@@ -108,13 +109,14 @@ class TinyHistory:
         return self.lost
 
 
-def write_tape(folder: Path, script: Script, note: str = "", end_s: float = 240) -> Path:
-    """The same on the disk; nothing happens at its end but that it is there."""
+def write_tape(folder: Path, script: Script, note: str = "", end_s: float = 240, *, turns: bool = False) -> Path:
+    """The same on the disk; nothing happens at its end but that it is there. With `turns` as a running monitor writes it."""
     writer = TapeWriter(folder, program="test", note=note)
-    rows = [
-        (at(second), HEARD, "events", write_events(events), False)
-        for second, events in [*sorted(script, key=lambda item: item[0]), (end_s, [])]
-    ]
+    rows: list[Row] = []
+    for second, events in [*sorted(script, key=lambda item: item[0]), (end_s, [])]:
+        rows.append((at(second), HEARD, "events", write_events(events), False))
+        if turns:
+            rows.append((at(second), TURN, "turn", write_turn(len(events)), False))
     writer.write(rows, rows[-1][0])
     writer.close()
     return folder
