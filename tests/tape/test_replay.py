@@ -19,7 +19,7 @@ from monitor.runtime.pump import StreamEvent
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.repeats import Repeats
 from monitor.tape.cut import cut, window
-from monitor.tape.folder import read_folder
+from monitor.tape.folder import read_blocks, read_folder, some_files
 from monitor.tape.format import KINDS, Record
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
@@ -109,6 +109,24 @@ async def test_a_piece_cut_out_of_the_middle_replays_alone(tmp_path: Path) -> No
     assert any(isinstance(event, FeedState) and event.up for event in events)
     again = list(window(whole, start_ns, end_ns))
     assert again == list(read_folder(piece))
+
+
+async def test_steps_of_a_grid_hold_the_same_events_in_the_same_order(tmp_path: Path) -> None:
+    with Recorder(TapeWriter(tmp_path), SystemClock(), flush_s=0.02) as tap:
+        async with running(tap=tap) as rig:
+            await rig.subscribed()
+            for value in range(1, 20):
+                await rig.quote(float(value))
+    feed = functools.partial(ToyFeed, rig.runner.feed.options)
+    grid_ns = 7_000_000
+    steps = list(Replay([feed()], lambda: Repeats().is_new).steps(read_blocks(some_files(tmp_path)), grid_ns))
+    single = list(Replay([feed()], lambda: Repeats().is_new).run(read_folder(tmp_path)))
+    assert [plain(e) for _, batch in steps for e in batch] == [plain(e) for _, batch in single for e in batch]
+    instants = [now_ns for now_ns, _ in steps]
+    assert instants == sorted(set(instants))
+    assert all(now_ns % grid_ns == 0 for now_ns in instants)
+    for now_ns, batch in steps:
+        assert all(now_ns - grid_ns < e.recv_ns <= now_ns for e in batch if isinstance(e, Price))
 
 
 async def test_another_configuration_is_counted_not_guessed(tmp_path: Path) -> None:
