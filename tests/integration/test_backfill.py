@@ -208,9 +208,11 @@ async def test_what_was_under_way_when_the_connection_broke_is_had_and_what_arri
         await server.publish(forced(item, 7_000))
         await rig.until(lambda: bool(rig.of(Liquidation)))
         under_way = replace_ts(forced(item, 3_000), now_ns() - NS_PER_S // 10)
+        server.faults.refuse_status = 503
         server.drop_all()
-        await rig.until(lambda: not server.clients)
+        await rig.until(lambda: not server.clients and rig.stats.connected == 0)
         await server.publish(under_way)
+        server.faults.refuse_status = None
         await rig.until(lambda: server.counts["subscribes"] >= 4)
         await live(rig, item, 50_001.0)
         await rig.until(lambda: any(gap.filled for gap in taken.covered))
