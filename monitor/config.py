@@ -174,6 +174,7 @@ class EngineOptions(_Model):
     min_coverage: Share = 0.8
     allowed_lateness: Seconds = 120.0
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
+    max_rows_per_series: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = 5_000_000
     snapshot_interval: Seconds = 60.0
 
 

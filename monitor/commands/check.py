@@ -7,9 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
+from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
+from monitor.rule import Recording, Rule, RuleSet
 from monitor.runtime.load import Loaded, load
 
 EPILOG = """examples:
@@ -52,9 +55,14 @@ def _report(problems: Sequence[Problem], form: str) -> None:
     elif form == "github":
         for problem in problems:
             place = f"file={problem.file},line={problem.line},col={problem.column}"
-            print(f"::error {place}::{problem.message} {problem.hint}".rstrip())
+            print(f"::error {place}::{_one_line(f'{problem.message} {problem.hint}'.rstrip())}")
     else:
         sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{len(problems)} problems found\n")
+
+
+def _one_line(text: str) -> str:
+    """A text as a workflow command takes it."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _explain(loaded: Loaded, name: str) -> int:
@@ -62,7 +70,27 @@ def _explain(loaded: Loaded, name: str) -> int:
 
     found = [rule for rule in loaded.rules.alerts if name in (rule.name, rule.id)]
     if not found:
-        sys.stderr.write(f"no rule {name!r}; there are: {', '.join(rule.name for rule in loaded.rules.alerts)}\n")
+        names = [rule.name for rule in loaded.rules.alerts]
+        close = get_close_matches(name, names, n=3)
+        sys.stderr.write(f"no rule {name!r}; " + (f"did you mean {', '.join(close)}?\n" if close else "there are: "))
+        sys.stderr.write("" if close else f"{', '.join(names)}\n")
         return 2
-    print("\n\n".join(explain_rule(rule) for rule in found))
+    print("\n\n".join(explain_rule(rule, _keeps(loaded, rule)) for rule in found))
     return 0
+
+
+def _keeps(loaded: Loaded, rule: Rule) -> list[str]:
+    """What the engine keeps for this rule alone, and for the recordings that it reads."""
+    from monitor.engine import Engine, EngineSettings
+    from monitor.engine.history import series_of
+
+    options = loaded.source.config.engine
+    settings = EngineSettings(
+        lateness_ns=int(options.allowed_lateness * NS_PER_S), max_rows=options.max_rows_per_series
+    )
+    read, needed = set(series_of(rule.expr)), list[Recording]()
+    for recording in reversed(loaded.rules.recordings):
+        if recording.name in read:
+            needed.insert(0, recording)
+            read |= series_of(recording.expr)
+    return Engine(RuleSet((rule,), tuple(needed)), settings=settings).retention()

@@ -97,6 +97,10 @@ class Compiler:
                 self._remind(expr, found)
         return found
 
+    def samplers(self) -> list[Sampler]:
+        """Every sampler of every grid."""
+        return [sampler for grid, _ in self.grids.values() for sampler in grid.samplers]
+
     def memories(self) -> dict[str, Memory]:
         """What the nodes remember, by expression and the grid that it is sampled on."""
         found = {self._name(expr): memory for expr, node in self.nodes.items() if (memory := node.memory()) is not None}
@@ -212,6 +216,7 @@ class Compiler:
         logs = tuple(self.store.log(selector.series, width) for width in ((pane_ns, 0) if pane_ns else (0,)))
         names = spec.labels if grouping is None else kept_labels(spec.labels, grouping)
         need = self.need(selector, subject.window_ns, delay_ns, projection, names)
+        need.logs = logs
         gauge = None
         if not events:
             start = self.members(selector.series, delay_ns + subject.window_ns)
@@ -349,6 +354,7 @@ class Compiler:
         self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns + pane_ns)
         names = kept_labels(self.spec(selector.series).labels, grouping)
         need = self.need(selector, subject.window_ns, delay_ns, projection, names)
+        need.logs = tuple(bank.log for bank in banks)
         node = TotalNode(call.name, lanes, banks, need, subject.window_ns)  # type: ignore[arg-type]
         node.label_names = names
         return node

@@ -17,15 +17,17 @@ from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.memory import Memory
-from monitor.engine.nodes.base import ConditionNode, Node, Tick, covers
+from monitor.engine.nodes.base import ConditionNode, Tick, covers
 from monitor.engine.persist import Copied, gather, load, pack
-from monitor.engine.program import CompiledRecording, CompiledRule, walk
+from monitor.engine.program import CompiledRecording, CompiledRule
 from monitor.engine.provenance import provenance
 from monitor.engine.refill import Refill
+from monitor.engine.retention import Footprint, KeptRows, KeptSamples
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
 from monitor.events import Channel, Event, Labels, Sample
 from monitor.expression import Expr
+from monitor.language import to_text
 from monitor.reading import UNKNOWN, Evaluation, Explanation
 from monitor.rule import Recording, RuleSet
 from monitor.series import SeriesSpec
@@ -168,6 +170,7 @@ class Engine:
         if tick.serial % TRIM_EVERY == 0:
             self._compiler.settle()
             self.store.trim(self.now_ns, self.settings.lateness_ns)
+            self.store.shrink(self.settings.max_rows)
         return found
 
     def latest(self, rule_id: str) -> Evaluation | None:
@@ -213,12 +216,26 @@ class Engine:
         return replace(explain(self.store, self._compiler, expr, labels, self.now_ns), notes=notes)
 
     def state_size(self) -> dict[str, int]:
-        """Bytes of state per rule (logs that it shares with others counted for each), and ``total``."""
-        sizes = {rule_id: sum(map(self._node_size, walk(compiled.roots))) for rule_id, compiled in self._rules.items()}
+        """Bytes of state per rule (what it shares with others counted for each), and ``total``."""
+        sizes = {rule_id: compiled.footprint().bytes for rule_id, compiled in self._rules.items()}
         sizes["total"] = sum(log.nbytes for log in self.store.logs.values())
-        sizes["total"] += sum(history.nbytes for history in self.store.histories.values()) + self.past.nbytes
+        sizes["total"] += sum(history.nbytes for history in self.store.histories.values())
         sizes["total"] += sum(bank.sums.nbytes + bank.counts.nbytes for bank in self._compiler.domain.banks.values())
         return sizes
+
+    def footprint(self, rule_id: str) -> Footprint:
+        """What a rule keeps in memory, and what was dropped of it."""
+        return self._rules[rule_id].footprint()
+
+    def retention(self) -> list[str]:
+        """What is kept for all rules together, a line each: rows by series and resolution, samples by expression."""
+        store = self.store
+        found: list[KeptRows | KeptSamples] = [
+            KeptRows(store.specs[series], pane_ns, store.keep_ns.get((series, pane_ns), 0))
+            for series, pane_ns in sorted(store.logs)
+        ]
+        found += [KeptSamples(to_text(s.key[0]), s.step_ns, s.keep_ns) for s in self._compiler.samplers()]
+        return [one.text(self.settings) for one in found]
 
     def gather(self) -> Copied:
         """A copy of all state, for `monitor.engine.persist.pack` on another thread."""
@@ -236,10 +253,6 @@ class Engine:
         """
         self.now_ns = load(self.store, data)
         self._compile(self.ruleset)
-
-    @staticmethod
-    def _node_size(node: Node) -> int:
-        return int(node.values.nbytes) + sum(int(lane.nbytes) for lane in getattr(node, "lanes", ()))
 
     def _saw(self, ts_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, ts_ns)

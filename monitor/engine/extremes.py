@@ -44,6 +44,10 @@ class Extremes:
         self._panes = np.full((RING, 0), self.empty)
         self._middle = self._tail = None
 
+    def cut(self) -> None:
+        """Count anew what is left."""
+        self.reset()
+
     def seek(self, now_ns: int) -> None:
         """Move the instant; the rows up to it are taken in when somebody reads."""
         self._due_ns = now_ns

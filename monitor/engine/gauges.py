@@ -114,6 +114,9 @@ class LastValues:
         moved = max(math.log(most(ratio)), -math.log(least(ratio)))
         self.drift.value += int(moved * DRIFT_UNITS) + 1
 
+    def cut(self) -> None:
+        """Nothing to do: last values are held without their rows."""
+
     def _grow(self) -> None:
         more = len(self._members) - len(self.values)
         if more > 0:

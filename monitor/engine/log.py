@@ -48,6 +48,10 @@ class Reader(Protocol):
         """Rows kept their place and got other values; those at or before the reader's instant must be accounted for."""
         ...
 
+    def cut(self) -> None:
+        """Rows that windows still reach were dropped at the front; what was computed from them must be counted anew."""
+        ...
+
 
 class Chunk:
     """Some consecutive rows; `base` is the absolute position of the first."""
@@ -100,6 +104,8 @@ class Log:
 
     Attributes:
         revisions: Rises whenever a row's value was replaced.
+        cut_ns: Rows at or before this instant were dropped though windows may reach them.
+        dropped: How many were.
         arrived: Rows that ever came in, by their count where there is one.
         amount: Sum of the whole-numbered values that ever came in.
         signed: Whether a value below zero has come in, so that a row that leaves may raise a total.
@@ -110,6 +116,8 @@ class Log:
     ) -> None:
         self.counted, self.unique = counted, unique
         self.revisions = 0
+        self.cut_ns = OLDEST_NS
+        self.dropped = 0
         self.arrived, self.amount = Meter(), Meter()
         self.signed = False
         self._whole = np.dtype(dtype).kind == "i"
@@ -187,6 +195,18 @@ class Log:
             self.signed = self.signed or bool(np.minimum.reduce(values) < 0)
         for reader in self.readers:
             reader.late(self, ts, members, values, counts)
+
+    def shrink(self, most: int) -> bool:
+        """Keep the newest `most` rows, whatever windows still reach; True when any had to go."""
+        size = len(self)
+        if size <= most:
+            return False
+        self.cut_ns = self.time_at(self.end - most - 1)
+        self.trim(self.cut_ns)
+        self.dropped += size - len(self)
+        for reader in self.readers:
+            reader.cut()
+        return True
 
     def trim(self, before_ns: int) -> None:
         """Forget rows at or before `before_ns`; no reader may still need them."""

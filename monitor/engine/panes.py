@@ -74,6 +74,10 @@ class PaneFeed:
             if end_ns <= self.closed_ns:
                 self._move(*log.rows(log.position(end_ns - self.pane_ns), log.position(end_ns)))
 
+    def cut(self) -> None:
+        """Go on with what is left; panes that are closed have been moved."""
+        self._position = max(self._position, self.raw.first)
+
     def _move(self, ts: Ints, members: Members, values: Column) -> None:
         if self.coarse.counted:
             self.coarse.insert(*pane_totals(ts, members, values, self.pane_ns))

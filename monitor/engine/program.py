@@ -10,9 +10,11 @@ import numpy as np
 
 from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
+from monitor.engine.log import Log
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
+from monitor.engine.retention import Footprint
 from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.language import to_text
@@ -151,6 +153,7 @@ class CompiledRule:
         self.cases = [_Case(compiler, self.index, override, override.labels) for override in rule.overrides]
         self.roots = [node for case in (self.base, *self.cases) for node in case.nodes()]
         self.latest: Evaluation | None = None
+        self._parts: list[Node] = []
         self._versions: list[int] = []
         self._labels: tuple[Labels, ...] = ()
         self._mine: list[Bools] = []
@@ -183,6 +186,16 @@ class CompiledRule:
         self._versions = versions
         self.latest = self._read(tick)
         return self.latest
+
+    def footprint(self) -> Footprint:
+        """What the rule keeps in memory."""
+        if not self._parts:
+            self._parts = walk(self.roots)
+        held = {id(one): one for node in self._parts for one in node.holdings()}.values()
+        size = sum(int(node.values.nbytes) for node in self._parts) + sum(one.nbytes for one in held)
+        size += sum(lane.nbytes for node in self._parts for lane in getattr(node, "lanes", ()))
+        dropped = sum(one.dropped for one in held if isinstance(one, Log))
+        return Footprint(size, sum(map(len, held)), dropped)
 
     def memories(self) -> dict[str, Memory]:
         """What the ladders remember."""

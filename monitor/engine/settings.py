@@ -20,6 +20,8 @@ class EngineSettings:
         lateness_ns: Older by more than this it is too late: counted and left out. Backfill is exempt.
         refill_in_background: Late history is worked into the samples by calls of `Engine.refill`, a little at a time;
             without it the next evaluation does it all.
+        max_rows: Rows kept of one series at one resolution; beyond, the oldest are dropped and counted, and windows that
+            reach behind them lose coverage.
         stale_s: Staleness limit by (venue, channel), instead of the series' own.
     """
 
@@ -28,4 +30,5 @@ class EngineSettings:
     late_after_ns: int = 1 * NS_PER_S
     lateness_ns: int = 120 * NS_PER_S
     refill_in_background: bool = False
+    max_rows: int = 5_000_000
     stale_s: Mapping[tuple[str, Channel], float] = field(default_factory=dict)

@@ -72,6 +72,12 @@ class Store:
                 self.floors[key] = before_ns
             log.trim(before_ns)
 
+    def shrink(self, most: int) -> None:
+        """Keep at most so many rows of each log; the ledger is told, so that coverage is worked out anew."""
+        for log in self.logs.values():
+            if log.shrink(most):
+                self.ledger.version += 1
+
 
 class Domain:
     """Readers that stand at one common instant (less a delay each)."""

@@ -125,6 +125,11 @@ class Bank:
             window.tail = self.log.first
             for lane in window.lanes:
                 lane.offset = lane.room = 0
+                lane.version += 1
+
+    def cut(self) -> None:
+        """Count anew what is left."""
+        self.reset()
 
     def seek(self, now_ns: int) -> None:
         """Move the instant (not before the last one); the rows in between are counted when a lane is read, or too many."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,23 +14,25 @@ from monitor.rule import Rule
 from monitor.series import SERIES
 
 
-def explain_rule(rule: Rule, state: Mapping[str, str] | None = None) -> str:
+def explain_rule(rule: Rule, keeps: Sequence[str] = ()) -> str:
     """The plan of a rule.
 
     Args:
         rule: A loaded rule.
-        state: What the engine knows of parts, by their canonical text: rows held, bytes, measured cost.
+        keeps: What the engine keeps in memory for it, a line each.
     """
     roots = {"expr": rule.expr, "clear": rule.clear}
     roots |= {f"level {level.severity}": level.expr for level in rule.levels[1:]}
     roots |= {f"override {_labels(dict(one.labels))}": one.expr for one in rule.overrides}
     present = {name: expr for name, expr in roots.items() if expr is not None}
-    plan = _Plan(state or {})
+    plan = _Plan()
     results = {name: plan.step(expr) for name, expr in present.items()}
     lines = [f"{rule.id}  ({rule.file}:{rule.line})" if rule.file else rule.id]
     lines += [f"  {name}: {to_text(expr)}  ->  {results[name]}" for name, expr in present.items()]
     lines.append(f"  one alert per {_elements(rule.expr)}; for {duration(rule.for_ns)}")
     lines += ["  reads", *(f"    {line}" for line in _reads(present.values()))]
+    if keeps:
+        lines += ["  keeps in memory", *(f"    {line}" for line in keeps)]
     lines += ["  computes, each part once", *(f"    {line}" for line in plan.lines)]
     return "\n".join(lines)
 
@@ -38,8 +40,7 @@ def explain_rule(rule: Rule, state: Mapping[str, str] | None = None) -> str:
 class _Plan:
     """Numbers every distinct part in the order in which it can be computed."""
 
-    def __init__(self, state: Mapping[str, str]) -> None:
-        self.state = state
+    def __init__(self) -> None:
         self.names: dict[Expr, str] = {}
         self.lines: list[str] = []
 
@@ -50,7 +51,7 @@ class _Plan:
         if node not in self.names:
             named = _with_children(node, [self.step(child) for child in children(node)])
             name = self.names[node] = f"#{len(self.names) + 1}"
-            notes = [_kind(node), _cost(node), self.state.get(to_text(node), "")]
+            notes = [_kind(node), _cost(node)]
             self.lines.append(f"{name:<4}{to_text(named)}   [{'; '.join(note for note in notes if note)}]")
         return self.names[node]
 

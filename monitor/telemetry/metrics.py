@@ -104,6 +104,8 @@ RULE_TIMESTAMP = _metric("monitor_rule_last_evaluation_timestamp_seconds", "gaug
 RULE_EVALUATIONS = _metric("monitor_rule_evaluations_total", "counter", "Evaluations.", "alert")
 RULE_FAILURES = _metric("monitor_rule_evaluation_failures_total", "counter", "Evaluations that failed.", "alert")
 RULE_WITHHELD = _metric("monitor_rule_withheld_alerts", "gauge", "Label sets that are true and have no alert, because the rule has as many as its limit allows.", "alert")
+RULE_STATE_BYTES = _metric("monitor_rule_state_bytes", "gauge", "Memory for what the rule reads; what rules share is counted for each of them.", "alert")
+RULE_ROWS_DROPPED = _metric("monitor_rule_rows_dropped_total", "counter", "Rows that the rule's windows reach and that were dropped, because a series had as many as may be kept.", "alert")
 RULE_HIDDEN = _metric("monitor_rule_hidden_series", "gauge", "Label sets of the rule that are not exposed, to keep the number of series bounded.", "alert")
 COLLIDED = _metric("monitor_alerts_collided_total", "counter", "Alerts that were not opened because another active alert has the same labels.")
 ALERTS = _metric("ALERTS", "gauge", "Active alerts, as Prometheus shows its own.", "alertname", "alertstate")
@@ -462,6 +464,8 @@ def _rule_families(rules: Sequence[RuleView], limit: int) -> Iterator[Family]:
     yield simple_family(RULE_TIMESTAMP, (((name,), _seconds(rule.last_evaluation_ns)) for name, rule in named))
     yield simple_family(RULE_EVALUATIONS, (((name,), rule.evaluations) for name, rule in named))
     yield simple_family(RULE_WITHHELD, (((name,), rule.withheld) for name, rule in named))
+    yield simple_family(RULE_STATE_BYTES, (((name,), rule.state_bytes) for name, rule in named))
+    yield simple_family(RULE_ROWS_DROPPED, (((name,), rule.dropped_rows) for name, rule in named))
     yield simple_family(RULE_FAILURES, (((name,), rule.failures) for name, rule in named))
 
 

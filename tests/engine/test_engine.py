@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.clock import NS_PER_S
-from monitor.engine import Engine
+from monitor.engine import Engine, EngineSettings
 from monitor.errors import StateError
 from monitor.events import Channel, FeedGap
 from monitor.language import load_rules, parse_expression
@@ -229,6 +229,33 @@ def test_explain_reads_what_a_long_window_is_made_of() -> None:
     assert [round(c.share, 6) for c in explanation.contributors] == [0.666667, 0.333333]
     assert explanation.largest == "40,000 USD BTC perp USDT long BTCUSDT bybit within 1m"
     assert sum(explanation.spark) == latest.value[0]
+
+
+def test_a_series_with_too_many_rows_loses_coverage_not_truth_in_silence() -> None:
+    """The oldest rows go, and are counted; what is left is counted right, and the window says how much of it is seen."""
+    rule = rules(SUM, "max(liquidations[3h]) > 1M", "sum(liquidations[1m]) > 1")
+    machine = Engine(rule, settings=EngineSettings(max_rows=100))
+    sound = Engine(rule)
+    for s in range(1, 1801):
+        for one in (machine, sound):
+            one.ingest([liquidation(BYBIT_BTC, 1e6 if s < 100 else 1e3, s)])
+            one.evaluate(at(s))
+    hour, extreme, minute = (machine.latest(item.id) for item in rule.alerts)
+    assert hour is not None
+    assert extreme is not None
+    assert minute is not None
+    dropped = machine.footprint("g/r0").dropped
+    kept = machine.footprint("g/r0").rows
+    assert dropped + kept == 1800
+    assert 100 <= kept < 100 + 256
+    assert hour.value[0] == sum(1e3 for _ in range(kept))
+    assert hour.coverage[0] == pytest.approx(kept / 3600, abs=2e-3)
+    assert extreme.value[0] == 1e3
+    assert extreme.coverage[0] == pytest.approx(kept / 10800, abs=2e-3)
+    assert (minute.value[0], minute.coverage[0]) == (60e3, 1.0)
+    whole = sound.latest("g/r0")
+    assert whole is not None
+    assert (sound.footprint("g/r0").dropped, whole.coverage[0], whole.value[0]) == (0, 1.0, 99e6 + 1701e3)
 
 
 def test_the_next_edge_is_when_the_oldest_event_leaves() -> None:

@@ -68,6 +68,19 @@ class Alarm:
         return False
 
 
+class Holding(Protocol):
+    """Rows in memory: a log, or the samples of an expression."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        ...
+
+
 class Node(ABC):
     """A compiled sub-expression.
 
@@ -153,6 +166,10 @@ class Node(ABC):
         A row that is new since had the default then: of a total that is 0, because nothing had happened.
         """
         return padded(then, len(self.index), self.default), self.values
+
+    def holdings(self) -> Sequence[Holding]:
+        """The logs and samples that this node reads by itself."""
+        return ()
 
     def packed(self, snapshot: Any) -> list[Side]:
         """A snapshot in a form that can be kept over a restart."""

@@ -11,10 +11,11 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
-from monitor.engine.coverage import Ledger, duration_text
+from monitor.engine.coverage import STEP, Ledger, duration_text, rounded
 from monitor.engine.gauges import DRIFT_UNITS, NAN, Folder, LastValues, fold_groups, weighted_mean
+from monitor.engine.log import Log
 from monitor.engine.memory import Side
-from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Node, Tick, padded
+from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Holding, Node, Tick, padded
 from monitor.engine.projection import Projection
 from monitor.engine.sums import Bank, Lane
 from monitor.events import Channel, Labels
@@ -45,6 +46,8 @@ class Need:
         self._version = self._rows = -1
         self._until_ns = 0
         self._value: Coverage = 1.0
+        self.logs: tuple[Log, ...] = ()
+        """The rows that the window is read from, of which some may have been dropped."""
 
     def share(self, now_ns: int) -> tuple[Coverage, bool]:
         """Coverage, and whether it changed since the last call."""
@@ -53,7 +56,7 @@ class Need:
             return self._value, False
         self._version, self._rows = self.ledger.version, rows
         old = self._value
-        self._value, until_ns = self._work_out(now_ns - self.delay_ns)
+        self._value, until_ns = self._kept(*self._work_out(now_ns - self.delay_ns), now_ns - self.delay_ns)
         self._until_ns = until_ns + self.delay_ns
         return self._value, not np.array_equal(old, self._value)
 
@@ -65,6 +68,14 @@ class Need:
     def silent(self, now_ns: int) -> str:
         """Feeds that are not live now."""
         return self.ledger.silent(self.channel, self.accept, now_ns)
+
+    def _kept(self, share: Coverage, until_ns: int, end_ns: int) -> tuple[Coverage, int]:
+        """Less coverage where rows of the window were dropped to bound the memory."""
+        gone_ns = max((log.cut_ns for log in self.logs), default=0) - (end_ns - self.window_ns)
+        if gone_ns <= 0 or not self.window_ns:
+            return share, until_ns
+        left = max(0.0, rounded(1.0 - gone_ns / self.window_ns))
+        return share * left, min(until_ns, end_ns + max(1, self.window_ns // STEP))
 
     def _work_out(self, end_ns: int) -> tuple[Coverage, int]:
         """Coverage, and until when it holds if the ledger stays as it is."""
@@ -126,6 +137,10 @@ class TotalNode(Node):
         self._lane_versions = versions
         self.values = self._read()
         return True
+
+    def holdings(self) -> Sequence[Holding]:
+        """The rows, and the panes of a long window."""
+        return [bank.log for bank in self.banks]
 
     def _read(self) -> Floats:
         counts = self._total("counts") if self.what in ("count", "mean") else None
@@ -327,6 +342,10 @@ class GaugeNode(Node):
         self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None, self._folder)
         return moved or self.values is not old
 
+    def holdings(self) -> Sequence[Holding]:
+        """Where the last values come from."""
+        return [self.members.last.log]
+
     def snapshot(self, before: tuple[Floats, Floats | None] | None = None) -> tuple[Floats, Floats | None]:
         """Who was present, and with what weight; a group without a value keeps the members that it last had."""
         present, weights = self._present(), self.weights.snapshot() if self.weights else None
@@ -443,6 +462,10 @@ class WeightedNode(Node):
         self._inputs = inputs
         self.values = self._average(self._present(), self.weights.aligned())
         return True
+
+    def holdings(self) -> Sequence[Holding]:
+        """Where the last values come from."""
+        return [self.members.last.log]
 
     def snapshot(self, before: tuple[Floats, Floats] | None = None) -> tuple[Floats, Floats]:
         """Who was present, and with what weight; a group without a value keeps the members that it last had."""
@@ -574,6 +597,10 @@ class ChangeNode(Node):
         log = self.then.last.log
         older = log.time_at(self.then.last.head) + self.then.delay_ns if self.then.last.head < log.end else FAR_NS
         return int(min(super().next_edge_ns(), self.then.next_stale_ns + 1 + self.then.delay_ns, older))
+
+    def holdings(self) -> Sequence[Holding]:
+        """Where the older end comes from."""
+        return [self.then.last.log]
 
     def reason(self, row: int, now_ns: int) -> str:
         """History that does not reach back far enough, or a missing end."""

@@ -10,7 +10,7 @@ import numpy as np
 from monitor.engine.coverage import duration_text
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Node, Sources, Tick, take
+from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Holding, Node, Sources, Tick, take
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.sums import Bank, Lane
 from monitor.expression import Matching
@@ -258,6 +258,10 @@ class AbsentNode(ConditionNode):
         self.threshold = np.zeros(len(counts))
         self.sound = np.zeros(len(counts), np.bool_)
         return True
+
+    def holdings(self) -> Sequence[Holding]:
+        """The rows that are counted."""
+        return [self.bank.log]
 
     def next_edge_ns(self) -> int:
         """When the engine has run for the whole window, or the next row leaves it."""

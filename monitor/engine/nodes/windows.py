@@ -12,7 +12,7 @@ from monitor.engine.gauges import NAN
 from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import FAR_NS, Alarm, Node, Tick, padded
+from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
 from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need, log_room
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.projection import Projection
@@ -96,6 +96,10 @@ class RowsNode(Node):
         if self.gauge and row >= 0 and np.isnan(self.gauge[0].values[row]):
             return self.gauge[0].reason(row, now_ns)
         return self.need.silent(now_ns) or f"too few values in the last {duration_text(self.window_ns)}"
+
+    def holdings(self) -> Sequence[Holding]:
+        """The rows, or the panes and the rows after them."""
+        return self.logs
 
     def _gauge_versions(self, tick: Tick) -> tuple[int, ...]:
         return (self.gauge[0].version, self.gauge[1].update(tick.now_ns)) if self.gauge else ()
@@ -212,6 +216,10 @@ class SamplesNode(Node):
             return 0, 0
         known = ~np.isnan(history.values[low:high, column])
         return int((history.filled[low:high, column] & known).sum()), int(known.sum())
+
+    def holdings(self) -> Sequence[Holding]:
+        """The samples."""
+        return [self.sampler.history]
 
     def matrix(self, low: int, high: int) -> Floats:
         """Samples as rows of this node's label sets, spliced to the units of the last sample; low - 1 comes first."""
@@ -331,6 +339,10 @@ class PairNode(Node):
     def reason(self, row: int, now_ns: int) -> str:
         """Too few samples."""
         return super().reason(row, now_ns) or f"too few returns: {self._samples} samples"
+
+    def holdings(self) -> Sequence[Holding]:
+        """The samples of both sides."""
+        return [self.left.sampler.history, self.right.sampler.history]
 
     @staticmethod
     def _span(side: SamplesNode, now_ns: int) -> tuple[int, int]:
