@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.archive.warm import remembered
 from monitor.clock import SystemClock
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load
@@ -18,6 +19,7 @@ from monitor.telemetry.logs import configure_logs
 EPILOG = """examples:
   python -m monitor --config config.yaml
   python -m monitor --config config.yaml --no-backfill
+  python -m monitor --config config.yaml --history archive
 signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and rules
 """
 
@@ -35,12 +37,20 @@ def run(argv: Sequence[str]) -> int:
         action="store_true",
         help="fetch no history from the venues: long windows are unknown until they have filled by themselves",
     )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="DIR",
+        help="an archive (see export and import) to remember: its events fill long windows, and never alert as if live",
+    )
     options = parser.parse_args(argv)
     loaded = load(options.config, os.environ)
     settings = loaded.source.config.log
     configure_logs(settings.level, settings.format, loaded.source.secrets)
-    wanted = AppSettings(backfill=not options.no_backfill)
-    app = App(loaded, SystemClock(), lambda: load(options.config, os.environ), wanted)
+    clock = SystemClock()
+    history = remembered(options.history, clock.wall_ns()) if options.history else ()
+    wanted = AppSettings(backfill=not options.no_backfill, history=history)
+    app = App(loaded, clock, lambda: load(options.config, os.environ), wanted)
     run_loop(serve(app))
     return 0
 
