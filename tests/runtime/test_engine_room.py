@@ -45,3 +45,31 @@ def test_a_batch_reaches_board_and_rules_in_one_step_and_lag_is_told_in_real_tim
     assert room.last_turn_s > 0
     room.tick(now_ns)
     assert room.turns == 2
+
+
+def test_between_two_steps_of_the_grid_the_newest_event_is_the_instant() -> None:
+    """Two monitors read the same events some milliseconds apart, and must say the same times."""
+    step_ns, event_ns = 250_000_000, 1_763_683_200_100_000_000
+    starts = []
+    for late_ns in (1_000_000, 90_000_000):
+        seen: list[Evaluation] = []
+
+        def note(evaluations: list[Evaluation], _: int, seen: list[Evaluation] = seen) -> None:
+            seen.extend(evaluations)
+
+        room = EngineRoom(
+            Engine(load_rules([("r.yaml", RULES)])),
+            MarketBoard(),
+            on_evaluated=note,
+            on_report=lambda _: None,
+            latencies={stage: LatencyHistogram() for stage in STAGES},
+            grid_ns=step_ns,
+        )
+        now_ns = event_ns + late_ns
+        room.flush([Price(BTC, "mark", 80_000.0, event_ns, now_ns)], now_ns)
+        room.tick(event_ns + 149_000_000)
+        assert room.engine.now_ns == event_ns
+        room.tick(event_ns + 151_000_000)
+        assert room.engine.now_ns == event_ns + 150_000_000, "a whole step of our own time"
+        starts.append(next(item.at_ns for item in seen if item.truth.tolist() == [TRUE]))
+    assert starts == [event_ns, event_ns]
