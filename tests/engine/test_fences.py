@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.engine import Engine
 from monitor.engine.fences import Fence
 from monitor.engine.nodes.base import Alarm, Tick
-from monitor.events import Channel, Event
+from monitor.events import Channel, Event, Liquidation, Price
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from tests.engine.market import BYBIT_BTC, BYBIT_ETH, OKX_BTC, at, engine, feed, liquidation, perp, price
@@ -72,9 +72,20 @@ def story(seed: int) -> list[tuple[float, list[Event]]]:
                 liquidation(instrument, usd, now - rng.choice([0.0, 0.0, 0.5, 30.0]), rng.choice(["long", "short"]))
             )
         if rng.random() < 0.05:
+            batch += history(rng, now)
+        if rng.random() < 0.05:
             batch.append(feed(rng.choice(["bybit", "okx"]), rng.choice(CHANNELS), now, up=rng.random() < 0.5))
         turns.append((now, batch))
     return turns
+
+
+def history(rng: random.Random, now: float) -> list[Event]:
+    """Rows of the past that come late and do not alert by themselves: fetched after a gap, or revised."""
+    instrument, s = rng.choice(MARKET), now - rng.choice([1.0, 40.0, 200.0])
+    return [
+        Price(instrument, "mark", rng.uniform(80, 120), at(s), at(now), backfill=True),
+        Liquidation(instrument, "long", rng.randint(1, 10**12), 1.0, at(s), at(now), backfill=True),
+    ]
 
 
 def rule_set() -> RuleSet:
