@@ -17,6 +17,7 @@ from monitor.alerts.machine import (
     Claims,
     Explain,
     Fires,
+    Latest,
     LifecycleSettings,
     Render,
     RuleMachine,
@@ -34,6 +35,8 @@ class Lifecycle:
     """Turns evaluations into transitions, and knows all active alerts.
 
     ``explain`` is called for transitions that people read about (firing, held, resolved, escalation), once each.
+    ``latest`` is asked for the readings of a rule whose timer runs out while nothing was said of it: its truth is then what
+    it was, but its values may have moved.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Lifecycle:
         settings: LifecycleSettings | None = None,
         render: Render | None = None,
         explain: Explain | None = None,
+        latest: Latest | None = None,
     ) -> None:
+        self._latest = latest
         self.settings = settings or LifecycleSettings()
         self._render = render or plain
         self._explain = explain or unexplained
@@ -79,7 +84,7 @@ class Lifecycle:
         transitions = []
         for rule_id, machine in self._machines.items():
             evaluation = fresh.get(rule_id)
-            transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns)
+            transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns, self._latest)
         self._next_due_ns = min((machine.next_due_ns for machine in self._machines.values()), default=NEVER)
         return transitions
 

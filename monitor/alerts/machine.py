@@ -28,6 +28,9 @@ Render = Callable[[str, Mapping[str, Any]], str]
 Explain = Callable[[str, int], Explanation | None]
 """What stands behind a row of a rule's latest evaluation; the arguments are the rule's id and the row."""
 
+Latest = Callable[[str], Evaluation | None]
+"""The readings of a rule (its id) as of the last evaluation of all; None where there are none."""
+
 Claims = dict[str, tuple[str, Labels]]
 """Who has which fingerprint: rule and labels of the row."""
 
@@ -164,11 +167,12 @@ class RuleMachine:
         out, self._out = self._out, []
         return out
 
-    def elapse(self, now_ns: int) -> list[Transition]:
-        """Let the timers run on an unchanged reading."""
+    def elapse(self, now_ns: int, latest: Latest | None = None) -> list[Transition]:
+        """Let the timers run on an unchanged truth; the values are those of now where `latest` knows them."""
         if self._last is None or now_ns < self.next_due_ns:
             return []
-        return self.step(replace(self._last, at_ns=now_ns))
+        seen = latest(self.rule.id) if latest is not None else None
+        return self.step(replace(seen or self._last, at_ns=now_ns))
 
     def _fit(self, evaluation: Evaluation) -> None:
         """Grow to the evaluation's rows; rows that were numbered anew (fewer than before) are matched by labels again."""

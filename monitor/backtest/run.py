@@ -97,7 +97,7 @@ class Lane:
             delivery=self.journal,
             clock=self.clock,
         )
-        self._trials = Lifecycle(trials, lifecycle_settings(loaded)) if trials else None
+        self._trials = Lifecycle(trials, lifecycle_settings(loaded), latest=self.engine.latest) if trials else None
         min_coverage = loaded.source.config.engine.min_coverage
         self.watch = Watch(self.engine, loaded.rules, min_coverage, charts=charts)
         self.counts = Counts()

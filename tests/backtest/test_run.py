@@ -66,6 +66,13 @@ def test_peak_duration_contributors_and_words(tmp_path: Path) -> None:
     assert (rules[0].dropped, rules[0].held, rules[0].resolved) == (0, 0, 1)
 
 
+def test_the_value_at_recovery_is_that_of_the_moment_even_if_only_a_timer_ended_the_alert(tmp_path: Path) -> None:
+    rules = RULES.replace("for: 10s\n", "for: 10s\n        keep_firing_for: 20s\n")
+    (episode,) = ran(tmp_path, rules=rules).report.rules[0].episodes
+    # False at 130 s with 80k in the window; called off at 150 s, when the window is empty.
+    assert [(moment.at_ns, moment.value) for moment in episode.moments[1:]] == [(at(90), 140_000), (at(150), 0)]
+
+
 def test_what_would_have_been_sent_follows_routes_and_sinks(tmp_path: Path) -> None:
     report = ran(tmp_path).report
     told = [((m.at_ns - START_NS) / NS_PER_S, m.sink, m.outcome, m.status) for m in report.messages]
