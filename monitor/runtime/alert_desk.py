@@ -88,7 +88,7 @@ class AlertDesk:
         self._delivery = delivery
         self._clock = clock
         settings = lifecycle_settings(loaded)
-        self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain)
+        self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain, engine.latest)
         self.router = Router(routing, self._policies)
         self._page = page_address(loaded.source.config)
         self._seen_ns = 0
