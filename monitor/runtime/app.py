@@ -231,6 +231,7 @@ class App:
             data_dir=data_dir,
             rng=Random(),  # noqa: S311 - jitter
             speed=self.settings.feed.poll_speed,
+            tap=self._tap,
         )
         self.self_watch = SelfWatch(
             data_dir,

@@ -28,6 +28,7 @@ from monitor.inlets.door import Door
 from monitor.inlets.folder import FolderInlet
 from monitor.inlets.http import inlet_route
 from monitor.inlets.mqtt import MqttInlet, MqttInletOptions
+from monitor.runtime.desk import Tap
 from monitor.runtime.source_runner import Emit, SourceRunner
 from monitor.sources import read_source
 from monitor.transports.http import HttpClient
@@ -59,6 +60,7 @@ class SlowSide:
         data_dir: Where quotas and last replies are kept.
         rng: Jitter.
         speed: Asks so many times as often as the services want; only where market time is scaled (the demo).
+        tap: Hears the sources' replies.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class SlowSide:
         data_dir: Path,
         rng: Random,
         speed: float = 1.0,
+        tap: Tap | None = None,
     ) -> None:
         self._clock = clock
         self._log = structlog.get_logger("monitor.slow_side")
@@ -89,6 +92,7 @@ class SlowSide:
                 directory=data_dir / "sources",
                 rng=rng,
                 speed=speed,
+                tap=tap,
             )
             for entry in sources
         ]

@@ -21,8 +21,10 @@ from monitor.clock import NS_PER_S, Clock
 from monitor.errors import DecodeError, FetchError
 from monitor.events import Channel, Event, FeedState, MarketEvent
 from monitor.runtime.backoff import Backoff
+from monitor.runtime.desk import Tap
 from monitor.runtime.files import write_atomically
 from monitor.source import Novelty, Quota, Source, SourcePoll
+from monitor.tape.facts import source_name
 from monitor.transports.http import HttpClient
 
 Emit = Callable[[Sequence[Event]], None]
@@ -78,6 +80,7 @@ class SourceRunner:
         directory: Where quota and last replies are kept; None: nowhere.
         rng: Jitter.
         speed: Market seconds per real one (the demo); intervals are in the market's.
+        tap: Hears every reply, for a tape.
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class SourceRunner:
         directory: Path | None,
         rng: Random,
         speed: float = 1.0,
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = tap
         self.source = source
         self.name = source.spec.name
         self.polls = {poll.request.name: PollStatus(poll.request.name, poll.every_s) for poll in source.polls(0)}
@@ -166,6 +171,8 @@ class SourceRunner:
             async with self._turn:
                 await self._within_quota()
                 reply = await self._http.fetch(poll.request, timeout_s=TIMEOUT_S)
+            if self._tap is not None and not reply.unchanged:
+                self._tap(source_name(self.name, name), "rest", reply.body, reply.recv_ns)
             await self._read(poll, reply.body, reply.recv_ns)
         except FetchError as error:
             return self._failed(status, backoff, error.reason, error.detail, error.retry_after_s)

@@ -1,7 +1,8 @@
 """What a tape says besides the frames: subscriptions, instruments followed, liveness. Small JSON texts, written and read here.
 
 Names start with the venue, so that a tape can be searched by venue: ``bybit/linear/0#3`` (the third link of the feed),
-``bybit/metadata/0/NAME``, ``bybit/instruments`` (from the disk), ``bybit/poll/NAME``, ``bybit/chosen``, ``bybit/state``.
+``bybit/metadata/0/NAME``, ``bybit/instruments`` (from the disk), ``bybit/poll/NAME``, ``bybit/chosen``, ``bybit/state``;
+a slow source stands where the venue stands: ``coingecko/source/NAME``.
 Headers of a connection are left out: they may hold a secret, and decoding does not need them. Pure.
 """
 
@@ -15,6 +16,8 @@ import msgspec
 from monitor.events import Channel, FeedGap, FeedState
 from monitor.feed import Connection, Topic
 from monitor.instruments import Instrument
+
+_OF_SOURCE = "/source/"
 
 
 class _Topic(msgspec.Struct, array_like=True):
@@ -77,6 +80,16 @@ def metadata_name(venue: str, number: int, request: str) -> str:
 def snapshot_name(venue: str) -> str:
     """The name of instruments that were read from the disk, because the venue did not answer."""
     return f"{venue}/instruments"
+
+
+def source_name(source: str, request: str) -> str:
+    """The name of a slow source's reply. What was made of it is on the tape as events; the reply is kept for itself."""
+    return f"{source}{_OF_SOURCE}{request}"
+
+
+def is_of_source(name: str) -> bool:
+    """Whether this is a `source_name`."""
+    return _OF_SOURCE in name
 
 
 def write_connection(connection: Connection, *, standby: bool) -> str:

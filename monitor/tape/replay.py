@@ -19,6 +19,7 @@ from monitor.feed import Feed, Frame, Poll, Request, Session
 from monitor.instruments import Registry
 from monitor.tape.course import DERIVED, REMEMBERED, read_events
 from monitor.tape.facts import (
+    is_of_source,
     link_number,
     read_chosen,
     read_connection,
@@ -251,6 +252,8 @@ class Replay:
                 self._lost(payload)
             elif kind == "events":
                 line += read_events(payload)
+            elif kind == "rest" and is_of_source(row[1]):
+                pass  # its events are on the tape
             else:
                 line += self._of_venue(row)
         except DecodeError as error:

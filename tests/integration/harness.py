@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, Price, Trade
@@ -145,7 +145,7 @@ async def running(
     symbols: tuple[str, ...] | None = None,
     rng: Random | None = None,
     past: Callable[[Desk, HttpClient], Backfill] | None = None,
-    **pump_limits: int,
+    **pump_limits: Any,
 ) -> AsyncIterator[Rig]:
     """Start server and runner; the feed is not yet connected when the block begins."""
     clock = SystemClock()

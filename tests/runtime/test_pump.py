@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -21,7 +22,7 @@ class Reader:
         self.calls.append("resume")
 
 
-def collecting(**limits: int) -> tuple[Pump, list[list[StreamEvent]]]:
+def collecting(**limits: Any) -> tuple[Pump, list[list[StreamEvent]]]:
     batches: list[list[StreamEvent]] = []
     return Pump(lambda events, _: batches.append(events), ManualClock(), **limits), batches
 
@@ -125,3 +126,13 @@ async def test_drain_hands_over_everything_at_once() -> None:
     assert [len(batch) for batch in batches] == [2, 1]
     await asyncio.sleep(0)
     assert len(batches) == 2, "an empty turn is no batch"
+
+
+async def test_whoever_records_is_told_when_gauges_were_left_out() -> None:
+    clock, told = ManualClock(start_ns=7), list[int]()
+    pump = Pump(lambda *_: None, clock, high_water=2, capacity=3, on_relieved=told.append)
+    pump.append([price(1.0), price(2.0), price(3.0)])
+    assert not told
+    pump.append([price(4.0)])
+    assert told == [7]
+    assert len(pump) == 1

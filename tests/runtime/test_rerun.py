@@ -20,6 +20,7 @@ from monitor.errors import TapeError
 from monitor.events import Funding, Liquidation, PositionSide, Price
 from monitor.rule import RuleSet
 from monitor.runtime.app import App, AppSettings
+from monitor.runtime.journal import setting
 from monitor.runtime.load import Loaded, load, load_text
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.rerun import AlertLog, Rerunner, RerunReport, Rules, rerun
@@ -28,6 +29,7 @@ from monitor.runtime.store import HISTORY_COLUMNS, HistoryFilter, Store, history
 from monitor.tape import course
 from monitor.tape.cut import cut, window_blocks
 from monitor.tape.folder import read_blocks, some_files, tape_files
+from monitor.tape.format import Row
 from monitor.tape.writer import TapeWriter
 from monitor.telemetry.view import LabelMatcher, Silence
 from monitor.testing.scenario.listings import instruments_of
@@ -222,7 +224,11 @@ async def trouble(rig: Rig) -> None:
     assert rig.app.happenings.reload.successes == 1
     await asyncio.sleep(0.5)
     configure(rig.folder, rig.servers, RULES)
+    config = rig.folder / "config.yaml"
+    text = config.read_text(encoding="utf-8").replace("funding, open_interest], ws", "funding], ws", 1)
+    config.write_text(text, encoding="utf-8")  # the first feed is built anew, on the links' numbers of the old one
     rig.app.reload_now()
+    assert rig.app.happenings.reload.successes == 2
     rig.servers["okx"].close_all()
     await asyncio.sleep(0.5)
     await rig.until(lambda: rig.up)
@@ -310,6 +316,23 @@ def test_a_tape_without_evaluations_is_refused(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(TapeError, match="on a grid"):
         again(load(tmp_path / "config.yaml", {}), tmp_path / "tape")
+
+
+def test_what_an_overfull_pump_left_out_is_left_out_again_and_a_short_tape_is_told() -> None:
+    item = instruments_of("bybit")[0]
+    prices = [Price(item, "mark", value, START_NS, START_NS) for value in (1.0, 2.0, 3.0)]
+    taken: list[int] = []
+    rows: list[Row] = [
+        (START_NS, course.START, "config", course.write_setting(setting(QUIET)), False),
+        (START_NS, course.HEARD, "events", course.write_events(prices), False),
+        (START_NS, course.RELIEVED, "turn", course.write_turn(0), False),
+        (START_NS, course.TURN, "turn", course.write_turn(1), False),
+        (START_NS, course.HEARD, "events", course.write_events(prices), False),
+        (START_NS, course.TURN, "turn", course.write_turn(5), False),
+    ]
+    report = rerun(QUIET, [rows], AlertLog(), watcher=lambda monitor, _: taken.append(monitor.report.short))
+    assert taken == [0, 2]
+    assert not report.exact
 
 
 @settings(deadline=None, max_examples=60)
