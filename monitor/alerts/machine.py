@@ -159,7 +159,7 @@ class RuleMachine:
         if self.next_due_ns <= evaluation.at_ns:
             changed |= self._due <= evaluation.at_ns
         self._codes, self._last = codes, evaluation
-        self._track_peaks(evaluation)
+        self._track_peaks(evaluation, effective)
         for row in np.flatnonzero(changed).tolist():
             self._visit(row, _sight(evaluation, row, int(effective[row]), clear))
         if changed.any():
@@ -233,11 +233,11 @@ class RuleMachine:
             effective = np.where(effective == UNKNOWN, np.int8(TRUE), effective)
         return effective, clear
 
-    def _track_peaks(self, evaluation: Evaluation) -> None:
-        """Keep the worst value of every active row; rows without an alert have no peak, and NaN is never worse."""
+    def _track_peaks(self, evaluation: Evaluation, truth: npt.NDArray[np.int8]) -> None:
+        """Keep the worst value of every active row while its condition holds: what ends it is no peak, nor is NaN."""
         if self._active:
             worse = np.where(self._rising, evaluation.value > self._peak, evaluation.value < self._peak)
-            np.copyto(self._peak, evaluation.value, where=worse)
+            np.copyto(self._peak, evaluation.value, where=worse & (truth == TRUE))
 
     # -- one row -------------------------------------------------------------------------------------------------------
 

@@ -453,3 +453,11 @@ def test_timers_run_on_a_reading_that_does_not_change() -> None:
     assert play(lifecycle, evaluation(1400, "F")) == []
     assert lifecycle.step([], 1519 * S) == []
     assert told(lifecycle.step([], 1520 * S)) == [("firing", "resolved", 1520)]
+
+
+def test_the_value_that_ends_an_alert_is_not_its_peak() -> None:
+    """``absent(...)`` and ``== 0`` end with a value beyond what they are compared with."""
+    lifecycle = Lifecycle([rule()])
+    lifecycle.step([evaluation(1, "T", value=0.0, threshold=0.0)], 0)
+    (over,) = lifecycle.step([evaluation(2, "F", value=126.0, threshold=0.0)], 0)
+    assert (over.alert.value, over.alert.peak) == (126.0, 0.0)
