@@ -97,10 +97,11 @@ _BUCKET = re.compile(r'monitor_stage_latency_seconds_bucket\{stage="(\w+)",le="(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the program has counted so far: buckets by stage and upper bound, processor seconds."""
+    """What the program has counted so far: buckets by stage and upper bound, processor seconds; and its memory."""
 
     buckets: dict[str, dict[float, int]]
     cpu_s: float
+    resident_bytes: float
 
     @classmethod
     def of(cls, text: str) -> Reading:
@@ -108,9 +109,12 @@ class Reading:
         buckets: dict[str, dict[float, int]] = defaultdict(dict)
         for stage, bound, count in _BUCKET.findall(text):
             buckets[stage][float(bound)] = int(count)
-        found = re.search(r"^process_cpu_seconds_total (\S+)", text, re.MULTILINE)
-        assert found
-        return cls(dict(buckets), float(found[1]))
+        plain = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))
+        return cls(
+            dict(buckets),
+            float(plain["process_cpu_seconds_total"]),
+            float(plain["process_resident_memory_bytes"]),
+        )
 
     def quantile_s(self, before: Reading, stage: str, share: float) -> float:
         """Of what came since `before`, inside its bucket by interpolation."""
@@ -211,6 +215,7 @@ async def whole(count: int, seconds: float, rounds: int, rate: float) -> None:
         await asyncio.sleep(3.0)
         for clients_now in (0, count) * rounds:
             seen[clients_now].append(await round_with(url, clients_now, seconds))
+        resident_mib = (await read(url)).resident_bytes / 2**20
     print(
         f"\nwhole program, {rate:.0f} frames/s, all shipped rules, {os.cpu_count()} cores, medians of {rounds} rounds"
     )
@@ -219,7 +224,7 @@ async def whole(count: int, seconds: float, rounds: int, rate: float) -> None:
         core, *times = (statistics.median(column) for column in zip(*found, strict=True))
         print(f"{clients_now:>7} {core:>8.1%} " + " ".join(f"{value * 1e3:>9.2f} ms" for value in times))
     cost = statistics.median(row[0] for row in seen[count]) - statistics.median(row[0] for row in seen[0])
-    print(f"{count} clients cost {cost:.1%} of a core")
+    print(f"{count} clients cost {cost:.1%} of a core; resident memory at the end {resident_mib:.0f} MiB")
 
 
 def main() -> None:

@@ -169,11 +169,9 @@ class AlertDesk:
         """The alerts that a sink was told of and that are not over."""
         return self.router.active_for(sink)
 
-    def silenced_by(self, fingerprint: str) -> list[str]:
+    def silenced_by(self, alert: AlertView) -> list[str]:
         """Identities of the silences that mute an alert now."""
-        now_ns = self._clock.wall_ns()
-        found = (alert for alert in self.lifecycle.alerts() if alert.fingerprint == fingerprint)
-        return [silence for alert in found for silence in self.router.silenced_by(alert, now_ns)]
+        return self.router.silenced_by(alert, self._clock.wall_ns())
 
     def silences(self) -> list[view.Silence]:
         """Silences that are active or to come."""

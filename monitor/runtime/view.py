@@ -214,9 +214,9 @@ class AppView:
         """Pending, firing and held instances, and those resolved lately."""
         return self.parts.desk.alerts()
 
-    def silenced_by(self, fingerprint: str) -> Sequence[str]:
+    def silenced_by(self, alert: AlertView) -> Sequence[str]:
         """Identities of the silences that mute this alert now."""
-        return self.parts.desk.silenced_by(fingerprint)
+        return self.parts.desk.silenced_by(alert)
 
     def sinks(self) -> Sequence[SinkView]:
         """Every configured notification channel."""

@@ -466,7 +466,7 @@ class MonitorView(Protocol):
         """Pending and firing instances, and those resolved lately."""
         ...
 
-    def silenced_by(self, fingerprint: str) -> Sequence[str]:
+    def silenced_by(self, alert: AlertView) -> Sequence[str]:
         """Identities of the silences that mute this alert now."""
         ...
 

@@ -280,9 +280,9 @@ class FakeView:
             updated_ns=self.now_ns, peak=value, reason=reason, severity=severity,
         )  # fmt: skip
 
-    def silenced_by(self, fingerprint: str) -> Sequence[str]:
+    def silenced_by(self, alert: AlertView) -> Sequence[str]:
         """See `MonitorView`."""
-        labels = {alert.fingerprint: alert.label_map() for alert in self.alerts()}.get(fingerprint, {})
+        labels = alert.label_map()
         return [
             silence.id
             for silence in self.silences()

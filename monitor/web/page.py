@@ -70,18 +70,23 @@ def spark_values(view: MonitorView) -> dict[str, float | None]:
 
 
 def sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
-    """Every section that can be read without waiting."""
+    """What moves with the market, read at every update."""
     yield "process", shapes.process_body(view)
     yield "feeds", [shapes.feed_body(feed) for feed in view.feeds()]
     yield "assets", shapes.asset_bodies(view.market(), ASSETS)
     yield "depth", shapes.depth_bodies(view.market(), ASSETS)
     yield "windows", shapes.window_bodies(view.windows(), BASES_PER_WINDOW)
-    yield "rules", [shapes.rule_body(rule, ROWS_PER_RULE) for rule in view.rules()]
-    yield "alerts", [shapes.alert_body(alert, view) for alert in view.alerts()]
+    yield "alerts", shapes.alert_bodies(view)
     yield "sinks", shapes.sink_bodies(view)
     yield "latency", shapes.latency_bodies(view)
     now_ns = view.process().now_ns
     yield "silences", [shapes.silence_body(silence, now_ns) for silence in view.silences()]
+
+
+def slow_sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
+    """What nobody reads four times a second, and what takes longest to write."""
+    yield "rules", [shapes.rule_body(rule, ROWS_PER_RULE) for rule in view.rules()]
+    yield "signals", [shapes.signal_body(row) for row in view.signals() or ()]
 
 
 def encode(value: Any) -> bytes:

@@ -19,6 +19,7 @@ from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.telemetry.metrics import ACTIVE_STATES, alert_state
 from monitor.telemetry.view import (
+    Acknowledgement,
     DeadLetter,
     DeliveryEntry,
     FeedView,
@@ -72,7 +73,7 @@ def prometheus_alert(alert: AlertView, view: MonitorView) -> Json:
         "peak": alert.peak,
         "reason": alert.reason,
         "acknowledgedBy": {ack.fingerprint: ack.by for ack in view.acknowledgements()}.get(alert.fingerprint),
-        "silencedBy": list(view.silenced_by(alert.fingerprint)),
+        "silencedBy": list(view.silenced_by(alert)),
     }
 
 
@@ -330,10 +331,14 @@ def rule_body(rule: RuleView, limit: int) -> Json:
     }
 
 
-def alert_body(alert: AlertView, view: MonitorView) -> Json:
-    """One alert for the page."""
+def alert_bodies(view: MonitorView) -> list[Json]:
+    """Every alert for the page."""
     acks = {ack.fingerprint: ack for ack in view.acknowledgements()}
-    ack = acks.get(alert.fingerprint)
+    return [alert_body(alert, acks.get(alert.fingerprint), view) for alert in view.alerts()]
+
+
+def alert_body(alert: AlertView, ack: Acknowledgement | None, view: MonitorView) -> Json:
+    """One alert for the page."""
     return {
         "fingerprint": alert.fingerprint,
         "rule": alert.rule,
@@ -353,7 +358,7 @@ def alert_body(alert: AlertView, view: MonitorView) -> Json:
         "reason": alert.reason,
         "acked_by": ack.by if ack else None,
         "ack_comment": ack.comment if ack else "",
-        "silenced_by": list(view.silenced_by(alert.fingerprint)),
+        "silenced_by": list(view.silenced_by(alert)),
     }
 
 

@@ -140,7 +140,7 @@ async def test_a_silence_keeps_quiet_and_its_end_tells(rig: Rig) -> None:
     identity = rig.desk.silence(wish)
     await rig.at(1, 2_000_000)
     assert rig.outbox.told() == []
-    assert rig.desk.silenced_by(rig.fingerprint) == [identity]
+    assert rig.desk.silenced_by(rig.desk.alerts()[0]) == [identity]
     reasons = [row.reason for change in rig.outbox.changes for row in change.delivered]
     assert any("silence" in reason for reason in reasons), "the history says why nothing was sent"
     assert rig.desk.expire_silence(identity)

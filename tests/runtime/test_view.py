@@ -130,6 +130,17 @@ def test_windows_add_up_by_venue_and_by_base(rig: Rig) -> None:
     }
 
 
+def test_a_venue_that_comes_with_anothers_stream_has_no_uptime_of_its_own(rig: Rig) -> None:
+    """Binance's stream brings coin-margined liquidations along; their venue has no feed here, which is not: down."""
+    inverse = Instrument(
+        venue="binance_coinm", symbol="BTCUSD_PERP", base="BTC", quote="USD", settle="BTC", kind="perp"
+    )
+    rig.take(liquidation(BTC, "long", 2_000_000), liquidation(inverse, "long", 1_000_000))
+    hour = {total.venue: total.coverage_ratio for total in rig.view.windows() if total.window == "1h" and total.venue}
+    assert hour["binance_usdm"] == 1.0
+    assert math.isnan(hour["binance_coinm"])
+
+
 def test_rules_show_state_and_settings_of_their_own(rig: Rig) -> None:
     rig.take(liquidation(BTC, "long", 4_000_000), Price(BTC, "mark", 80_000.0, T0, T0))
     wiped, low, absent = rig.view.rules()[:3]

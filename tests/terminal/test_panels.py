@@ -24,7 +24,7 @@ from monitor.terminal.panels import (
 from monitor.terminal.picture import Picture
 from monitor.testing.fake_view import FakeView
 from monitor.web import shapes
-from monitor.web.page import encode, sections
+from monitor.web.page import encode, sections, slow_sections
 
 
 async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
@@ -32,7 +32,7 @@ async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
     from monitor.telemetry.view import HistoryQuery
 
     update: dict[str, Any] = {name: json.loads(encode(body)) for name, body in sections(view)}
-    update["signals"] = [json.loads(encode(shapes.signal_body(row))) for row in view.signals() or ()]
+    update |= {name: json.loads(encode(body)) for name, body in slow_sections(view)}
     update["history"] = [json.loads(encode(shapes.history_body(e))) for e in await view.history(HistoryQuery())]
     picture = Picture()
     picture.take(update | {"now": view.now_ns // 1_000_000}, at_s)
