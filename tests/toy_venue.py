@@ -20,6 +20,7 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Poll,
     ReportingLaw,
@@ -158,6 +159,21 @@ class ToyFeed:
             raise DecodeError("malformed", repr(error)) from None
         found = registry.get("toy", poll.symbol)
         return [OpenInterest(found, usd, recv_ns, recv_ns)] if found else []
+
+    def history(
+        self, _instrument: Instrument, _channel: Channel, _start_ns: int, _end_ns: int, _step_ns: int
+    ) -> list[HistoryPage]:
+        return []
+
+    def gap(
+        self, _channel: Channel, _instruments: Sequence[Instrument], _start_ns: int, _end_ns: int
+    ) -> list[HistoryPage]:
+        return []
+
+    def parse_history(
+        self, _page: HistoryPage, _body: bytes, _recv_ns: int, _registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        return [], []
 
     def session(self, connection: Connection, registry: Registry) -> ToySession:
         return ToySession(connection, registry)
