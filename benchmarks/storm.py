@@ -8,7 +8,7 @@ crosses its threshold once, spread over the outage: ten minutes scaled to ``--ou
 program's waits between attempts are not scaled: they grow up to 60 s, so a phase ends within that after the outage.
 
 "all delivered" counts distinct alerts at the receiver after the outage: the beginning of each, then its end. The engine's
-times are the program's own histogram over the seconds of the outage; the sink's are from the event's time to the arrival of
+times are the program's own histogram over the seconds of the outage, as is its CPU time; the sink's are from the event's time to the arrival of
 the webhook, over the same alerts, where the webhook was not the one that was stopped. Exit code 1 when anything is missing.
 """
 
@@ -213,7 +213,9 @@ async def phase(
         there.arrivals = Arrivals()
     before = buckets(await text(stand.http, f"{stand.program.url}/metrics"), "engine")
     await stop()
+    began_cpu_s = stand.program.cpu_s
     await stand.market.move(high=True, seconds=stand.outage_s)
+    cpu_s = stand.program.cpu_s - began_cpu_s
     after = buckets(await text(stand.http, f"{stand.program.url}/metrics"), "engine")
     await start()
     caught_up_s = await stand.until("firing")
@@ -225,7 +227,7 @@ async def phase(
     left, disorder = await stand.active(), stand.hook.arrivals.disorder() + stand.subscriber.arrivals.disorder()
     complete = {*firing, *over} == {stand.alerts} and not left and not disorder
     print(
-        f"{name:14} {firing[0]:8} {firing[1]:6} {firing[2]:6} {over[0]:9} {over[1]:6} {stand.alerts - left:6} {caught_up_s:9.1f} "
+        f"{name:14} {firing[0]:8} {firing[1]:6} {firing[2]:6} {over[0]:9} {over[1]:6} {stand.alerts - left:6} {caught_up_s:9.1f} {cpu_s:6.1f} "
         f"{quantile_ms(before, after, 0.5):10.3f} {quantile_ms(before, after, 0.99):8.3f} "
         f"{np.quantile(late, 0.5):11.1f} {np.quantile(late, 0.99):8.1f}   {'all delivered' if complete else 'MISSING'}",
         flush=True,
@@ -290,8 +292,8 @@ def main() -> int:
     print(
         f"Python {platform.python_version()}, {options.alerts} alerts in {options.outage:g} s, which stand for ten minutes; "
         f"{BACKGROUND / TURN_S:,.0f} quotes/s besides\n"
-        f"{'':14} {'beginnings told by':>22} {'ends told by':>23} {'caught up':>9} {'engine, ms':>19} {'event to webhook, ms':>20}\n"
-        f"{'stopped':14} {'webhook':>8} {'mqtt':>6} {'AM':>6} {'webhook':>9} {'mqtt':>6} {'AM':>6} {'s':>9} "
+        f"{'':14} {'beginnings told by':>22} {'ends told by':>23} {'caught up':>9} {'CPU':>6} {'engine, ms':>19} {'event to webhook, ms':>20}\n"
+        f"{'stopped':14} {'webhook':>8} {'mqtt':>6} {'AM':>6} {'webhook':>9} {'mqtt':>6} {'AM':>6} {'s':>9} {'s':>6} "
         f"{'p50':>10} {'p99':>8} {'p50':>11} {'p99':>8}",
         flush=True,
     )
