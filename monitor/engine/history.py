@@ -320,11 +320,15 @@ class Sampler:
         """The link that changes nothing."""
         return 1.0 if self.link == "ratio" else 0.0
 
-    def start(self, first_ns: int, now_ns: int) -> None:
-        """Set the first grid instant: after the last sample kept, or where the data begins."""
-        begin = max(first_ns, now_ns - self.keep_ns)
+    def start(self, first_ns: int, now_ns: int, lead_ns: int = 0) -> None:
+        """Set the first grid instant: after the last sample kept (which is nowhere skipped), or where the data begins.
+
+        `lead_ns` is how far back others, that are yet to be sampled themselves, read these samples.
+        """
         if len(self.history):
-            begin = max(begin, int(self.history.times[-1]) + 1)
+            begin = max(now_ns - self.keep_ns - lead_ns, int(self.history.times[-1]) + 1)
+        else:
+            begin = max(first_ns, now_ns - self.keep_ns)
         self.next_ns = -(-begin // self.step_ns) * self.step_ns
 
     def take(self, tick: Tick, *, filled: bool = False) -> None:
@@ -405,8 +409,10 @@ class Grid:
         fresh = [sampler for sampler in self.samplers if sampler.next_ns is None]
         if not fresh:
             return
+        longest_ns = max(sampler.keep_ns for sampler in self.samplers)
         for sampler in fresh:
-            sampler.start(max(self._first_ns(sampler, now_ns), self.domain.now_ns), now_ns)
+            lead_ns = longest_ns if sampler.step_ns != self.step_ns else 0
+            sampler.start(max(self._first_ns(sampler, now_ns), self.domain.now_ns), now_ns, lead_ns)
 
     def _first_ns(self, sampler: Sampler, now_ns: int) -> int:
         """Where the data that a sampler reads begins; for events the latest beginning: before it no total is known."""

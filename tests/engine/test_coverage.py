@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine.coverage import Ledger
@@ -25,6 +25,7 @@ def anyone(_venue: str) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(STATES, st.integers(0, 300), st.lists(st.integers(0, 700), min_size=1, max_size=60))
 def test_a_share_is_the_same_however_often_it_is_asked_for(
     states: list[tuple[int, str, bool]], window_ns: int, instants: list[int]

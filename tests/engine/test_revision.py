@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine import Engine
@@ -87,6 +87,7 @@ def test_every_reading_follows_a_revision(gap_s: float) -> None:
     same_as_told_once(machine, [*told, (1810.0, 101.0)], now_s + 1)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(-5, 5), st.booleans()), min_size=1, max_size=40),
     st.sampled_from([1.0, 61.0, 700.0]),
