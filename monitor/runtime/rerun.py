@@ -305,11 +305,10 @@ class Rerunner:
         if self._rules is Rules.GIVEN:
             return given
         same = [text for _, text in setting.rules] == [text for _, text in given.rule_texts]
-        routing = RoutingConfig.model_validate(setting.routes)
         return replace(
             given,
             rules=given.rules if same else _rules(setting),
-            routing=routing,
+            routing=_routing(setting),
             feeds=tuple(feeds),
             digest=setting.digest,
             rule_texts=setting.rules,
@@ -407,6 +406,13 @@ def _rules(setting: course.Setting) -> RuleSet:
     except ConfigError as error:
         raise TapeError(f"the recorded rules do not load: {error}") from None
     return RuleSet(rules.alerts, (*rules.recordings, *panel_recordings()))
+
+
+def _routing(setting: course.Setting) -> RoutingConfig:
+    try:
+        return RoutingConfig.model_validate(setting.routes)
+    except ValueError as error:
+        raise TapeError(f"the recorded routes do not load: {error}") from None
 
 
 def _bytes(payload: Frame) -> bytes:

@@ -17,6 +17,7 @@ from monitor.runtime.delivery import SinkStats
 from monitor.runtime.load import load_text
 from monitor.runtime.self_rules import FILE, SELF_RULES, with_self_rules
 from monitor.runtime.self_watch import SelfWatch, disk_readings, memory_limit, memory_readings
+from monitor.telemetry.view import TapeView
 from monitor.testing.manual_clock import ManualClock
 
 CONFIG = "rules: [rules.yaml]\nfeeds: [{venue: bybit, channels: [price]}]\n"
@@ -73,6 +74,7 @@ BAD = {
     "MonitorLoopLate": ("loop_lag_seconds", "process", [1.1]),
     "MonitorSaturated": ("busy_ratio", "process", [0.95]),
     "MonitorOutboxBacklog": ("outbox_depth", "telegram", [51.0]),
+    "MonitorTapeIncomplete": ("tape_dropped", "tape", [1.0]),
 }
 
 
@@ -142,3 +144,15 @@ def test_a_control_group_limits_the_memory(tmp_path: Path) -> None:
     none.write_text("max\n")
     assert memory_limit([low, none]) == 1048576
     assert memory_limit([none, tmp_path / "missing"]) == memory_limit([]) > 2**25
+
+
+def test_what_could_not_be_recorded_since_the_last_look_is_a_reading(tmp_path: Path) -> None:
+    seen: list[Sample] = []
+    tape = TapeView("tape", dropped={"slow": 3, "disk": 1}, waiting_bytes=32, queue_bytes=128)
+    watch = SelfWatch(tmp_path, Loop(), Outbox(), ManualClock(NOW_NS), seen.extend, tape=lambda: tape)
+    watch.emit([])
+    found = {dict(sample.labels)["what"]: sample.value for sample in seen}
+    assert (found["tape_dropped"], found["tape_queue_ratio"]) == (4, 0.25)
+    seen.clear()
+    watch.emit([])
+    assert {dict(s.labels)["what"]: s.value for s in seen}["tape_dropped"] == 0, "since the last look"
