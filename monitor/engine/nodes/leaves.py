@@ -13,7 +13,7 @@ from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
 from monitor.engine.coverage import STEP, Ledger, duration_text, rounded
 from monitor.engine.gauges import DRIFT_UNITS, NAN, Folder, LastValues, fold_groups, weighted_mean
-from monitor.engine.log import Log
+from monitor.engine.log import OLDEST_NS, Log
 from monitor.engine.memory import Side
 from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Holding, Node, Tick, padded
 from monitor.engine.projection import Projection
@@ -71,7 +71,7 @@ class Need:
 
     def _kept(self, share: Coverage, until_ns: int, end_ns: int) -> tuple[Coverage, int]:
         """Less coverage where rows of the window were dropped to bound the memory."""
-        gone_ns = max((log.cut_ns for log in self.logs), default=0) - (end_ns - self.window_ns)
+        gone_ns = max((log.cut_ns for log in self.logs), default=OLDEST_NS) - (end_ns - self.window_ns)
         if gone_ns <= 0 or not self.window_ns:
             return share, until_ns
         left = max(0.0, rounded(1.0 - gone_ns / self.window_ns))
