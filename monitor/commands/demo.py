@@ -63,7 +63,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
         loaded = load_text(text, "demo.yaml", Path.cwd(), os.environ)
-        recorder = recording.enter_context(_recorder(options, market, clock)) if options.record else None
+        recorder = recording.enter_context(recorder_of(options, market, clock)) if options.record else None
 
         def remembered() -> Iterator[Event]:
             yield from market.slow.history(app.slow.desk.baskets)
@@ -88,7 +88,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
             await asyncio.gather(playing, return_exceptions=True)
 
 
-def _recorder(options: argparse.Namespace, market: DemoMarket, clock: Clock) -> Recorder:
+def recorder_of(options: argparse.Namespace, market: DemoMarket, clock: Clock) -> Recorder:
     """A tape of the demo, with a configuration beside it that reads it back."""
     folder: Path = options.record.resolve()
     try:
