@@ -170,6 +170,39 @@ def test_history_makes_no_crossing() -> None:
     assert truths == [FALSE, FALSE, FALSE, TRUE, FALSE]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "change(price[24h]) by (base) < -10%",
+        "drawdown(price[1h]) by (base) < -10%",
+        "drawdown(price[7d]) by (base) < -10%",
+    ],
+)
+def test_a_rule_that_sleeps_is_woken_by_history(text: str) -> None:
+    engine = Engine(rules(text))
+    for second in range(10, 40, 10):
+        engine.ingest([live(BYBIT_BTC, 80.0, second)])
+        engine.evaluate(at(second), changed_only=True)
+    engine.ingest(
+        closes(BYBIT_BTC, 60, [81.0, 100.0, 81.0], 90 - DAY) + closes(BYBIT_BTC, 60, [90.0, 100.0, 95.0], -60)
+    )
+    engine.ingest(closes(BYBIT_BTC, HOUR, [100.0] * 24))
+    found = engine.evaluate(at(40), changed_only=True)
+    assert [evaluation.truth.tolist() for evaluation in found] == [[TRUE]]
+
+
+def test_a_late_event_wakes_a_rule_that_sleeps() -> None:
+    engine = Engine(rules("sum(liquidations[1h]) > 1M"))
+    start = (at(0) - T0_NS) // NS_PER_S
+    engine.ingest([liquidation(BYBIT_BTC, 1_000.0, start)])
+    for second in range(10, 40, 10):
+        engine.evaluate(at(second), changed_only=True)
+    lost = msgspec.structs.replace(liquidation(BYBIT_BTC, 2_000_000.0, start - 600), backfill=True)
+    engine.ingest([lost])
+    found = engine.evaluate(at(40), changed_only=True)
+    assert [evaluation.truth.tolist() for evaluation in found] == [[TRUE]]
+
+
 def test_history_is_no_onset_of_a_sequence() -> None:
     engine = Engine(rules("price by (base) > 1 then change(price[24h]) by (base) < -10% within 1h"))
     engine.ingest([live(BYBIT_BTC, 80.0, 1)])
