@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -90,6 +91,18 @@ def test_every_value_stands_at_its_own_time_once(venue: str, channel: Channel, s
     for event in events:
         want = Ramp().value(item, channel, event.ts_ns)
         assert value_of(event) == pytest.approx(want, rel=1e-6, abs=1.1e-8)
+
+
+def test_the_documentation_names_every_venue_that_is_asked_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "history.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    named = {row[1].strip().replace("Binance USD-M, COIN-M", "Binance USD-M"): row for row in rows}
+    titles = {feed_class(venue).spec.title: venue for venue in FEEDS if feed_class(venue).archives}  # type: ignore[attr-defined]
+    assert {title for title in titles if title != "Binance COIN-M"} == set(named)
+    for title, row in named.items():
+        archives = feed_class(titles[title]).archives  # type: ignore[attr-defined]
+        for cell, channel in zip(row[2:5], (Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST), strict=True):
+            assert (cell.strip() != "-") is (channel in archives), (title, channel)
 
 
 @pytest.mark.parametrize("venue", KEEPERS)
