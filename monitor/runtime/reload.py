@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from monitor.runtime.app import App
 
 FIXED = (
-    "listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log", "record", "watch",
+    "listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log", "record", "watch", "backfill",
 )  # fmt: skip
 """Keys of the configuration that only a restart applies."""
 Stamp = tuple[tuple[str, int, int], ...]
