@@ -85,6 +85,7 @@ def rig(tmp_path: Path) -> Rig:
         min_coverage=0.8,
         sink_kinds={"console": "console"},
         slow=unused,
+        snapshots=SimpleNamespace(last_copy_s=0.0, last_bytes=0),  # type: ignore[arg-type]
     )
     engine.evaluate(T0 - HOUR)
     up = [
