@@ -308,9 +308,19 @@ def top_line(picture: Picture, at_s: float) -> Text:
         parts.append(styled(f"{up} of {len(feeds)} feeds up", "" if up == len(feeds) else "bad"))
         firing = sum(alert["state"] == "firing" for alert in picture.rows("alerts"))
         parts.append(styled(f"{firing} firing", "bad" if firing else ""))
+    parts += _tape_part(picture.sections.get("process") or {})
     waiting = sum(sink["outbox"] for sink in picture.rows("sinks"))
     parts += [styled(f"{waiting} notifications wait", "warn")] if waiting else []
     return Text("  ").join([*parts, styled(f"{picture.clock()} UTC", "head")])
+
+
+def _tape_part(process: Mapping[str, Any]) -> list[Text]:
+    tape = process.get("tape")
+    if not tape:
+        return []
+    lost = sum(tape["dropped"].values())
+    words = f"tape incomplete: {lost} records lost" if lost else "recording"
+    return [styled("tape failing" if tape["failing"] else words, "bad" if lost or tape["failing"] else "")]
 
 
 def notices(picture: Picture) -> list[str]:

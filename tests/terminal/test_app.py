@@ -63,7 +63,7 @@ async def test_the_overview_shows_the_market_and_the_monitor(served: Served) -> 
     async with top(served) as (app, pilot):
         await until(pilot, lambda: "84," in text_of(app))
         screen = text_of(app)
-        for words in ("live", "3 of 3 feeds up", "SYNTHETIC DATA", "Liquidated 1h", "LongsWipedOut base=SOL", "held", "Binance USD-M", "84,", "OpenInterestFell", "UTC"):  # fmt: skip
+        for words in ("live", "3 of 3 feeds up", "SYNTHETIC DATA", "recording", "Liquidated 1h", "LongsWipedOut base=SOL", "held", "Binance USD-M", "84,", "OpenInterestFell", "UTC"):  # fmt: skip
             assert words in screen, words
         assert shown(app) == ["alerts", "market", "rules", "feeds"]
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from monitor import format as text
+from monitor.commands.status import bytes_text
 from monitor.testing.fake_view import SOL_LONGS, TOTAL
 from monitor.web.server import make_app
 from tests.web.conftest import SETTINGS, TOKEN, Served
@@ -67,6 +68,8 @@ async def test_it_shows_everything_without_a_fault_or_an_outside_request(browser
     await expect(page.locator("#signals")).to_contain_text("nothing has been pushed yet")
     await expect(page.locator("#signal-count")).to_have_text("2 of 3 have a value, 0 firing")
     await expect(page.locator("#reports")).to_contain_text("No backtest report")
+    await expect(page.locator("#tape")).to_contain_text("recording data/tape")
+    await expect(page.locator("#tape")).to_contain_text("0 lost")
     await expect(page.locator("#feed-count")).to_have_text("3 of 3 feeds up")
     await expect(page.locator("#alerts article").first).to_contain_text("firing")
     await expect(page.locator("#alerts")).to_contain_text("held: okx silent 4m12s")
@@ -231,6 +234,9 @@ async def test_numbers_read_as_in_the_rest_of_the_program(browser: Browser, serv
         [text.num(n), text.pct(n / 1e6), text.price(n), text.bp(n / 1e6), text.share(n), text.rate(n / 1e6)]
         for n in NUMBERS
     ]
+    sizes = [0, 900, 1024, 1_536_000, 20 << 30, 5 << 40, 5000 << 40]
+    drawn = await page.evaluate("async (sizes) => sizes.map((await import('/static/format.js')).bytes)", sizes)
+    assert drawn == [bytes_text(size) for size in sizes]
     assert [[words.replace("\u2212", "-") for words in row] for row in shown] == [*ours, [text.MISSING] * 6], (
         json.dumps(shown)
     )

@@ -26,8 +26,12 @@ export const pct = (value) => (known(value) ? significant(value * 100) + "%" : M
 /** 0.0025 -> 25bp */
 export const bp = (value) => (known(value) ? significant(value * 1e4) + "bp" : MISSING);
 
-/** 1536000 -> 1.54 MB */
-export const bytes = (value) => (known(value) ? num(value).replace(/([kMBT]?)$/, (letter) => ` ${letter === "B" ? "G" : letter}B`) : MISSING);
+/** 1536000 -> 1.5 MiB */
+export function bytes(value) {
+  if (!known(value)) return MISSING;
+  const step = value < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
+  return step ? `${(value / 1024 ** step).toFixed(1)} ${["", "KiB", "MiB", "GiB", "TiB"][step]}` : `${value} B`;
+}
 
 /** A share as a percentage, rounded down so that it never claims more: 0.998 -> 99.8%, 0.947 -> 94%, 1 -> 100%. */
 export function share(value) {

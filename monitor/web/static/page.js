@@ -3,7 +3,7 @@
 import { bar, chip, h, morph, sparkline } from "./draw.js";
 import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc } from "./format.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
-import { depth, reports, signalCount, signals } from "./tables.js";
+import { depth, reports, signalCount, signals, tape } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { now: null, sparks: {}, window: "1h", whole: new Set() };
@@ -305,6 +305,7 @@ const VIEWS = [
   ["depth", ["depth"], () => depth(state.depth)],
   ["signals", ["signals"], () => signals(state.signals, state.now)],
   ["signal-count", ["signals"], () => signalCount(state.signals)],
+  ["tape", ["process"], () => tape(state.process?.tape)],
   ["reports", ["reports"], () => reports(state.reports)],
   ["silences-note", ["silences"], silenceNote],
   ["footer", ["process", "latency", "sinks"], footer],

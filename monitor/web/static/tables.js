@@ -1,4 +1,4 @@
-// The plain tables of the page: depth, signals, recordings, reports. Pure: sections in, described elements out.
+// The plain tables of the page: depth, signals, the tape, reports. Pure: sections in, described elements out.
 
 import { bar, chip, h } from "./draw.js";
 import { ago, bp, bytes, inUnit, num, share, utc } from "./format.js";
@@ -44,6 +44,15 @@ export function signalCount(rows) {
   if (!rows?.length) return [];
   const alive = rows.filter((row) => !row.absent);
   return [`${alive.length} of ${rows.length} have a value, ${alive.filter((row) => row.firing).length} firing`];
+}
+
+/** What is being recorded, in a line. */
+export function tape(found) {
+  if (!found) return h("p", { class: "note" }, "No tape is being written; the key record in the configuration starts one.");
+  const lost = Object.values(found.dropped).reduce((sum, count) => sum + count, 0);
+  return h("p", {}, chip(found.failing ? "failing" : "recording", found.failing ? "bad" : "ok"), ` ${found.folder}: ${num(found.frames)} frames, ${bytes(found.folder_bytes)}`,
+    found.budget_bytes !== null && ` of ${bytes(found.budget_bytes)}`, ` in ${found.files} file${found.files === 1 ? "" : "s"}`,
+    h("span", { class: lost ? "problem" : "note" }, `, ${num(lost)} lost`));
 }
 
 export function reports(found) {
