@@ -135,3 +135,9 @@ def test_the_index_answers_by_time_and_venue() -> None:
     assert [(head.first_ns, head.last_ns, head.venues) for head in heads] == [(1, 9, ("a", "b")), (20, 20, ("c",))]
     assert [item.payload for item in reader.records(5, 20) if isinstance(item, Record)] == ["y"]
     assert [item.payload for item in reader.records(venue="c") if isinstance(item, Record)] == ["z"]
+
+
+def test_version_1_is_read_as_before() -> None:
+    old = bytearray(HEAD)
+    old[8] = 1
+    assert read(bytes(old) + encode_block([frame(1)])) == [frame(1)]
