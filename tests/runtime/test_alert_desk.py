@@ -72,7 +72,7 @@ class Rig:
             store=None,
             delivery=self.outbox,
             clock=self.clock,
-            notes=lambda key: () if "\t" in key else (f"bear in mind {key}",),
+            notes=lambda key: (f"bear in mind {key}",),
         )
 
     def load(self, threshold: str) -> Loaded:
