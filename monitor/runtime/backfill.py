@@ -166,7 +166,7 @@ class Backfill:
     # --- planning -----------------------------------------------------------------------------------------------------
 
     def _groups(self) -> list[list[Wish]]:
-        """Wishes by channel and distance, prices first, the farthest reaching first, the watched coins first in each."""
+        """Wishes by distance and channel: what reaches farthest first, prices first of it, the watched coins first of these."""
         now_ns = self._clock.wall_ns()
         chosen = sorted(self._chosen, key=lambda item: self._first.get(item.base, len(self._first)))
         reach: dict[tuple[Channel, int], dict[Instrument, int]] = {}
@@ -179,7 +179,7 @@ class Backfill:
                 for item in chosen:
                     if need.accept(market_labels(item)):
                         of_step[item] = max(of_step.get(item, 0), need.reach_ns)
-        keys = sorted(reach, key=lambda key: (ORDER.index(key[0]), -key[1]))
+        keys = sorted(reach, key=lambda key: (-key[1], ORDER.index(key[0])))
         return [[self._wish(item, *key, ago_ns, now_ns) for item, ago_ns in reach[key].items()] for key in keys]
 
     def _channels(self, need: HistoryNeed) -> tuple[Channel, ...]:
