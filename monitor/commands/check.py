@@ -55,7 +55,7 @@ def _report(problems: Sequence[Problem], form: str) -> None:
     elif form == "github":
         for problem in problems:
             place = f"file={problem.file},line={problem.line},col={problem.column}"
-            print(f"::error {place}::{_one_line(f'{problem.message} {problem.hint}'.rstrip())}")
+            print(f"::error {place}::{_one_line(f'{problem.message}\n{problem.hint}'.rstrip())}")
     else:
         sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{len(problems)} problems found\n")
 

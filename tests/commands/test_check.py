@@ -49,7 +49,8 @@ def test_mistakes_come_with_their_place_in_every_form(config: Path, capsys: pyte
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert [(problem["line"], problem["column"]) for problem in problems] == [(3, 13), (4, 1)]
     assert dispatch(["check", "--config", str(config), "--format", "github"]) == 2
-    assert [line.startswith("::error file=") for line in capsys.readouterr().out.splitlines()] == [True, True]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("::error file=") for line in lines] == [True, True]
 
 
 def test_a_command_that_does_not_exist_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
