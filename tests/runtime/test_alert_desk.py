@@ -114,7 +114,9 @@ async def test_an_explanation_carries_the_notes_of_its_rule(rig: Rig) -> None:
     (change,) = [change for change in rig.outbox.changes if change.transitions]
     explanation = change.transitions[0].alert.explanation
     assert explanation is not None
-    assert explanation.notes == ("bear in mind desk/Wiped",)
+    assert explanation.notes == ("bear in mind desk/Wiped\t0", "bear in mind desk/Wiped"), (
+        "of the row, then of the rule"
+    )
     assert [part.value for part in explanation.contributors] == [2_000_000.0]
 
 
