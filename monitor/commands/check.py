@@ -55,7 +55,8 @@ def _report(problems: Sequence[Problem], form: str) -> None:
     elif form == "github":
         for problem in problems:
             place = f"file={problem.file},line={problem.line},col={problem.column}"
-            print(f"::error {place}::{_one_line(f'{problem.message}\n{problem.hint}'.rstrip())}")
+            words = "\n".join(filter(None, (problem.message, problem.hint)))
+            print(f"::error {place}::{_one_line(words)}")
     else:
         sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{len(problems)} problems found\n")
 
