@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor.archive.warm import remembered
 from monitor.clock import SystemClock
+from monitor.runtime.allocator import give_back_large_blocks
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load
 from monitor.telemetry.logs import configure_logs
@@ -63,6 +64,7 @@ async def serve(app: App) -> None:
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run on asyncio's own loop, which measured as fast as uvloop here; unwrap what a task group wraps."""
+    give_back_large_blocks()
     try:
         with asyncio.Runner() as runner:
             runner.run(main)
