@@ -30,6 +30,8 @@ from monitor.sinks import sink_options
 SAMPLES = 480
 """Readings per line of a chart, about."""
 PROGRESS_EVERY = 200
+DERIVED = frozenset({"basket", "treasury_pnl", "band_correlation", "streak"})
+"""What `monitor.derived` makes of other series."""
 
 Progress = Callable[[int], None]
 """Told now and then how far (unix nanoseconds) the run has come."""
@@ -180,7 +182,7 @@ def drive(
     """
     run = Run(stretch, warm_from_ns, grid_ns, lanes)
     steps = history.steps(Stretch(warm_from_ns, stretch.end_ns), grid_ns)
-    derive = _Derive(lanes[0].loaded)
+    derive = _Derive(lanes)
     sample_ns = max(grid_ns, -(-stretch.length_ns // SAMPLES // grid_ns) * grid_ns)
     next_sample_ns = stretch.start_ns
     for step in _every_instant(steps, Stretch(warm_from_ns, stretch.end_ns), grid_ns):
@@ -205,10 +207,11 @@ def drive(
 
 
 class _Derive:
-    """Derived series, which follow from a step and come with the next one, as live."""
+    """Derived series, which follow from a step and come with the next one, as live; nothing where nobody reads them."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._desk = DerivedDesk(read_derived(loaded.source.config.derived))
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._desk = DerivedDesk(read_derived(lanes[0].loaded.source.config.derived))
+        self._read = any(DERIVED & series_read(lane.loaded) for lane in lanes)
         self._waiting: list[Sample] = []
 
     def before(self, step: Step) -> Sequence[Event]:
@@ -218,7 +221,8 @@ class _Derive:
 
     def after(self, events: Sequence[Event], now_ns: int) -> None:
         """Note what follows."""
-        self._waiting = self._desk.take(events) + self._desk.tick(now_ns)
+        if self._read:
+            self._waiting = self._desk.take(events) + self._desk.tick(now_ns)
 
 
 def _every_instant(steps: Iterable[Step], stretch: Stretch, grid_ns: int) -> Iterator[Step]:
@@ -249,6 +253,13 @@ def chosen(loaded: Loaded, names: Sequence[str]) -> Loaded:
     if names:
         alerts = tuple(rule for rule in alerts if rule.name in names or rule.id in names)
     return replace(loaded, rules=RuleSet(alerts, tuple(_read_by(alerts, loaded.rules.recordings))))
+
+
+def series_read(loaded: Loaded) -> set[str]:
+    """Every series that a rule reads, or a recording that some rule reads."""
+    rules = chosen(loaded, ()).rules
+    trees = [tree for rule in rules.alerts for tree in expressions(rule)] + [item.expr for item in rules.recordings]
+    return {name for tree in trees for name in _series(tree)}
 
 
 def _read_by(alerts: Iterable[Rule], recordings: Sequence[Recording]) -> Iterator[Recording]:

@@ -14,12 +14,11 @@ from monitor.archive.manifest import is_archive
 from monitor.archive.reader import Archive, Frames, Span
 from monitor.archive.schema import BACKFILL, TABLES, Table
 from monitor.backtest.history import Missing, Step, Stretch
-from monitor.backtest.run import chosen, expressions
+from monitor.backtest.run import series_read
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine, IngestReport
 from monitor.engine.bulk import Block, MarketRow, Rows, Subjects
 from monitor.events import Channel, Event, FeedState
-from monitor.expression import Selector, children
 from monitor.runtime.load import Loaded
 from monitor.window import Ints
 
@@ -62,7 +61,7 @@ class ParquetHistory:
 
     def __init__(self, folder: Path, loaded: Loaded | None = None) -> None:
         self._archive = Archive(folder)
-        derives = loaded is not None and not DERIVED_FROM_PRICES.isdisjoint(_series_read(loaded))
+        derives = loaded is not None and not DERIVED_FROM_PRICES.isdisjoint(series_read(loaded))
         self._values = {name: values for name, values in VALUES.items() if not (derives and name == "prices")}
         manifests = self._archive.manifests
         self.stretch = Stretch(min(m.start_ns for m in manifests), max(m.end_ns for m in manifests))
@@ -175,19 +174,6 @@ class _Slice:
     def feed(self, engine: Engine) -> IngestReport:
         """See `monitor.backtest.history.Columns`."""
         return engine.ingest_block(self.block, self.step)
-
-
-def _series_read(loaded: Loaded) -> set[str]:
-    """Every series that a rule reads, or a recording that some rule reads."""
-    rules = chosen(loaded, ()).rules
-    trees = [tree for rule in rules.alerts for tree in expressions(rule)] + [item.expr for item in rules.recordings]
-    found: set[str] = set()
-    while trees:
-        tree = trees.pop()
-        trees += children(tree)
-        if isinstance(tree, Selector):
-            found.add(tree.series)
-    return found
 
 
 def _words(table: Table) -> Sequence[str]:
