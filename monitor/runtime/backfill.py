@@ -222,8 +222,11 @@ class Backfill:
         """History of one channel at one distance, handed over in time order; whether all of it was had."""
         found: list[MarketEvent] = []
         failed = 0
-        for wish in wishes:
-            kept, whole = await self._fetch(wish)
+        few = asyncio.Semaphore(self._desk.settings.polls_at_once)
+        async with asyncio.TaskGroup() as tasks:
+            fetches = [tasks.create_task(self._one_of_few(wish, few)) for wish in wishes]
+        for wish, fetch in zip(wishes, fetches, strict=True):
+            kept, whole = fetch.result()
             failed += not whole
             found += self._from(wish, kept)
         found.sort(key=lambda event: event.ts_ns)
@@ -231,6 +234,11 @@ class Backfill:
         if wishes and found and failed * 2 <= len(wishes):
             await self._remember(self._covered(wishes[0], found))
         return not failed
+
+    async def _one_of_few(self, wish: Wish, few: asyncio.Semaphore) -> tuple[Kept, bool]:
+        """Fetch beside a few others; the venue's allowance is shared."""
+        async with few:
+            return await self._fetch(wish)
 
     def _from(self, wish: Wish, kept: Kept) -> list[MarketEvent]:
         """What is known, as events."""
