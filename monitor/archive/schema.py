@@ -6,6 +6,7 @@ day and venue stand in the order of arrival.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 VERSION = 1
 NO_VENUE = "none"
 """The partition of samples that carry no venue."""
+
+VENUE = re.compile(r"[a-z0-9_]{1,60}")
+"""What may stand in the name of a folder."""
 
 Kind = str | tuple[str, ...]
 """``i64``, ``i32``, ``f64``, ``bool``, ``text``; a tuple is a text that is one of these words."""
@@ -116,7 +120,10 @@ class Table:
         """The partition that an event belongs to."""
         if self.has_instrument:
             return str(event.instrument.venue)
-        return str(getattr(event, "venue", "") or dict(getattr(event, "labels", ())).get("venue", NO_VENUE))
+        if isinstance(event, Sample):
+            venue = dict(event.labels).get("venue", NO_VENUE)
+            return venue if VENUE.fullmatch(venue) else NO_VENUE
+        return str(event.venue)
 
 
 def _maker(event: type[Any], *names: str) -> Callable[[Mapping[str, Any], Instrument], Any]:

@@ -25,6 +25,7 @@ from monitor.archive.schema import (
     INSTRUMENT,
     INSTRUMENT_COLUMNS,
     TABLE_OF,
+    VENUE,
     VERSION,
     Table,
     instrument_row,
@@ -133,7 +134,7 @@ class ArchiveWriter:
         """Add events that arrived at `at_ns`; a time before the one before counts as that.
 
         Raises:
-            TapeError: The archive cannot be written.
+            TapeError: The archive cannot be written, or a venue has no proper name.
         """
         self.last_ns = at_ns = max(at_ns, self.last_ns)
         day = at_ns // DAY_NS
@@ -142,6 +143,8 @@ class ArchiveWriter:
             key = (table.name, day, table.venue(event))
             partition = self._partitions.get(key)
             if partition is None:
+                if not VENUE.fullmatch(key[2]):
+                    raise TapeError(f"not the name of a venue: {key[2][:60]!r}", self._source)
                 partition = self._partitions[key] = _Partition(table, day, key[2])
             partition.events.append(event)
             partition.seq.append(self.events)

@@ -303,7 +303,7 @@ FIELDS = st.sampled_from(
     st.lists(st.lists(FIELDS | st.text(max_size=5), max_size=6), max_size=6),
     st.sampled_from([CANDLES, FUNDING.replace("{venue}", "okx"), INTEREST, LIQUIDATIONS]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_file_is_rows_or_located_mistakes(rows: list[list[str]], mapping: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -32,7 +32,7 @@ def steps_of(history: Arrivals) -> dict[int, list[Event]]:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 150), st.sampled_from([0.0, 0.05, 0.5]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_an_engine_hears_from_columns_what_it_hears_from_events(seed: int, size: int, backfill: float) -> None:
     recorded = arrivals(seed, size, backfill=backfill)
     single, bulk = engine(*RULES), engine(*RULES)

@@ -18,7 +18,7 @@ from monitor.archive.reader import Archive, Span
 from monitor.archive.schema import TABLE_OF, TABLES, Table
 from monitor.archive.writer import ArchiveWriter, Limits
 from monitor.errors import TapeError
-from monitor.events import Event, Liquidation, Trade
+from monitor.events import Channel, Event, FeedState, Liquidation, Sample, Trade
 from tests.archive.market import INSTRUMENTS, Arrivals, arrivals
 from tests.engine.market import at
 
@@ -48,7 +48,7 @@ def flat(history: Arrivals) -> list[dict[str, Any]]:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 120), st.sampled_from([0.0, 1.0]), st.sampled_from([3, 1000]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_everything_comes_back_in_the_order_of_arrival(seed: int, size: int, days: float, row_group: int) -> None:
     history = arrivals(seed, size, days=days)
     with tempfile.TemporaryDirectory() as name:
@@ -77,6 +77,17 @@ def test_times_of_arrival_never_run_back(tmp_path: Path) -> None:
     trade = Trade(INSTRUMENTS[0], "buy", 1, 1.0, at(1), at(1))
     write(tmp_path, [(at(2), [trade]), (at(1), [trade]), (at(3), [trade])])
     assert [at_ns for at_ns, _ in Archive(tmp_path).events()] == [at(2), at(2), at(3)]
+
+
+def test_names_from_outside_never_lead_out_of_the_archive(tmp_path: Path) -> None:
+    labels = (("base", "BTC"), ("venue", "../../x"))
+    sample = Sample("long_short_ratio", labels, 1.0, at(1), at(1))
+    write(tmp_path / "a", [(at(1), [sample])])
+    assert [event for _, event in Archive(tmp_path / "a").events()] == [sample]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    state = FeedState("../../x", Channel.TRADES, up=True, ts_ns=at(1))
+    with pytest.raises(TapeError, match="not the name of a venue"):
+        write(tmp_path / "b", [(at(1), [state])])
 
 
 def test_a_span_is_what_arrived_in_it(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def plain(evaluation: Evaluation) -> tuple[object, ...]:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([2, 4, 12]), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_bulk_says_what_one_by_one_says(seed: int, length: int, pace: int, width: int) -> None:
     history = history_of(seed, length, pace)
     single, bulk = engine(*RULES), engine(*RULES)
