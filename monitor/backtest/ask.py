@@ -85,6 +85,8 @@ def answer(loaded: Loaded, history: History, ask: Ask, progress: Progress | None
         ConfigError: A rule does not exist, the stretch is empty, or a sweep makes no sense for its rule.
         TapeError: The history cannot be read.
     """
+    if ask.reference and ask.sweep is None:
+        raise ConfigError([Problem("--reference", 0, 0, "a reference is for a sweep", "give --sweep NAME=VALUES, too")])
     subject = _one_rule(loaded, ask.rules) if ask.sweep is not None else None
     reference = _named(loaded, ask.reference, "--reference") if ask.reference else subject
     names = (*ask.rules, *([ask.reference] if ask.reference and ask.rules else []))

@@ -140,10 +140,11 @@ class Journal:
         """Note one step's decisions."""
         self.hear(change.transitions)
         for item in change.outgoing:
+            if item.notification.status == "heartbeat":
+                continue  # one a minute, and about no alert
             self.messages.append(_sent(item))
             for alert in item.notification.alerts:
-                if alert.fingerprint in self._latest:  # a heartbeat is about no alert of a rule
-                    self._latest[alert.fingerprint].sent += 1
+                self._latest[alert.fingerprint].sent += 1
         self.messages += [_not_sent(item) for item in change.delivered]
 
     def hear(self, transitions: Sequence[Transition]) -> None:

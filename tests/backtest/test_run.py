@@ -11,6 +11,7 @@ from monitor.alert import AlertState
 from monitor.backtest.ask import Answer, Ask, answer, default_grid_ns, reach
 from monitor.backtest.history import Stretch
 from monitor.backtest.run import Lane, chosen, drive
+from monitor.backtest.sweep import parse_sweep
 from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError
 from tests.backtest.scene import (
@@ -108,6 +109,13 @@ routes:
     assert "send" not in [outcome for second, outcome in told if second in (95, 135)]
 
 
+def test_heartbeats_are_not_counted_among_notifications(tmp_path: Path) -> None:
+    routes = "routes: {heartbeat: {sinks: [screen], interval: 10s}}\n"
+    found = ran(tmp_path, config=CONFIG + routes).report.messages
+    assert found
+    assert {message.status for message in found if message.outcome == "send"} == {"firing", "resolved"}
+
+
 def test_an_alert_is_held_while_the_feed_is_gone_and_resolves_when_enough_is_seen_again(tmp_path: Path) -> None:
     script = [*cascade(), (100, feeds(100, up=False)), (150, feeds(150, up=True))]
     found = ran(tmp_path, TinyHistory(script, end_s=300))
@@ -176,7 +184,8 @@ groups:
     ("ask", "words"),
     [
         (Ask(rules=("Coyn",)), "no rule 'Coyn'"),
-        (Ask(rules=("Coin",), reference="Xyz"), "no rule 'Xyz'"),
+        (Ask(rules=("Coin",), reference="Xyz", sweep=parse_sweep("limit=1M..2M")), "no rule 'Xyz'"),
+        (Ask(rules=("Coin",), reference="Coin"), "a reference is for a sweep"),
         (Ask(start_ns=at(500)), "nothing was recorded in this stretch"),
         (Ask(start_ns=at(50), end_ns=at(40)), "nothing was recorded in this stretch"),
     ],
