@@ -14,7 +14,7 @@ from monitor.commands import dispatch
 from monitor.commands.notify_test import attempt, notification
 from monitor.sink import Notification, Outcome, Result, SinkBase, SinkContext, SinkOptions
 from monitor.sinks import build_sink
-from tests.integration.test_mqtt import Broker
+from tests.integration.servers import Broker
 from tests.sinks.server import receiver
 
 
