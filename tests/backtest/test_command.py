@@ -141,6 +141,18 @@ def test_a_folder_without_history_and_one_that_is_not_there(place: Path, capsys:
         assert words in capsys.readouterr().err
 
 
+def test_a_tape_of_another_version_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file,) = (place / "tape").glob("*.tape")
+    data = bytearray(file.read_bytes())
+    data[8] = 99
+    file.write_bytes(data)
+    assert backtest(place) == 2
+    err = capsys.readouterr().err
+    assert "the tape holds no record" in err
+    assert f"{file}:0:" in err
+    assert "version 99" in err
+
+
 def test_what_a_damaged_tape_lost_is_told_and_can_fail_a_build(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (file,) = (place / "tape").glob("*.tape")
     other = write_tape(place / "other", [(300, cascade()[0][1])], end_s=310)

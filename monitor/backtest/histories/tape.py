@@ -82,5 +82,6 @@ def _stretch(files: list[FileInfo], folder: Path) -> Stretch:
     firsts = [info.first_ns for info in files if info.first_ns is not None]
     lasts = [info.last_ns for info in files if info.last_ns is not None]
     if not firsts or not lasts:
-        raise TapeError("the tape holds no record", str(folder))
+        losses = [str(loss) for info in files for loss in info.losses]
+        raise TapeError("\n".join(["the tape holds no record", *losses]), str(folder))
     return Stretch(min(firsts), max(lasts) + 1)
