@@ -119,13 +119,26 @@ class Ledger:
     def __init__(self, expected: Mapping[Channel, Sequence[str]]) -> None:
         self.version = 0
         self.spans: dict[Source, Spans] = {}
+        self.expected: frozenset[Source] = frozenset()
+        self._left: frozenset[Source] = frozenset()
         self._tracked = bool(expected)
-        for channel, venues in expected.items():
-            for venue in venues:
-                self.spans[venue, channel] = Spans()
+        self.expect(expected)
+
+    def expect(self, expected: Mapping[Channel, Sequence[str]]) -> None:
+        """Count on other feeds from now on; what was expected and is not any more takes nothing away from a reading."""
+        self.version += 1
+        wanted = frozenset((venue, channel) for channel, venues in expected.items() for venue in venues)
+        self._left = (self._left | self.expected) - wanted
+        self.expected = wanted
+        for source in self._left & self.spans.keys():
+            del self.spans[source]
+        for source in sorted(wanted - self.spans.keys()):
+            self.spans[source] = Spans()
 
     def record(self, event: FeedState | FeedGap) -> None:
-        """Take in a change of a feed."""
+        """Take in a change of a feed; the last words of one that was taken out of the configuration change nothing."""
+        if (event.venue, event.channel) in self._left:
+            return
         self._tracked = True
         self.version += 1
         spans = self.spans.setdefault((event.venue, event.channel), Spans())

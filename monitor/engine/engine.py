@@ -65,8 +65,13 @@ class Engine:
         self.past = Refill(self.store, self.settings)
         self._compile(rules)
 
-    def replace_rules(self, rules: RuleSet) -> None:
-        """Compile other rules over the same logs: what they share with the old ones keeps its history and memory."""
+    def replace_rules(self, rules: RuleSet, expected: Mapping[Channel, Sequence[str]] | None = None) -> None:
+        """Compile other rules over the same logs: what they share with the old ones keeps its history and memory.
+
+        With `expected` other feeds are counted on, too.
+        """
+        if expected is not None:
+            self.store.ledger.expect(expected)
         self.store.memories = self._memories()
         self._compile(rules)
 

@@ -75,6 +75,7 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
         [venue, channel.value, list(s.starts), list(s.ends), s.open_since, s.down_since, s.reason]
         for (venue, channel), s in store.ledger.spans.items()
     ]
+    head["expected"] = sorted(map(list, store.ledger.expected))
     head["histories"] = []
     for number, (key, history) in enumerate(store.histories.items()):
         head["histories"].append([_name(key), list(history.index.labels)])
@@ -123,7 +124,10 @@ def load(store: Store, data: bytes) -> int:
         store.memories = dict(_load_memories(head, archive))
     except DAMAGE as error:
         raise StateError(f"window state is damaged: {error}") from error
+    left = {(venue, Channel(channel)) for venue, channel in head.get("expected", ())} - store.ledger.expected
     for venue, channel, starts, ends, open_since, down_since, reason in head["spans"]:
+        if (venue, Channel(channel)) in left:
+            continue  # it was taken out of the configuration: nobody waits for it
         spans = store.ledger.spans.setdefault((venue, Channel(channel)), Spans())
         spans.starts, spans.ends, spans.open_since = starts, ends, open_since
         spans.down_since, spans.reason = down_since, reason

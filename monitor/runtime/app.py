@@ -445,7 +445,7 @@ class App:
         """Take over a reloaded configuration. All of it has been checked; this cannot fail half way."""
         self.loaded, now_ns = loaded, self.clock.wall_ns()
         self.journal.reloaded(loaded, now_ns)
-        self.engine.replace_rules(loaded.rules)
+        self.engine.replace_rules(loaded.rules, loaded.expected())
         self.desk.replace(loaded, loaded.routing, now_ns)
         self.reporting.replace_rules(loaded.rules)
         self._happenings.config_hash = loaded.digest

@@ -296,7 +296,7 @@ class Rerunner:
             return
         self.report.reloads["taken"] += 1
         self.loaded = self._loaded_by(setting, feeds)
-        self.engine.replace_rules(self.loaded.rules)
+        self.engine.replace_rules(self.loaded.rules, self.loaded.expected())
         self.desk.replace(self.loaded, self.loaded.routing, row[0])
 
     def _loaded_by(self, setting: course.Setting, feeds: Sequence[Feed]) -> Loaded:

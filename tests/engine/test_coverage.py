@@ -51,3 +51,22 @@ def test_a_settled_share_is_not_worked_out_again() -> None:
     """A share that nothing moves holds until the ledger changes."""
     book = ledger([(0, "a", True)])
     assert book.share(CHANNEL, anyone, 100, 200) == (0.5, 1 << 62)
+
+
+def test_a_feed_that_is_not_configured_any_more_takes_nothing_away() -> None:
+    book = ledger([(0, "a", True), (0, "b", True)])
+    book.record(FeedState("b", CHANNEL, up=False, ts_ns=100, reason="stopped"))
+    assert book.share(CHANNEL, anyone, 100, 200)[0] == 0.5
+    book.expect({CHANNEL: ["a"]})
+    book.record(FeedState("b", CHANNEL, up=False, ts_ns=150, reason="its last words come late"))
+    assert book.share(CHANNEL, anyone, 100, 200)[0] == 1.0
+    assert book.silent(CHANNEL, anyone, 200) == ""
+
+
+def test_a_feed_that_was_added_is_missed_until_it_is_live_also_when_it_had_left() -> None:
+    book = ledger([(0, "a", True), (0, "b", True)])
+    book.expect({CHANNEL: ["a"]})
+    book.expect({CHANNEL: ["a", "b"]})
+    assert book.share(CHANNEL, anyone, 100, 200)[0] == 0.5
+    book.record(FeedState("b", CHANNEL, up=True, ts_ns=200))
+    assert book.share(CHANNEL, anyone, 200, 300)[0] == 1.0

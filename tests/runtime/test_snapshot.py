@@ -83,3 +83,17 @@ async def test_it_is_written_every_so_often(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
     task.cancel()
     assert (tmp_path / "w.npz").stat().st_size == snapshots.last_bytes
+
+
+async def test_a_venue_that_was_taken_out_before_the_restart_is_not_waited_for(tmp_path: Path) -> None:
+    before = Engine(rules(), expected={Channel.LIQUIDATIONS: ["bybit", "okx"]})
+    before.evaluate(T0 - 3600 * S)
+    before.ingest([FeedState(venue, Channel.LIQUIDATIONS, up=True, ts_ns=T0 - 3600 * S) for venue in ("bybit", "okx")])
+    before.evaluate(T0)
+    await Snapshots(before, tmp_path / "w.npz", clock_at(T0)).write()
+
+    after = engine()
+    Snapshots(after, tmp_path / "w.npz", clock_at(T0 + 36 * S)).restore()
+    after.evaluate(T0 + 36 * S)
+    after.ingest([FeedState("bybit", Channel.LIQUIDATIONS, up=True, ts_ns=T0 + 36 * S)])
+    assert after.query(parse_expression(TEXT), T0 + 72 * S)[0][2] == pytest.approx(0.99)
