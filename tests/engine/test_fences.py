@@ -59,7 +59,7 @@ def story(seed: int) -> list[tuple[float, list[Event]]]:
     level = dict.fromkeys(MARKET, 100.0)
     turns: list[tuple[float, list[Event]]] = [(0.0, [feed(v, c, 0) for v in ("bybit", "okx") for c in CHANNELS])]
     now = 0.0
-    for _ in range(rng.randint(5, 80)):
+    for _ in range(rng.randint(5, 60)):
         now += rng.choice([0.01, 0.2, 1.0, 5.0, 20.0, 61.0])
         batch: list[Event] = []
         for instrument in rng.sample(MARKET, rng.randint(0, 3)):
@@ -93,7 +93,7 @@ def rule_set() -> RuleSet:
     return RuleSet((*engine(*TEXTS).ruleset.alerts, *load_rules([("life.yaml", LIFE)]).alerts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_sleeping_rule_misses_nothing(seed: int) -> None:
     """At every turn, for every rule: truth, coverage, the clear condition and the level are those of the full evaluation."""
@@ -114,7 +114,7 @@ def test_a_sleeping_rule_misses_nothing(seed: int) -> None:
                 np.testing.assert_array_equal(got.value, want.value, f"value of {rule.text} at {now}")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32))
 def test_values_are_there_for_whoever_looks(seed: int) -> None:
     """`latest` works out what a sleeping rule did not."""

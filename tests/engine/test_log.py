@@ -43,7 +43,7 @@ def columns(rows: list[tuple[int, int, int]]) -> tuple[Ints, Members, Column]:
     return np.array(ts, np.int64), np.array(members, np.int32), np.array(values, np.int64)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(STEPS, st.booleans())
 def test_a_log_is_a_sorted_list(steps: list[tuple[str, object]], unique: bool) -> None:
     """In chunks of eight rows, with rows that come late, rows that are revised, and rows that are forgotten."""
