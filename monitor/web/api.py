@@ -24,6 +24,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 MAX_HISTORY = 5_000
 MAX_SILENCE_S = 365 * 86_400
 _DURATION = re.compile(r"(\d+)([smhdw])")
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-8]?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 """So that nanoseconds fit into 64 bits."""
 LAST_YEAR = 2199
@@ -82,10 +83,10 @@ def _decode(raw: bytes, kind: type[Body]) -> Body:
 
 
 def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    text = query.get(name, "")
-    if not text:
+    text = query.get(name)
+    if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text) > most:
+    if not _WHOLE.fullmatch(text) or int(text) > most:
         raise BadRequest(f"{name}: expected a whole number up to {most}")
     return int(text)
 
