@@ -39,7 +39,8 @@ def test_an_engine_hears_from_columns_what_it_hears_from_events(seed: int, size:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), recorded)
         history = ParquetHistory(Path(name))
-        steps = list(history.steps(history.stretch, GRID_NS))
+        first, *rest = history.steps(history.stretch, GRID_NS)
+    steps = [first, *rest] if first.events or first.columns else rest
     expected = steps_of(recorded)
     assert [step.now_ns for step in steps] == list(expected)
     for step in steps:
@@ -69,6 +70,12 @@ def test_a_stretch_begins_with_what_was_still_true(tmp_path: Path) -> None:
     steps = list(history.steps(Stretch(at(40), at(60)), GRID_NS))
     assert [step.now_ns for step in steps] == [at(40), at(50)]
     assert [(e.venue, e.up) for e in steps[0].events if isinstance(e, FeedState)] == [("okx", False), ("bybit", True)]
+
+
+def test_looking_begins_with_the_stretch_though_nothing_has_come_yet(tmp_path: Path) -> None:
+    write(tmp_path, [(at(50), [FeedState("okx", Channel.TRADES, True, at(50))])])
+    steps = list(ParquetHistory(tmp_path).steps(Stretch(at(40), at(60)), GRID_NS))
+    assert [(step.now_ns, len(step.events)) for step in steps] == [(at(40), 0), (at(50), 1)]
 
 
 def test_it_says_what_it_is_and_what_is_missing(tmp_path: Path) -> None:

@@ -79,8 +79,7 @@ class ParquetHistory:
         if first is not None and first.now_ns == first_ns:
             yield replace(first, events=[*carried, *first.events])
         else:
-            if carried:
-                yield Step(first_ns, carried)
+            yield Step(first_ns, carried)
             if first is not None:
                 yield first
         yield from steps
