@@ -92,6 +92,10 @@ class Lifecycle:
         """Every alert that is pending, firing or held, as of the latest evaluations."""
         return [view for machine in self._machines.values() for view in machine.views()]
 
+    def busy(self) -> frozenset[str]:
+        """Identities of the rules that have an alert now."""
+        return frozenset(rule_id for rule_id, machine in self._machines.items() if machine.busy)
+
     @property
     def collided(self) -> int:
         """Alerts that were not opened because another active alert has the same labels."""

@@ -566,6 +566,11 @@ class RuleMachine:
         return any(instance.view.state is AlertState.PENDING for instance in self._active.values())
 
     @property
+    def busy(self) -> bool:
+        """Whether it has an alert that follows readings."""
+        return bool(self._active)
+
+    @property
     def awaiting(self) -> bool:
         """Whether a restored alert has not been seen yet."""
         return bool(self._waiting)

@@ -6,7 +6,7 @@ The instant of an evaluation is the later of `now_ns` and the newest event, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +59,7 @@ class Engine:
         self.now_ns = 0
         self._newest_ns = 0
         self._serial = 0
+        self._attended: frozenset[str] = frozenset()
         self._intake = Intake(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
         self._rules: dict[str, CompiledRule] = {}
@@ -84,6 +85,7 @@ class Engine:
             self._add_recording(recording)
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
         self._watch = Watch(list(self._rules.values()), self.store.ledger)
+        self.attend(self._attended)
         self.store.memories = {}
         self._want()
         self.past.forget()
@@ -177,6 +179,11 @@ class Engine:
             self.store.trim(self.now_ns, self.settings.lateness_ns)
             self.store.shrink(self.settings.max_rows)
         return found
+
+    def attend(self, rules: Iterable[str]) -> None:
+        """Give the readings of these rules with ``changed_only`` whenever they move, true or not: they have alerts."""
+        self._attended = frozenset(rules)
+        self._watch.attend([rule for name, rule in self._rules.items() if name in self._attended])
 
     def latest(self, rule_id: str) -> Evaluation | None:
         """A rule's readings as of the last `evaluate`; None before the first."""

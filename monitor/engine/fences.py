@@ -109,10 +109,19 @@ class Watch:
         due = self._woken(tick)
         found = [seen for rule in due if (seen := rule.evaluate_changed(tick)) is not None]
         if due:
-            self._awake = [rule for rule in due if rule.holds]
+            self._awake = [rule for rule in due if rule.holds or rule.attended]
         if self._single:
             found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
         return found
+
+    def attend(self, rules: Sequence[CompiledRule]) -> None:
+        """Keep these rules awake from now on, and no others for this reason."""
+        for rule in (*self._single, *(rule for fence in self._fences for rule in fence.rules)):
+            rule.attended = False
+        for rule in rules:
+            rule.attended = True
+        asleep = [rule for rule in rules if rule not in self._single and rule not in self._awake]
+        self._awake = [*self._awake, *asleep]
 
     def _woken(self, tick: Tick) -> list[CompiledRule]:
         """The rules to be evaluated: the awake ones and those that a passed fence wakes."""

@@ -142,11 +142,13 @@ class CompiledRule:
     Attributes:
         latest: The newest evaluation.
         holds: Whether any row was true when `evaluate_changed` last had to look; so it is before it ever did.
+        attended: Whether somebody follows its values although no row may be true: an alert that is kept firing.
     """
 
     def __init__(self, rule: Rule, compiler: Compiler) -> None:
         self.rule = rule
         self.holds = True
+        self.attended = False
         self._id = rule.id
         self.base = _Case(compiler, None, rule, ())
         self.index = self.base.node.index
@@ -162,7 +164,7 @@ class CompiledRule:
         self._looks: list[bytes | float] = []
 
     def evaluate_changed(self, tick: Tick) -> Evaluation | None:
-        """As `evaluate`, but None also when only values moved and no row is true: nobody waits for these.
+        """As `evaluate`, but None also when only values moved, no row is true and nobody attends to them.
 
         It keeps its own account of what it has said: that somebody looked in between (`evaluate`) changes nothing here.
         """
@@ -171,8 +173,9 @@ class CompiledRule:
             return None
         self._told = versions
         self.holds = any(np.maximum.reduce(node.truth, initial=FALSE) == TRUE for node in self._mains)
-        looks = [] if self.holds else [look for root in self.roots for look in _looks(root)]
-        if looks == self._looks and not self.holds:
+        followed = self.holds or self.attended
+        looks = [] if followed else [look for root in self.roots for look in _looks(root)]
+        if looks == self._looks and not followed:
             return None
         self._looks, self._versions = looks, versions
         self.latest = self._read(tick)

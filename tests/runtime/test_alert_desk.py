@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alert import AlertState
+from monitor.alert import AlertState, AlertView
 from monitor.engine import Engine
-from monitor.events import Channel, FeedState, Liquidation
+from monitor.events import Channel, FeedState, Liquidation, PositionSide
 from monitor.instruments import Instrument
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.load import Loaded, load_text
@@ -32,6 +32,7 @@ groups:
   - name: desk
     rules:
       - {alert: Wiped, expr: 'sum(liquidations[1m]) by (base) > %s', labels: {severity: critical}}
+      - {alert: Kept, expr: 'sum(liquidations{side="short"}[1m]) by (base) > 5M', keep_firing_for: 10m}
 """
 
 
@@ -79,14 +80,19 @@ class Rig:
         (self.folder / "rules.yaml").write_text(RULES % threshold, encoding="utf-8")
         return load_text(CONFIG, "config.yaml", self.folder, {})
 
-    async def at(self, second: float, usd: int = 0) -> None:
+    async def at(self, second: float, usd: int = 0, side: PositionSide = "long") -> None:
         """Move to a second, let a liquidation happen, and take a step."""
         await self.clock.advance(second - (self.clock.wall_ns() - T0) / S)
         now_ns = self.clock.wall_ns()
         if usd:
-            self.engine.ingest([Liquidation(BTC, "long", usd * 1_000_000, 1.0, now_ns, now_ns, f"{second}")])
-        self.desk.step(self.engine.evaluate(now_ns), now_ns)
+            self.engine.ingest([Liquidation(BTC, side, usd * 1_000_000, 1.0, now_ns, now_ns, f"{second}")])
+        self.desk.step(self.engine.evaluate(now_ns, changed_only=True), now_ns)
         self.desk.tick(now_ns)
+
+    def named(self, name: str) -> AlertView:
+        """The one alert of a rule."""
+        (alert,) = [alert for alert in self.desk.lifecycle.alerts() if alert.name == name]
+        return alert
 
     @property
     def fingerprint(self) -> str:
@@ -179,3 +185,15 @@ async def test_other_rules_take_over_and_alerts_of_rules_that_stay_go_on(rig: Ri
     await rig.at(2)
     assert rig.fingerprint == fingerprint
     assert [status for _, status in rig.outbox.told()] == ["firing"], "it is not told again"
+
+
+async def test_an_alert_that_is_kept_firing_shows_the_reading_of_now(rig: Rig) -> None:
+    """Its rule is true nowhere any more; the engine must go on telling what it reads."""
+    await rig.at(1, 6_000_000, "short")
+    await rig.at(30, 2_000_000, "short")
+    await rig.at(62)
+    alert = rig.named("Kept")
+    assert (alert.state, alert.value, alert.peak) == (AlertState.FIRING, 2_000_000.0, 8_000_000.0)
+    await rig.at(70, 1_000_000, "short")
+    alert = rig.named("Kept")
+    assert alert.value == 3_000_000.0
