@@ -138,4 +138,4 @@ def test_feeds_rules_routes_and_pegs_change_while_running() -> None:
 
 
 def test_every_key_is_either_applied_by_a_reload_or_refused() -> None:
-    assert set(Config.model_fields) - set(FIXED) == {"rules", "feeds", "routes", "pegs", "backfill"}
+    assert set(Config.model_fields) - set(FIXED) == {"rules", "feeds", "routes", "pegs"}
