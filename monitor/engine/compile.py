@@ -27,12 +27,13 @@ from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, SinceNode, ThenNode
 from monitor.engine.nodes.vector import ArithmeticNode, CountTrueNode, FoldNode, NegateNode, TopKNode, kept_labels
 from monitor.engine.nodes.windows import EXTREMES, PairNode, RowsNode, SamplesNode
-from monitor.engine.panes import pane_of
+from monitor.engine.panes import history_distance, pane_of
 from monitor.engine.projection import Projection, matches
 from monitor.engine.settings import EngineSettings
+from monitor.engine.slow_coverage import SlowNeed, part_label
 from monitor.engine.store import Domain, Store
 from monitor.engine.sums import Edge
-from monitor.events import Labels
+from monitor.events import Channel, Labels
 from monitor.expression import (
     UNTYPED,
     Arithmetic,
@@ -329,6 +330,7 @@ class Compiler:
         accept_labels = matches([m for m in selector.matchers if m.label == "venue"])
         by_venue = projection.index if "venue" in names else None
         channel = self.spec(selector.series).channel
+        slow = self._slow_need(selector, names) if channel is Channel.REFERENCE else None
         return Need(
             self.store.ledger,
             channel,
@@ -336,7 +338,18 @@ class Compiler:
             window_ns,
             delay_ns=delay_ns,
             by_venue=by_venue,
+            slow=slow,
         )
+
+    def _slow_need(self, selector: Selector, names: tuple[str, ...]) -> SlowNeed:
+        """The parts of a slow series that a selector takes."""
+        spec = self.spec(selector.series)
+        label = part_label(spec)
+        chosen = [matcher for matcher in selector.matchers if matcher.label == label]
+        if not chosen and label not in names:
+            chosen = [Matcher(name, "=", value) for name, value in spec.defaults if name == label]
+        accept = matches(chosen)
+        return SlowNeed(selector.series, lambda part: accept(((label, part),)))
 
     def _total(self, call: Call, subject: Range, selector: Selector) -> Node:
         grouping = call.grouping or ALL
@@ -362,14 +375,15 @@ class Compiler:
     def members(self, series: str, delay_ns: int, stale_ns: float | None = None, reach_ns: int = 0) -> Members:
         """Present values of a series as of `delay_ns` ago; `stale_ns` replaces the channel's limit.
 
-        Where the past is kept in panes, a value may be one pane older: that is the error at the edge.
+        Where the past is kept in panes, a value of then may be older by the distance at which history is fetched: a
+        week ago is known to the hour, two months ago to the day.
         """
         key = (series, delay_ns, stale_ns)
         if key not in self._members:
             pane_ns = pane_of(max(delay_ns, reach_ns))
-            self.store.need(series, pane_ns, delay_ns + 2 * pane_ns)
+            slack_ns = history_distance(delay_ns) if delay_ns and pane_ns else 0
+            self.store.need(series, pane_ns, delay_ns + 2 * pane_ns + slack_ns)
             last = self.domain.last(series, pane_ns, delay_ns)
-            slack_ns = pane_ns if delay_ns else 0
             stale_of = self._stale_of(series, slack_ns) if stale_ns is None else lambda _: stale_ns
             self._members[key] = Members(last, self.store.catalog.series(series), stale_of, delay_ns)
         return self._members[key]

@@ -5,10 +5,11 @@ A pure ledger. Before the first `up` of a channel nothing is covered; a gap take
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor.clock import NS_PER_S
+from monitor.engine.slow_coverage import Key, SlowNeed, SlowSpans
+from monitor.engine.spans import FAR_NS, Spans
 from monitor.events import Channel, FeedGap, FeedState
 
 STEP = 1000
@@ -18,99 +19,8 @@ ROUNDING = 1e-9
 """Of a step: what division of whole nanoseconds may lose."""
 SHY = 0.999
 """A forecast crossing is looked for a little early."""
-FAR_NS = 1 << 62
 
 Source = tuple[str, Channel]
-
-
-class Spans:
-    """Live spans of one (venue, channel), in time order; the last may be open."""
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.open_since: int | None = None
-        self.down_since: int | None = None
-        self.reason = ""
-
-    def up(self, at_ns: int) -> None:
-        """Live from `at_ns`."""
-        if self.open_since is None:
-            self.open_since, self.down_since = at_ns, None
-
-    def down(self, at_ns: int, reason: str) -> None:
-        """Not live after `at_ns`."""
-        if self.open_since is not None:
-            self._close(self.open_since, at_ns)
-            self.open_since = None
-        if self.down_since is None:
-            self.down_since = at_ns
-        self.reason = reason
-
-    def cut(self, start_ns: int, end_ns: int) -> None:
-        """Take (start, end] out of what was covered."""
-        pieces = list(zip(self.starts, self.ends, strict=True))
-        self.starts, self.ends = [], []
-        for a, b in pieces:
-            self._close(a, min(b, start_ns))
-            self._close(max(a, end_ns), b)
-        if self.open_since is not None and self.open_since < end_ns:
-            self._close(self.open_since, start_ns)
-            self.open_since = end_ns
-
-    def fill(self, start_ns: int, end_ns: int) -> None:
-        """Add (start, end] to what was covered; what a span that is open now covers stays that span's."""
-        end_ns = end_ns if self.open_since is None else min(end_ns, self.open_since)
-        pieces = sorted([*zip(self.starts, self.ends, strict=True), (start_ns, max(start_ns, end_ns))])
-        self.starts, self.ends = [], []
-        for a, b in pieces:
-            if self.ends and a <= self.ends[-1]:
-                self.ends[-1] = max(self.ends[-1], b)
-            else:
-                self._close(a, b)
-
-    def covered_ns(self, start_ns: int, end_ns: int) -> int:
-        """How much of (start, end] was live."""
-        at = bisect_right(self.ends, start_ns)
-        total = sum(
-            max(0, min(b, end_ns) - max(a, start_ns)) for a, b in zip(self.starts[at:], self.ends[at:], strict=True)
-        )
-        if self.open_since is not None:
-            total += max(0, end_ns - max(self.open_since, start_ns))
-        return total
-
-    def live_at(self, at_ns: int) -> bool:
-        """Whether the channel was live at an instant."""
-        if self.open_since is not None and self.open_since <= at_ns:
-            return True
-        at = bisect_right(self.ends, at_ns - 1)
-        return at < len(self.starts) and self.starts[at] <= at_ns
-
-    def live_after(self, at_ns: int) -> bool:
-        """Whether the channel was live right after an instant."""
-        return self.live_at(at_ns + 1)
-
-    def next_edge_ns(self, after_ns: int) -> int:
-        """When it next began or ceased to be live after an instant, as far as is known."""
-        at = bisect_right(self.ends, after_ns)
-        edges = [*self.starts[at : at + 1], *self.ends[at : at + 1]]
-        if self.open_since is not None:
-            edges.append(self.open_since)
-        return min((edge for edge in edges if edge > after_ns), default=FAR_NS)
-
-    def first_ns(self) -> int | None:
-        """When it was first live."""
-        return self.starts[0] if self.starts else self.open_since
-
-    def forget(self, before_ns: int) -> None:
-        """Drop spans that ended before `before_ns`."""
-        at = bisect_right(self.ends, before_ns)
-        del self.starts[:at], self.ends[:at]
-
-    def _close(self, start_ns: int, end_ns: int) -> None:
-        if end_ns > start_ns:
-            self.starts.append(start_ns)
-            self.ends.append(end_ns)
 
 
 class Ledger:
@@ -119,6 +29,7 @@ class Ledger:
     def __init__(self, expected: Mapping[Channel, Sequence[str]]) -> None:
         self.version = 0
         self.spans: dict[Source, Spans] = {}
+        self.slow = SlowSpans()
         self.expected: frozenset[Source] = frozenset()
         self._left: frozenset[Source] = frozenset()
         self._tracked = bool(expected)
@@ -132,6 +43,8 @@ class Ledger:
         self.expected = wanted
         for source in self._left & self.spans.keys():
             del self.spans[source]
+            if source[1] is Channel.REFERENCE:
+                self.slow.drop(source[0])
         for source in sorted(wanted - self.spans.keys()):
             self.spans[source] = Spans()
 
@@ -141,20 +54,32 @@ class Ledger:
             return
         self._tracked = True
         self.version += 1
-        spans = self.spans.setdefault((event.venue, event.channel), Spans())
-        if isinstance(event, FeedGap):
-            change = spans.fill if event.filled else spans.cut
-            change(event.start_ns, event.end_ns)
-        elif event.up:
-            spans.up(event.ts_ns)
-        else:
-            spans.down(event.ts_ns, event.reason)
+        _change(self.spans.setdefault((event.venue, event.channel), Spans()), event)
+        if event.channel is Channel.REFERENCE:
+            for spans in self.slow.of_source(event.venue):
+                _change(spans, event)
 
-    def needed(self, channel: Channel, accept: Callable[[str], bool]) -> list[tuple[str, Spans]]:
-        """The (venue, spans) that a reading of a channel needs."""
+    def give(self, key: Key, stretch: tuple[int, int] | None) -> None:
+        """A source gave a value of a slow series; one of the past stood over a stretch."""
+        self.version += self.slow.give(key, stretch, self.spans.get((key[2], Channel.REFERENCE)))
+
+    def needed(
+        self, channel: Channel, accept: Callable[[str], bool], slow: SlowNeed | None = None
+    ) -> list[tuple[str, Spans]]:
+        """The (venue, spans) that a reading of a channel needs; of a slow series those who give it, once they do."""
+        given = self.slow.needed(slow) if slow is not None else []
+        if given:
+            return [(source, spans) for source, spans in given if (source, channel) in self.spans]
         return [(venue, s) for (venue, c), s in self.spans.items() if c is channel and accept(venue)]
 
-    def share(self, channel: Channel, accept: Callable[[str], bool], start_ns: int, end_ns: int) -> tuple[float, int]:
+    def share(
+        self,
+        channel: Channel,
+        accept: Callable[[str], bool],
+        start_ns: int,
+        end_ns: int,
+        slow: SlowNeed | None = None,
+    ) -> tuple[float, int]:
         """Mean share of (start, end] in which the needed feeds were live; of an instant when start equals end.
 
         Without any feed tracked at all the caller does not keep track, and 1 is returned.
@@ -163,7 +88,7 @@ class Ledger:
             The share, and until when it stays that (as `end_ns`, exclusive, the window's length being the same and
             the ledger, too).
         """
-        needed = [spans for _, spans in self.needed(channel, accept)]
+        needed = [spans for _, spans in self.needed(channel, accept, slow)]
         if not needed:
             return 0.0 if self._tracked and channel is not Channel.REFERENCE else 1.0, FAR_NS
         if start_ns == end_ns:
@@ -174,10 +99,10 @@ class Ledger:
         mean = sum(spans.covered_ns(start_ns, end_ns) for spans in needed) / (length_ns * len(needed))
         return rounded(mean), end_ns + _constant_ns(needed, mean, start_ns, end_ns)
 
-    def silent(self, channel: Channel, accept: Callable[[str], bool], now_ns: int) -> str:
+    def silent(self, channel: Channel, accept: Callable[[str], bool], now_ns: int, slow: SlowNeed | None = None) -> str:
         """Which needed feeds are not live now, and for how long: ``bybit liquidations silent 4m12s``."""
         words = []
-        for venue, spans in self.needed(channel, accept):
+        for venue, spans in self.needed(channel, accept, slow):
             if spans.live_at(now_ns):
                 continue
             if spans.down_since is None:
@@ -185,6 +110,16 @@ class Ledger:
             else:
                 words.append(f"{venue} {channel.value} silent {duration_text(now_ns - spans.down_since)}")
         return ", ".join(words)
+
+
+def _change(spans: Spans, event: FeedState | FeedGap) -> None:
+    if isinstance(event, FeedGap):
+        change = spans.fill if event.filled else spans.cut
+        change(event.start_ns, event.end_ns)
+    elif event.up:
+        spans.up(event.ts_ns)
+    else:
+        spans.down(event.ts_ns, event.reason)
 
 
 def rounded(share: float) -> float:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Batch
 from monitor.engine.settings import EngineSettings
+from monitor.engine.slow_coverage import part_of
 from monitor.engine.store import Store
-from monitor.events import Depth, Event, FeedGap, FeedState, MarketEvent, Sample
+from monitor.events import Channel, Depth, Event, FeedGap, FeedState, MarketEvent, Sample
 from monitor.window import Ints
 
 
@@ -91,6 +93,8 @@ class Intake:
         if ts_ns > report.newest_ns:  # noqa: PLR1730 - a call costs three times as much, for every event
             report.newest_ns = ts_ns
         report.taken[venue] += 1
+        if kind is Sample:
+            self._slow(event, ts_ns)  # type: ignore[arg-type]
         for series, member, value in self._rows(event):
             if value - value != 0:  # NaN or infinite
                 report.invalid[venue] += 1
@@ -101,6 +105,15 @@ class Intake:
             batch.ts.append(ts_ns)
             batch.members.append(member)
             batch.values.append(value)
+
+    def _slow(self, sample: Sample, ts_ns: int) -> None:
+        """Who gives the series; of the past, that the value stood until it would have been stale."""
+        spec = self._store.specs.get(sample.series)
+        if spec is None or spec.channel is not Channel.REFERENCE:
+            return
+        stands_ns = int(spec.stale_s * NS_PER_S)
+        stretch = (ts_ns, ts_ns + stands_ns) if sample.backfill else None
+        self._store.ledger.give((sample.series, part_of(spec, sample.labels), sample.source), stretch)
 
     def _late(self, venue: str, behind_ns: int, report: IngestReport) -> bool:
         """Count an event that is late; False when it is too late to be taken in."""

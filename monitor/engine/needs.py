@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from monitor.engine.compile import grid_of
-from monitor.engine.panes import DAY_NS, EXACT_NS, HOUR_NS, MINUTE_NS
+from monitor.engine.panes import DAY_NS, EXACT_NS, HOUR_NS, MINUTE_NS, history_distance
 from monitor.engine.projection import matches
 from monitor.events import Channel, Labels
 from monitor.expression import Call, Expr, Range, Selector, children
@@ -16,7 +16,6 @@ from monitor.windows import WINDOWS
 
 STEPS_NS = (MINUTE_NS, 5 * MINUTE_NS, HOUR_NS, DAY_NS)
 """Distances that history is asked for in: those that every venue's candles have."""
-MONTHS_NS = 60 * DAY_NS
 FETCHED = frozenset({Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST})
 """Channels of which venues keep a public history of every instrument."""
 
@@ -61,11 +60,8 @@ def _of(selector: Selector, reach_ns: int, step_ns: int) -> Iterator[HistoryNeed
 
 def history_step(reach_ns: int, step_ns: int) -> int:
     """The distance of history for a window: that of its samples, but days for months and hours for more than a day."""
-    if reach_ns >= MONTHS_NS and step_ns < DAY_NS:
-        step_ns = DAY_NS
-    elif reach_ns > DAY_NS and step_ns < HOUR_NS:
-        step_ns = HOUR_NS
-    return max(step for step in STEPS_NS if step <= max(step_ns, MINUTE_NS))
+    least_ns = max(step_ns, history_distance(reach_ns))
+    return max(step for step in STEPS_NS if step <= least_ns)
 
 
 def _ranges(expr: Expr, reach_ns: int, step_ns: int) -> Iterator[tuple[Selector, int, int]]:

@@ -17,6 +17,7 @@ MINUTE_NS = 60 * NS_PER_S
 HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
 EXACT_NS = HOUR_NS
+MONTHS_NS = 60 * DAY_NS
 NEVER_NS = -(1 << 62)
 
 
@@ -27,6 +28,13 @@ def pane_of(window_ns: int) -> int:
     if window_ns <= DAY_NS:
         return MINUTE_NS
     return 10 * MINUTE_NS if window_ns <= 7 * DAY_NS else HOUR_NS
+
+
+def history_distance(window_ns: int) -> int:
+    """How far apart values of the past are fetched for a window: minutes, hours beyond a day, days from two months on."""
+    if window_ns >= MONTHS_NS:
+        return DAY_NS
+    return HOUR_NS if window_ns > DAY_NS else MINUTE_NS
 
 
 def edge_error_ns(window_ns: int) -> int:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.coverage import Spans
 from monitor.engine.gauges import NEVER_NS, LastValues
 from monitor.engine.history import History
 from monitor.engine.log import Column, Log, Members
 from monitor.engine.memory import Memory
+from monitor.engine.spans import Spans
 from monitor.engine.store import Store
 from monitor.errors import StateError
 from monitor.events import Channel, Labels
@@ -71,10 +71,8 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
             columns[f"{number}.count"] = counts
     head["closed"] = [[*key, feed.closed_ns] for key, feed in store.feeds.items()]
     head["members"] = {name: list(store.catalog.series(name).labels) for name in store.catalog.names()}
-    head["spans"] = [
-        [venue, channel.value, list(s.starts), list(s.ends), s.open_since, s.down_since, s.reason]
-        for (venue, channel), s in store.ledger.spans.items()
-    ]
+    head["spans"] = [[venue, channel.value, *_dump_spans(s)] for (venue, channel), s in store.ledger.spans.items()]
+    head["slow_spans"] = [[*key, *_dump_spans(s)] for key, s in store.ledger.slow.spans.items()]
     head["expected"] = sorted(map(list, store.ledger.expected))
     head["histories"] = []
     for number, (key, history) in enumerate(store.histories.items()):
@@ -105,6 +103,19 @@ def rows_kept(log: Log) -> tuple[Ints, Members, Column]:
     return tuple(np.concatenate(pair) for pair in zip(older, (ts, members, values), strict=True))  # type: ignore[return-value]
 
 
+def _dump_spans(spans: Spans) -> list[Any]:
+    return [list(spans.starts), list(spans.ends), spans.open_since, spans.down_since, spans.reason]
+
+
+def _load_spans(kept: list[Any], stopped_ns: int) -> Spans:
+    """Saved spans; what was live when the program stopped ends there."""
+    spans = Spans()
+    spans.starts, spans.ends, spans.open_since, spans.down_since, spans.reason = kept
+    if spans.open_since is not None:
+        spans.down(stopped_ns, "restart")
+    return spans
+
+
 def load(store: Store, data: bytes) -> int:
     """Put dumped state into a store without rows; returns the instant of the dump.
 
@@ -125,14 +136,16 @@ def load(store: Store, data: bytes) -> int:
     except DAMAGE as error:
         raise StateError(f"window state is damaged: {error}") from error
     left = {(venue, Channel(channel)) for venue, channel in head.get("expected", ())} - store.ledger.expected
-    for venue, channel, starts, ends, open_since, down_since, reason in head["spans"]:
-        if (venue, Channel(channel)) in left:
-            continue  # it was taken out of the configuration: nobody waits for it
-        spans = store.ledger.spans.setdefault((venue, Channel(channel)), Spans())
-        spans.starts, spans.ends, spans.open_since = starts, ends, open_since
-        spans.down_since, spans.reason = down_since, reason
-        if open_since is not None:
-            spans.down(head["now_ns"], "restart")
+    for venue, channel, *kept in head["spans"]:
+        if (venue, Channel(channel)) not in left:  # else it was taken out of the configuration: nobody waits for it
+            store.ledger.spans[venue, Channel(channel)] = _load_spans(kept, head["now_ns"])
+    store.ledger.slow.put_back(
+        {
+            (series, part, source): _load_spans(kept, head["now_ns"])
+            for series, part, source, *kept in head.get("slow_spans", ())
+            if (source, Channel.REFERENCE) not in left
+        }
+    )
     store.ledger.version += 1
     store.sources.started_ns = head["started_ns"]
     return int(head["now_ns"])

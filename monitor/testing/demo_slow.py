@@ -11,10 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from monitor.clock import NS_PER_S, Clock
 from monitor.derived.baskets import Basket
 from monitor.events import MarketEvent, Sample
 from monitor.runtime.files import write_atomically
+from monitor.sources import SOURCES, source_class
 from monitor.testing.scenario import BASES, Scenario
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
 from monitor.testing.scenario.slow import EXTERNAL, slow_samples
@@ -25,6 +28,9 @@ HISTORY_NS = 60 * DAY_NS
 BASKETS_NS = 31 * DAY_NS
 ROW_EVERY_NS = 30 * MINUTE_NS
 FINE_NS = 25 * HOUR_NS
+
+GIVERS = {series: name for name in SOURCES for series in source_class(name).spec.series}
+"""Series -> the source that gives it."""
 
 COMPANY = "invented_miner"
 CLOSES = [0.99 - 0.004 * day for day in range(45)]
@@ -116,9 +122,9 @@ class DemoSlowSide:
     def _history(self, baskets: Iterable[Basket]) -> Iterator[MarketEvent]:
         start_ns = self._from_ns
         yield from [sample for basket in baskets for sample in self._basket(basket)]
-        yield from (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
+        yield from (_given(s) for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
         fine = slow_samples(start_ns - FINE_NS, start_ns, 10 * MINUTE_NS)
-        yield from (s for s in fine if s.series in ("skew_25d", "iv"))
+        yield from (_given(s) for s in fine if s.series in ("skew_25d", "iv"))
 
     def _basket(self, basket: Basket) -> list[Sample]:
         name, found = basket.spec.name, []
@@ -128,6 +134,11 @@ class DemoSlowSide:
             if level is not None:
                 found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
         return found
+
+
+def _given(sample: Sample) -> Sample:
+    """As the source would have given it: coverage is counted by source."""
+    return replace(sample, source=GIVERS.get(sample.series, sample.source))
 
 
 def _news() -> Iterator[tuple[int, str, float]]:

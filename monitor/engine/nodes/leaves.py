@@ -17,6 +17,7 @@ from monitor.engine.log import OLDEST_NS, Log
 from monitor.engine.memory import Side
 from monitor.engine.nodes.base import FAR_NS, Alarm, Coverage, Growing, Holding, Node, Tick, padded
 from monitor.engine.projection import Projection
+from monitor.engine.slow_coverage import SlowNeed
 from monitor.engine.sums import Bank, Lane
 from monitor.events import Channel, Labels
 from monitor.series import Fold
@@ -39,8 +40,9 @@ class Need:
         *,
         delay_ns: int,
         by_venue: Index | None,
+        slow: SlowNeed | None = None,
     ) -> None:
-        self.ledger, self.channel, self.accept = ledger, channel, accept
+        self.ledger, self.channel, self.accept, self.slow = ledger, channel, accept, slow
         self.window_ns, self.delay_ns = window_ns, delay_ns
         self._by_venue = by_venue
         self._version = self._rows = -1
@@ -67,7 +69,7 @@ class Need:
 
     def silent(self, now_ns: int) -> str:
         """Feeds that are not live now."""
-        return self.ledger.silent(self.channel, self.accept, now_ns)
+        return self.ledger.silent(self.channel, self.accept, now_ns, self.slow)
 
     def _kept(self, share: Coverage, until_ns: int, end_ns: int) -> tuple[Coverage, int]:
         """Less coverage where rows of the window were dropped to bound the memory."""
@@ -81,7 +83,7 @@ class Need:
         """Coverage, and until when it holds if the ledger stays as it is."""
         start_ns = end_ns - self.window_ns
         if self._by_venue is None:
-            return self.ledger.share(self.channel, self.accept, start_ns, end_ns)
+            return self.ledger.share(self.channel, self.accept, start_ns, end_ns, self.slow)
         venues = [dict(labels).get("venue", "") for labels in self._by_venue.labels]
         shares = {
             venue: self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns) for venue in dict.fromkeys(venues)
