@@ -56,7 +56,6 @@ class SignalReading:
     value: float
     coverage: float
     as_of_ns: int
-    firing: bool
     absent: str = ""
 
 
@@ -121,14 +120,13 @@ def readings(evaluations: Iterable[Evaluation], signals: Iterable[Signal] = SIGN
 
 
 def _reading(signal: Signal, by_name: Mapping[str, Evaluation]) -> SignalReading:
-    firing = any(name in by_name and bool((by_name[name].truth == TRUE).any()) for name in signal.rules)
     first = by_name.get(signal.rules[0])
     if first is None:
-        return SignalReading(signal, float("nan"), 0.0, 0, firing, f"rule {signal.rules[0]} is not loaded")
+        return SignalReading(signal, float("nan"), 0.0, 0, f"rule {signal.rules[0]} is not loaded")
     row = _row(first)
     if row is None:
-        return SignalReading(signal, float("nan"), 0.0, first.at_ns, firing, f"no data; configure {signal.needs}")
-    return SignalReading(signal, float(first.value[row]), float(first.coverage[row]), first.at_ns, firing)
+        return SignalReading(signal, float("nan"), 0.0, first.at_ns, f"no data; configure {signal.needs}")
+    return SignalReading(signal, float(first.value[row]), float(first.coverage[row]), first.at_ns)
 
 
 def _row(evaluation: Evaluation) -> int | None:

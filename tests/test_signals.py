@@ -75,21 +75,20 @@ def evaluation(rule: str, truth: list[int], value: list[float], threshold: float
     )
 
 
-def reading_of(*evaluations: Evaluation) -> tuple[float, bool, str]:
+def reading_of(*evaluations: Evaluation) -> tuple[float, str]:
     (row,) = readings(evaluations, [signal for signal in SIGNALS if signal.id == "S16"])
-    return row.value, row.firing, row.absent
+    return row.value, row.absent
 
 
 def test_a_true_row_stands_for_the_signal_else_the_nearest() -> None:
     rule = "DrawdownFromYearHigh"
-    assert reading_of(evaluation(rule, [FALSE, TRUE], [-0.19, -0.3])) == (-0.3, True, "")
-    assert reading_of(evaluation(rule, [FALSE, FALSE], [-0.05, -0.15])) == (-0.15, False, "")
-    assert reading_of(evaluation(rule, [UNKNOWN, FALSE], [-0.19, -0.1])) == (-0.1, False, "")
+    assert reading_of(evaluation(rule, [FALSE, TRUE], [-0.19, -0.3])) == (-0.3, "")
+    assert reading_of(evaluation(rule, [FALSE, FALSE], [-0.05, -0.15])) == (-0.15, "")
+    assert reading_of(evaluation(rule, [UNKNOWN, FALSE], [-0.19, -0.1])) == (-0.1, "")
 
 
 def test_a_signal_without_data_is_absent_and_says_what_to_configure() -> None:
-    value, firing, absent = reading_of(evaluation("DrawdownFromYearHigh", [UNKNOWN], [math.nan]))
+    value, absent = reading_of(evaluation("DrawdownFromYearHigh", [UNKNOWN], [math.nan]))
     assert math.isnan(value)
-    assert not firing
     assert "type: candles" in absent
-    assert "not loaded" in reading_of()[2]
+    assert "not loaded" in reading_of()[1]

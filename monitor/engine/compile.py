@@ -30,10 +30,10 @@ from monitor.engine.nodes.windows import EXTREMES, PairNode, RowsNode, SamplesNo
 from monitor.engine.panes import history_distance, pane_of
 from monitor.engine.projection import Projection, matches
 from monitor.engine.settings import EngineSettings
-from monitor.engine.slow_coverage import SlowNeed, part_label
+from monitor.engine.slow_coverage import SLOW, SlowNeed, part_label
 from monitor.engine.store import Domain, Store
 from monitor.engine.sums import Edge
-from monitor.events import Channel, Labels
+from monitor.events import Labels
 from monitor.expression import (
     UNTYPED,
     Arithmetic,
@@ -330,7 +330,7 @@ class Compiler:
         accept_labels = matches([m for m in selector.matchers if m.label == "venue"])
         by_venue = projection.index if "venue" in names else None
         channel = self.spec(selector.series).channel
-        slow = self._slow_need(selector, names) if channel is Channel.REFERENCE else None
+        slow = self._slow_need(selector, names) if channel in SLOW else None
         return Need(
             self.store.ledger,
             channel,

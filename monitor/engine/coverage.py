@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor.clock import NS_PER_S
-from monitor.engine.slow_coverage import Key, SlowNeed, SlowSpans
+from monitor.engine.slow_coverage import SLOW, Key, SlowNeed, SlowSpans
 from monitor.engine.spans import FAR_NS, Spans
 from monitor.events import Channel, FeedGap, FeedState
 
@@ -43,7 +43,7 @@ class Ledger:
         self.expected = wanted
         for source in self._left & self.spans.keys():
             del self.spans[source]
-            if source[1] is Channel.REFERENCE:
+            if source[1] in SLOW:
                 self.slow.drop(source[0])
         for source in sorted(wanted - self.spans.keys()):
             self.spans[source] = Spans()
@@ -55,13 +55,14 @@ class Ledger:
         self._tracked = True
         self.version += 1
         _change(self.spans.setdefault((event.venue, event.channel), Spans()), event)
-        if event.channel is Channel.REFERENCE:
+        if event.channel in SLOW:
             for spans in self.slow.of_source(event.venue):
                 _change(spans, event)
 
     def give(self, key: Key, stretch: tuple[int, int] | None) -> None:
         """A source gave a value of a slow series; one of the past stood over a stretch."""
-        self.version += self.slow.give(key, stretch, self.spans.get((key[2], Channel.REFERENCE)))
+        live = next((self.spans[key[2], channel] for channel in SLOW if (key[2], channel) in self.spans), None)
+        self.version += self.slow.give(key, stretch, live)
 
     def needed(
         self, channel: Channel, accept: Callable[[str], bool], slow: SlowNeed | None = None
@@ -69,7 +70,7 @@ class Ledger:
         """The (venue, spans) that a reading of a channel needs; of a slow series those who give it, once they do."""
         given = self.slow.needed(slow) if slow is not None else []
         if given:
-            return [(source, spans) for source, spans in given if (source, channel) in self.spans]
+            return [(source, spans) for source, spans in given if any((source, c) in self.spans for c in SLOW)]
         return [(venue, s) for (venue, c), s in self.spans.items() if c is channel and accept(venue)]
 
     def share(
@@ -90,7 +91,7 @@ class Ledger:
         """
         needed = [spans for _, spans in self.needed(channel, accept, slow)]
         if not needed:
-            return 0.0 if self._tracked and channel is not Channel.REFERENCE else 1.0, FAR_NS
+            return 0.0 if self._tracked and channel not in SLOW else 1.0, FAR_NS
         if start_ns == end_ns:
             edge_ns = min(spans.next_edge_ns(end_ns - 1) for spans in needed)
             until_ns = end_ns + 1 if edge_ns == end_ns else edge_ns

@@ -11,9 +11,9 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Batch
 from monitor.engine.settings import EngineSettings
-from monitor.engine.slow_coverage import part_of
+from monitor.engine.slow_coverage import SLOW, part_of
 from monitor.engine.store import Store
-from monitor.events import Channel, Depth, Event, FeedGap, FeedState, MarketEvent, Sample
+from monitor.events import Depth, Event, FeedGap, FeedState, MarketEvent, Sample
 from monitor.window import Ints
 
 
@@ -109,7 +109,7 @@ class Intake:
     def _slow(self, sample: Sample, ts_ns: int) -> None:
         """Who gives the series; of the past, that the value stood until it would have been stale."""
         spec = self._store.specs.get(sample.series)
-        if spec is None or spec.channel is not Channel.REFERENCE:
+        if spec is None or spec.channel not in SLOW:
             return
         stands_ns = int(spec.stale_s * NS_PER_S)
         stretch = (ts_ns, ts_ns + stands_ns) if sample.backfill else None

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from monitor.engine.spans import Spans
-from monitor.events import Labels
+from monitor.events import Channel, Labels
 from monitor.series import SeriesSpec
+
+SLOW = frozenset({Channel.REFERENCE, Channel.VOLATILITY})
+"""Channels of series that come as samples: from sources, whose health is that of `REFERENCE`, or from a venue's feed."""
 
 Key = tuple[str, str, str]
 """Series, part and source."""

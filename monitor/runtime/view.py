@@ -274,9 +274,15 @@ class AppView:
         """The signal catalogue with its values now."""
         engine = self.parts.engine
         newest = [engine.latest(rule.id) for rule in engine.ruleset.alerts]
-        return [self._signal_row(reading) for reading in readings(item for item in newest if item is not None)]
+        firing = {
+            alert.rule.rpartition("/")[2]
+            for alert in self.parts.desk.lifecycle.alerts()
+            if alert.state in (AlertState.FIRING, AlertState.HELD)
+        }
+        now = readings(item for item in newest if item is not None)
+        return [self._signal_row(reading, firing=not firing.isdisjoint(reading.signal.rules)) for reading in now]
 
-    def _signal_row(self, reading: SignalReading) -> SignalRow:
+    def _signal_row(self, reading: SignalReading, *, firing: bool) -> SignalRow:
         signal = reading.signal
         seen_ns = [at_ns for series in signal.series if (at_ns := self.parts.engine.newest_ns(series))]
         return SignalRow(
@@ -289,7 +295,7 @@ class AppView:
             absent=self._why_absent(reading),
             coverage_ratio=reading.coverage,
             rule=signal.rules[0],
-            firing=reading.firing,
+            firing=firing,
         )
 
     def _why_absent(self, reading: SignalReading) -> str:

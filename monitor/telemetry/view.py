@@ -389,7 +389,7 @@ class SignalRow:
     """One signal of the catalogue: its value now, or why it is absent.
 
     ``as_of_ns`` is the time of the newest value of its input (of the oldest input where it has several); ``firing``
-    says whether any of its rules is true, `rule` is the one whose value stands for it.
+    says whether an alert of any of its rules fires (a condition that is true on too little data does not), `rule` is the one whose value stands for it.
     """
 
     id: str

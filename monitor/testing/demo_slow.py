@@ -5,11 +5,12 @@ All of it **synthetic**. What is pushed into the folder, the companies and their
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -24,7 +25,7 @@ from monitor.testing.scenario.slow import EXTERNAL, slow_samples
 from monitor.testing.sources import SlowMarket, SourceServer
 
 PUSH_EVERY_NS = 2 * NS_PER_S
-HISTORY_NS = 60 * DAY_NS
+HISTORY_NS = 92 * DAY_NS
 BASKETS_NS = 31 * DAY_NS
 ROW_EVERY_NS = 30 * MINUTE_NS
 FINE_NS = 25 * HOUR_NS
@@ -35,6 +36,15 @@ GIVERS = {series: name for name in SOURCES for series in source_class(name).spec
 COMPANY = "invented_miner"
 CLOSES = [0.99 - 0.004 * day for day in range(45)]
 """Of the invented company, newest last: under one dollar for more than 30 trading days."""
+
+DERIVED: dict[str, Any] = {
+    "treasuries": [
+        {"holder": "Invented Holdings", "base": "BTC", "quantity": 640_000, "cost_price_usd": 74_400},
+        {"holder": "Invented Ether Fund", "base": "ETH", "quantity": 3_500_000, "cost_price_usd": 4_000},
+    ],
+    "streaks": [{"name": COMPANY, "limit": 1.0}],
+}
+"""Of the demo's configuration."""
 
 NEWS = (("surprise_payrolls", 1.6, "2025-11-20T13:30"), ("moved_btc", 950.0, "2025-11-20T15:10"),
         ("moved_btc", 7_200.0, "2025-11-21T05:45"))  # fmt: skip
@@ -79,12 +89,7 @@ class DemoSlowSide:
             f"  - {{type: deribit_options, url: '{url}', bases: [BTC, ETH]}}",
             "inlets:",
             f"  - {{type: folder, path: '{self._folder}', every_s: 0.5}}",
-            "derived:",
-            "  treasuries:",
-            "    - {holder: Invented Holdings, base: BTC, quantity: 640000, cost_price_usd: 74400}",
-            "    - {holder: Invented Ether Fund, base: ETH, quantity: 3500000, cost_price_usd: 4000}",
-            "  streaks:",
-            f"    - {{name: {COMPANY}, limit: 1.0}}",
+            f"derived: {json.dumps(DERIVED)}",
         ]
 
     async def run(self) -> None:
@@ -97,48 +102,56 @@ class DemoSlowSide:
             await self._clock.sleep_until(self._clock.mono_ns() + PUSH_EVERY_NS)
 
     def _table(self, now_ns: int) -> str:
-        rows = sorted(chain(self._curves(now_ns), _news(), _closes(now_ns)))
         return "name,value,ts,source\n" + "".join(
-            f"{name},{value:.6g},{ts_ns // NS_PER_S},synthetic\n" for ts_ns, name, value in rows if ts_ns <= now_ns
+            f"{name},{value:.6g},{ts_ns // NS_PER_S},synthetic\n"
+            for ts_ns, name, value in pushed(self._from_ns, now_ns)
         )
 
-    def _curves(self, now_ns: int) -> Iterator[tuple[int, str, float]]:
-        """Prices and probabilities, every half hour since the start."""
-        first = self._from_ns // ROW_EVERY_NS * ROW_EVERY_NS
-        for ts_ns in range(first, now_ns + 1, ROW_EVERY_NS):
-            for name, line in EXTERNAL.items():
-                yield ts_ns, name, line(ts_ns)
-
     def history(self, baskets: Iterable[Basket]) -> list[MarketEvent]:
-        """What a monitor that has run for two months would remember of the slow series at the start, in time order.
+        """What a monitor that has run for three months would remember of the slow series at the start, in time order.
 
         The past of prices, funding and open interest it asks the local venues for, as it would the real ones.
 
         Args:
             baskets: Of the program, before their first price; they start from where their history ends.
         """
-        return sorted(self._history(baskets), key=lambda event: event.ts_ns)
+        return remembered(self._scenario, self._from_ns, baskets)
 
-    def _history(self, baskets: Iterable[Basket]) -> Iterator[MarketEvent]:
-        start_ns = self._from_ns
-        yield from [sample for basket in baskets for sample in self._basket(basket)]
-        yield from (_given(s) for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
-        fine = slow_samples(start_ns - FINE_NS, start_ns, 10 * MINUTE_NS)
-        yield from (_given(s) for s in fine if s.series in ("skew_25d", "iv"))
 
-    def _basket(self, basket: Basket) -> list[Sample]:
-        name, found = basket.spec.name, []
-        for ts_ns in range(self._from_ns - BASKETS_NS, self._from_ns, HOUR_NS):
-            prices = {base: self._scenario.price(base, ts_ns) for base in basket.spec.weights if base in BASES}
-            level = basket.update(prices, ts_ns)
-            if level is not None:
-                found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
-        return found
+def remembered(scenario: Scenario, start_ns: int, baskets: Iterable[Basket]) -> list[MarketEvent]:
+    """The slow series before an instant, in time order; see `DemoSlowSide.history`."""
+    levels = (sample for basket in baskets for sample in _basket(basket, scenario, start_ns))
+    coarse = (s for s in slow_samples(start_ns - HISTORY_NS, start_ns) if s.series != "basket")
+    fine = slow_samples(start_ns - FINE_NS, start_ns, 10 * MINUTE_NS)
+    rest = chain(coarse, (s for s in fine if s.series in ("skew_25d", "iv")))
+    return sorted(chain(levels, map(_given, rest)), key=lambda event: event.ts_ns)
+
+
+def _basket(basket: Basket, scenario: Scenario, start_ns: int) -> list[Sample]:
+    name, found = basket.spec.name, []
+    for ts_ns in range(start_ns - BASKETS_NS, start_ns, HOUR_NS):
+        prices = {base: scenario.price(base, ts_ns) for base in basket.spec.weights if base in BASES}
+        level = basket.update(prices, ts_ns)
+        if level is not None:
+            found.append(Sample("basket", (("basket", name),), level, ts_ns, ts_ns, "derived", backfill=True))
+    return found
 
 
 def _given(sample: Sample) -> Sample:
     """As the source would have given it: coverage is counted by source."""
     return replace(sample, source=GIVERS.get(sample.series, sample.source))
+
+
+def pushed(from_ns: int, now_ns: int) -> list[tuple[int, str, float]]:
+    """What somebody has pushed in by now, as (time, name, value) in time order; curves begin at `from_ns`."""
+    return sorted(row for row in chain(_curves(from_ns, now_ns), _news(), _closes(now_ns)) if row[0] <= now_ns)
+
+
+def _curves(from_ns: int, now_ns: int) -> Iterator[tuple[int, str, float]]:
+    """Prices and probabilities, every half hour."""
+    for ts_ns in range(from_ns // ROW_EVERY_NS * ROW_EVERY_NS, now_ns + 1, ROW_EVERY_NS):
+        for name, line in EXTERNAL.items():
+            yield ts_ns, name, line(ts_ns)
 
 
 def _news() -> Iterator[tuple[int, str, float]]:

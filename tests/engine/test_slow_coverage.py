@@ -82,6 +82,15 @@ def test_a_value_that_stands_past_the_start_of_live_data_is_not_counted_twice() 
     assert coverage('drawdown(tvl{scope="total"}[2h]) by () < -1%', *late, at_ns=T0 + 2 * HOUR_NS) == 1.0
 
 
+def test_skew_is_as_healthy_as_the_source_that_works_it_out() -> None:
+    skew = Sample(
+        "skew_25d", (("base", "BTC"), ("tenor", "30d"), ("venue", "deribit")), 8.5, T0 + S, T0 + S, "deribit_options"
+    )
+    expr = "skew_25d by (base) > 5"
+    assert coverage(expr, up("deribit_options"), skew) == 1.0
+    assert coverage(expr, up("deribit_options"), skew, up("deribit_options", T0 + 30 * S, live=False)) == 0.0
+
+
 def test_it_survives_a_restart_and_a_service_taken_out_is_forgotten() -> None:
     loaded = load_rules([("r.yaml", rules(WEEK))])
     first = Engine(loaded, expected=SOURCES)
