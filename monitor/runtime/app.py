@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import ssl
@@ -16,22 +15,23 @@ from random import Random
 from time import thread_time_ns
 
 import structlog
-from aiohttp import web
 
 from monitor.clock import NS_PER_S, Clock
-from monitor.engine import Engine, EngineSettings, IngestReport
+from monitor.engine import Engine, EngineSettings
 from monitor.engine.needs import needs
 from monitor.errors import ConfigError, MonitorError, Problem
-from monitor.events import Channel, Event, Sample
+from monitor.events import Event, Sample
 from monitor.feed import Feed
-from monitor.instruments import Instrument, Registry
+from monitor.instruments import Registry
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.backfill import Backfill
 from monitor.runtime.backfill_shelf import Shelf
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.engine_room import EngineRoom
+from monitor.runtime.feed_room import FeedRoom
 from monitor.runtime.feed_runner import FeedRunner
+from monitor.runtime.front import serve
 from monitor.runtime.instruments import InstrumentLoader
 from monitor.runtime.instruments_cache import InstrumentsCache
 from monitor.runtime.journal import Journal
@@ -52,9 +52,7 @@ from monitor.runtime.store import Store
 from monitor.runtime.turns import Turns
 from monitor.runtime.view import AppView, Happenings, Parts
 from monitor.sinks import build_sink, sink_options
-from monitor.telemetry.metrics import Budget
 from monitor.transports.http import HttpClient
-from monitor.web.server import WebSettings, make_app
 
 DRAIN_S = 1.5
 WATCH_S = 2.0
@@ -117,9 +115,6 @@ class App:
         self._happenings = Happenings(
             started_ns=clock.wall_ns(), synthetic_note=self.settings.synthetic_note, config_hash=loaded.digest
         )
-        self._runners: dict[str, tuple[FeedRunner, asyncio.Task[None]]] = {}
-        self._declared: dict[str, list[Instrument]] = {}
-        self._numbers: dict[str, Iterator[int]] = {}
 
     async def run(self) -> None:
         """Run until `stop` is set, then drain.
@@ -145,9 +140,7 @@ class App:
                 self._slow_task = tasks.create_task(self.slow.run(), name="slow-side")
                 self._follow_feeds(tasks)
                 self._tasks = tasks
-                self.log.info(
-                    "app.started", url=self.url, feeds=len(self._runners), rules=len(self.loaded.rules.alerts)
-                )
+                self.log.info("app.started", url=self.url, feeds=len(self.feeds), rules=len(self.loaded.rules.alerts))
                 if self.settings.on_started is not None:
                     self.settings.on_started(self.url)
                 await self.stop.wait()
@@ -159,19 +152,34 @@ class App:
     # -- building ------------------------------------------------------------------------------------------------------
 
     async def _build(self, stack: AsyncExitStack) -> None:
-        loaded, config = self.loaded, self.loaded.source.config
-        data_dir = loaded.source.data_dir
-        _make_directory(data_dir)
+        _make_directory(self.loaded.source.data_dir)
+        self._build_engine(stack)
+        await self._build_alerts(stack)
+        await self._build_inflow(stack)
+        self.reloader = Reloader(self)
+        self.view = AppView(self._parts())
+        await self._remember()
+        self.url = await serve(self.loaded, self.view, self.slow.route, stack)
+
+    def _build_engine(self, stack: AsyncExitStack) -> None:
+        """Windows as they were left, and the tape that hears of it."""
+        loaded, data_dir = self.loaded, self.loaded.source.data_dir
         self.registry = Registry()
         self.board = MarketBoard()
+        self.feeds = FeedRoom(self._runner, self.board)
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
-        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock, config.engine.snapshot_interval)
+        every_s = loaded.source.config.engine.snapshot_interval
+        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock, every_s)
         self.recorder = self._recorder(stack)
         self._tap = self.settings.tap or self.recorder
         self.journal = Journal(self._tap)
         self.journal.started(loaded, self.clock.wall_ns())
         self.journal.windows(self.snapshots.restore(), self.clock.wall_ns())
         self._stopped_ns = self.engine.now_ns
+
+    async def _build_alerts(self, stack: AsyncExitStack) -> None:
+        """State, sinks, and the desk between them and the engine."""
+        loaded, config, data_dir = self.loaded, self.loaded.source.config, self.loaded.source.data_dir
         self.store = await Store.open(data_dir / "monitor.db")
         stack.push_async_callback(self.store.close)
         if self.store.set_aside is not None:
@@ -185,7 +193,7 @@ class App:
         stack.push_async_callback(self.delivery.close)
         self.ranks = RankKeeper(self.engine, data_dir / "ranks.bin", self.clock)
         self.ranks.restore()
-        self.reporting = Reporting(loaded.rules, self._feeds, self.clock.wall_ns)
+        self.reporting = Reporting(loaded.rules, self.feeds.feeds, self.clock.wall_ns)
         self.desk = AlertDesk(
             loaded,
             routing=loaded.routing,
@@ -200,11 +208,15 @@ class App:
         await self.desk.restore()
         self.delivery.handle_command = self.desk.handle_command
         self.delivery.active = self.desk.active_for
+
+    async def _build_inflow(self, stack: AsyncExitStack) -> None:
+        """Everything that leads events to the engine."""
+        config, data_dir = self.loaded.source.config, self.loaded.source.data_dir
         self.room = EngineRoom(
             self.engine,
             self.board,
             on_evaluated=self.desk.step,
-            on_report=self._count_late,
+            on_report=self.feeds.count,
             latencies=self._happenings.latencies,
             time_scale=self.settings.time_scale,
             grid_ns=self._interval_ns,
@@ -212,22 +224,16 @@ class App:
         self.turns = Turns(self.room, self.desk, self._observe, self._put, self.journal)
         self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
-        self.loader = InstrumentLoader(
-            self.registry,
-            self.http,
-            self.clock,
-            InstrumentsCache(data_dir / "instruments"),
-            self.settings.feed,
-            tap=self._tap,
-        )
+        cache = InstrumentsCache(data_dir / "instruments")
+        self.loader = InstrumentLoader(self.registry, self.http, self.clock, cache, self.settings.feed, tap=self._tap)
         self.slow = SlowSide(
             config.sources,
             config.inlets,
             config.derived,
-            lambda events: self.turns.hear(events, self.clock.wall_ns()),
+            self._hear,
             http=self.http,
             clock=self.clock,
-            base=loaded.source.base,
+            base=self.loaded.source.base,
             data_dir=data_dir,
             rng=Random(),  # noqa: S311 - jitter
             speed=self.settings.feed.poll_speed,
@@ -238,13 +244,12 @@ class App:
             self._happenings,
             self.delivery,
             self.clock,
-            lambda samples: self.turns.hear(samples, self.clock.wall_ns()),
+            self._hear,
             tape=lambda: None if self.recorder is None else self.recorder.view(),
         )
-        self.reloader = Reloader(self)
-        self.view = AppView(self._parts())
-        await self._remember()
-        await self._serve(stack)
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        self.turns.hear(events, self.clock.wall_ns())
 
     def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
         """The caller's recorder, or that of the configuration, which ends its file when all else has ended."""
@@ -254,16 +259,13 @@ class App:
         note = self.settings.synthetic_note
         return stack.enter_context(recorder_of(options, self.loaded.source.data_dir, self.clock, note))
 
-    def _feeds(self) -> list[tuple[Feed, FeedStats]]:
-        return [(runner.feed, runner.stats) for runner, _ in self._runners.values()]
-
     def _parts(self) -> Parts:
         return Parts(
             clock=self.clock,
             engine=self.engine,
             room=self.room,
             board=self.board,
-            feeds=self._feeds(),
+            feeds=self.feeds.feeds(),
             store=self.store,
             delivery=self.delivery,
             desk=self.desk,
@@ -275,48 +277,13 @@ class App:
             recorder=self.recorder,
         )
 
-    async def _serve(self, stack: AsyncExitStack) -> None:
-        config, tls = self.loaded.source.config, api_tls(self.loaded)
-        settings = WebSettings(
-            token=api_token(self.loaded),
-            allowed_hosts=config.api.allowed_hosts,
-            budget=Budget(watch=frozenset(config.watch)),
-            reports=self.loaded.source.data_dir / "reports",
-        )
-        pages = make_app(self.view, settings)
-        pages.add_routes([self.slow.route])
-        runner = web.AppRunner(pages, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        host, port = config.listen_address
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ConfigError(
-                [self.loaded.source.problem(("listen",), f"cannot listen on {config.listen}: {reason}")]
-            ) from None
-        address = runner.addresses[0]
-        name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        self.url = f"{'https' if tls else 'http'}://{name}:{address[1]}"
-
     # -- feeds ---------------------------------------------------------------------------------------------------------
 
     def _follow_feeds(self, tasks: asyncio.TaskGroup) -> None:
-        """Start what is configured and not running, end what is no longer configured as it runs."""
-        wanted = {feed.spec.venue: feed for feed in self.loaded.feeds}
-        for venue, (runner, task) in list(self._runners.items()):
-            if venue not in wanted or wanted[venue].options != runner.feed.options:
-                task.cancel()
-                del self._runners[venue]
-        for venue, feed in wanted.items():
-            if venue not in self._runners:
-                runner = self._runner(feed)
-                self._runners[venue] = runner, tasks.create_task(runner.run(), name=f"feed/{venue}")
-        self._runners = {venue: self._runners[venue] for venue in wanted}
+        self.feeds.follow(self.loaded.feeds, tasks)
         self.view.parts = self._parts()
 
-    def _runner(self, feed: Feed) -> FeedRunner:
+    def _runner(self, feed: Feed, numbers: Iterator[int]) -> FeedRunner:
         return FeedRunner(
             feed,
             self.registry,
@@ -329,7 +296,7 @@ class App:
             settings=self.settings.feed,
             tap=self._tap,
             tls=self.settings.tls,
-            numbers=self._numbers.setdefault(feed.spec.venue, itertools.count(1)),
+            numbers=numbers,
             past=self._backfill if self.fetches_past else None,
         )
 
@@ -393,7 +360,7 @@ class App:
             began_ns, busy_ns = self.clock.mono_ns(), thread_time_ns()
             await self.clock.sleep_until(began_ns + step_ns)
             took_ns = self.clock.mono_ns() - began_ns
-            self._declare()
+            self.feeds.declare()
             self._happenings.loop_lag_s = max(0, took_ns - step_ns) / NS_PER_S
             self._happenings.saturation_ratio = min(1.0, (thread_time_ns() - busy_ns) / max(1, took_ns))
 
@@ -402,23 +369,6 @@ class App:
         while True:
             await self.store.prune(self.clock.wall_ns() - KEEP_HISTORY_NS)
             await self.clock.sleep_until(self.clock.mono_ns() + PRUNE_EVERY_NS)
-
-    def _declare(self) -> None:
-        """Show liquidation totals of followed instruments from zero on, so that the first event is an increase."""
-        for venue, (runner, _) in self._runners.items():
-            if self._declared.get(venue) is not runner.chosen:
-                self._declared[venue] = runner.chosen
-                if Channel.LIQUIDATIONS in runner.covered:
-                    self.board.declare(runner.chosen)
-
-    def _count_late(self, report: IngestReport) -> None:
-        for venue, count in report.late.items():
-            if venue in self._runners:
-                self._runners[venue][0].stats.late += count
-        for reason, counter in (("too_late", report.too_late), ("not_finite", report.invalid)):
-            for venue, count in counter.items():
-                if venue in self._runners:
-                    self._runners[venue][0].stats.dropped[reason] += count
 
     def _observe_dispatch(self, sink: str, seconds: float) -> None:
         latencies = self._happenings.latencies
@@ -429,10 +379,8 @@ class App:
     async def _drain(self) -> None:
         self._happenings.draining = True
         self.log.info("app.draining")
-        inflows = [*(task for _, task in self._runners.values()), self._slow_task]
-        for task in inflows:
-            task.cancel()
-        await asyncio.gather(*inflows, return_exceptions=True)
+        self._slow_task.cancel()
+        await asyncio.gather(*self.feeds.end(), self._slow_task, return_exceptions=True)
         self.pump.drain()
         await self.snapshots.write()
         await self.ranks.save()
@@ -450,9 +398,7 @@ class App:
         self.reporting.replace_rules(loaded.rules)
         self._happenings.config_hash = loaded.digest
         self._follow_feeds(self._tasks)
-        for runner, _ in self._runners.values():
-            if runner.backfill is not None:
-                runner.backfill.rules_changed()
+        self.feeds.rules_changed()
 
     def load_again(self) -> Loaded:
         """Read everything from disk.
@@ -486,42 +432,6 @@ def engine_settings(loaded: Loaded) -> EngineSettings:
         refill_in_background=True,
         max_rows=loaded.source.config.engine.max_rows_per_series,
     )
-
-
-def api_token(loaded: Loaded) -> str | None:
-    """The token of the API.
-
-    Raises:
-        ConfigError: Its file cannot be read.
-    """
-    api = loaded.source.config.api
-    if api.token_file is None:
-        return api.token
-    path = loaded.source.base / api.token_file
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError([loaded.source.problem(("api", "token_file"), f"cannot read it: {error.strerror}")]) from None
-
-
-def api_tls(loaded: Loaded) -> ssl.SSLContext | None:
-    """The certificate of the API; None: plain HTTP.
-
-    Raises:
-        ConfigError: Certificate or key cannot be read, or do not fit.
-    """
-    api, base = loaded.source.config.api, loaded.source.base
-    if api.tls_cert is None or api.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(base / api.tls_cert, base / api.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            [loaded.source.problem(("api", "tls_cert"), f"cannot use certificate and key: {reason}")]
-        ) from None
-    return context
 
 
 def install_signals(app: App) -> None:
