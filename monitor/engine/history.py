@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
 from monitor.engine.nodes.base import NAN, Bools, Node, Tick, padded
 from monitor.engine.store import Domain
@@ -24,6 +25,8 @@ from monitor.window import Floats, Ints
 Link = Literal["", "ratio", "difference"]
 Jump = Callable[[int, int], Floats]
 """Of a filled sample's instant and the next live one's: by how much the members alone changed the value, per row."""
+CATCH_UP_NS = 3600 * NS_PER_S
+"""After a silence so much is sampled at least, so that conditions with a memory below a sample go on as if without it."""
 
 
 class History:
@@ -35,6 +38,8 @@ class History:
         self.snapshot: Any = None
         self.openings: dict[int, Any] = {}
         """Who was present at the first live sample after each break, for splicing to what is filled in before it."""
+        self.due_ns: int | None = None
+        """The instant of the next live sample; None until sampling has begun."""
         self.version = 0
         self._start = self._end = 0
         self._times: Ints = np.empty(16, np.int64)
@@ -88,13 +93,14 @@ class History:
     def restore(  # noqa: PLR0917  # the columns, in the order in which they are saved
         self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats, filled: Bools | None = None
     ) -> None:  # fmt: skip
-        """Put back samples that were saved; without `filled` all of them count as live."""
+        """Put back samples that were saved, the next due after them; without `filled` all of them count as live."""
         for item in labels:
             self.index.add(item)
         self._put(
             times.copy(), values.copy(), links.copy(), np.zeros(values.shape, np.bool_) if filled is None else filled
         )
         self.known = known
+        self.due_ns = int(times[-1]) + 1 if len(times) else None
 
     def _put(self, times: Ints, values: Floats, links: Floats, filled: Bools) -> None:
         self._times, self._values, self._links, self._filled = times, values, links, filled
@@ -321,15 +327,25 @@ class Sampler:
         return 1.0 if self.link == "ratio" else 0.0
 
     def start(self, first_ns: int, now_ns: int, lead_ns: int = 0) -> None:
-        """Set the first grid instant: after the last sample kept (which is nowhere skipped), or where the data begins.
+        """Set the first grid instant: the one that was due when sampling broke off, or where the data begins.
 
-        `lead_ns` is how far back others, that are yet to be sampled themselves, read these samples.
+        After a longer silence only what is kept, or `CATCH_UP_NS`, is sampled. `lead_ns` is how far back others, that
+        are yet to be sampled themselves, read these samples.
         """
-        if len(self.history):
-            begin = max(now_ns - self.keep_ns - lead_ns, int(self.history.times[-1]) + 1)
-        else:
+        due_ns = self.history.due_ns
+        if due_ns is None:
             begin = max(first_ns, now_ns - self.keep_ns)
-        self.next_ns = -(-begin // self.step_ns) * self.step_ns
+        else:
+            begin = max(due_ns, now_ns - max(self._kept_ns + lead_ns, CATCH_UP_NS))
+        self._wait_for(-(-begin // self.step_ns) * self.step_ns)
+
+    @property
+    def _kept_ns(self) -> int:
+        """For how long a sample is kept: also one before the oldest window, and one more."""
+        return self.keep_ns + 2 * self.step_ns
+
+    def _wait_for(self, at_ns: int) -> None:
+        self.next_ns = self.history.due_ns = at_ns
 
     def take(self, tick: Tick, *, filled: bool = False) -> None:
         """Store the node's values as of `tick`."""
@@ -344,8 +360,8 @@ class Sampler:
         self._version = version
         if opens and not np.isnan(history.values[-1]).all():
             history.openings[tick.now_ns] = self.node.snapshot()
-        history.forget(tick.now_ns - self.keep_ns - 2 * self.step_ns)
-        self.next_ns = tick.now_ns + self.step_ns
+        history.forget(tick.now_ns - self._kept_ns)
+        self._wait_for(tick.now_ns + self.step_ns)
 
     def _mapped(self) -> Floats:
         sizes = (len(self.node.index), len(self.history.index))

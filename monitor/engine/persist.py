@@ -76,7 +76,7 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
     head["expected"] = sorted(map(list, store.ledger.expected))
     head["histories"] = []
     for number, (key, history) in enumerate(store.histories.items()):
-        head["histories"].append([_name(key), list(history.index.labels)])
+        head["histories"].append([_name(key), list(history.index.labels), history.due_ns])
         columns |= _dump_history(number, history)
     head["memories"] = []
     for number, (name, memory) in enumerate(memories.items()):
@@ -209,7 +209,7 @@ def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, An
 
 def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
     mine = {_name(key): history for key, history in store.histories.items()}
-    for number, (name, labels) in enumerate(head["histories"]):
+    for number, (name, labels, *due) in enumerate(head["histories"]):
         history = mine.get(name)
         if history is None:
             continue
@@ -218,6 +218,8 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
             *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
             _optional(archive, f"h{number}.filled"),
         )
+        if due:
+            (history.due_ns,) = due
         if f"h{number}.present" in archive:
             weights = _optional(archive, f"h{number}.weights")
             history.snapshot = (archive[f"h{number}.present"], weights)
