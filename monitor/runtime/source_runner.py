@@ -41,10 +41,15 @@ LARGE_BYTES = 256 * 1024
 
 @dataclass(slots=True)
 class Used:
-    """How much of a quota's present period is used; survives restarts."""
+    """How much of a quota's present period is used, and until when the service wants to be left alone; survives restarts."""
 
     since_ns: int = 0
     calls: int = 0
+    not_before_ns: int = 0
+
+    def pause_ns(self, now_ns: int) -> int:
+        """How long the service still wants no call; never longer than `LONGEST_WAIT_S`, whatever the clock did."""
+        return max(0, min(self.not_before_ns - now_ns, int(LONGEST_WAIT_S * NS_PER_S)))
 
     def wait_ns(self, quota: Quota, now_ns: int) -> int:
         """How long until the next call is allowed; 0: now."""
@@ -213,7 +218,8 @@ class SourceRunner:
     async def _within_quota(self) -> None:
         """Wait for the quota and the pace, then use one call."""
         quota = self.source.spec.quota
-        await self._clock.sleep_until(self._clock.mono_ns() + int(PACE_S / self._speed * NS_PER_S))
+        pause_ns = max(int(PACE_S * NS_PER_S), self.used.pause_ns(self._clock.wall_ns()))
+        await self._clock.sleep_until(self._clock.mono_ns() + int(pause_ns / self._speed))
         if quota is not None:
             wait_ns = self.used.wait_ns(quota, self._clock.wall_ns())
             if wait_ns:
@@ -224,10 +230,20 @@ class SourceRunner:
             if self._shelf is not None:
                 self._shelf.keep_used(self.used)
 
+    def _leave_alone(self, seconds: float) -> None:
+        """The service asked for a pause: of all requests, and also after a restart."""
+        until_ns = self._clock.wall_ns() + int(seconds * NS_PER_S)
+        if until_ns > self.used.not_before_ns:
+            self.used.not_before_ns = until_ns
+            if self._shelf is not None:
+                self._shelf.keep_used(self.used)
+
     def _failed(
         self, status: PollStatus, backoff: Backoff, reason: str, detail: str, retry_after_s: float | None
     ) -> float:
         backoff.failed()
+        if retry_after_s:
+            self._leave_alone(retry_after_s)
         status.errors[reason] += 1
         status.last_error = f"{reason}: {detail}"[:300]
         self._log.warning("source.poll_failed", request=status.name, reason=reason, detail=detail[:300])
@@ -275,7 +291,7 @@ class Shelf:
         """What is used of the quota; nothing where that is not known."""
         try:
             kept = json.loads((self._directory / "quota.json").read_bytes())
-            return Used(int(kept["since_ns"]), int(kept["calls"]))
+            return Used(int(kept["since_ns"]), int(kept["calls"]), int(kept.get("not_before_ns", 0)))
         except (OSError, ValueError, KeyError, TypeError):
             return Used()
 

@@ -6,6 +6,8 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -28,7 +30,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer. ``recv_ns`` is the unix time of its last byte; ``unchanged`` means that the server said so (ETag)."""
+    """A good answer. ``recv_ns`` is the unix time of its last byte; ``unchanged``: the server said so (ETag, Last-Modified)."""
 
     body: bytes
     recv_ns: int
@@ -56,7 +58,7 @@ class HttpClient:
         self._max_body_bytes = max_body_bytes
         self._session: aiohttp.ClientSession | None = None
         self._blocked_until_ns: dict[str, int] = {}
-        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[dict[str, str], bytes]] = OrderedDict()
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,7 +98,7 @@ class HttpClient:
         headers = dict(request.headers)
         known = self._known.get(request.url) if request.method == "GET" else None
         if known is not None:
-            headers["If-None-Match"] = known[0]
+            headers |= known[0]
         if request.body is not None:
             headers.setdefault("Content-Type", "application/json")
         async with self._open().request(
@@ -106,7 +108,7 @@ class HttpClient:
                 return Reply(known[1], self._clock.wall_ns(), unchanged=True)
             self._check_status(request, host, response)
             body = await self._read(request, response)
-            self._remember(request, response.headers.get("ETag"), body)
+            self._remember(request, _validators(response), body)
             return Reply(body, self._clock.wall_ns())
 
     def _open(self) -> aiohttp.ClientSession:
@@ -128,7 +130,7 @@ class HttpClient:
         status = response.status
         if status == 200:
             return
-        wait_s = _retry_after_s(response)
+        wait_s = _retry_after_s(response, self._clock.wall_ns())
         if status in _RATE_LIMITED:
             wait_s = min(DEFAULT_PENALTY_S if wait_s is None else wait_s, LONGEST_PENALTY_S)
             self._blocked_until_ns[host] = self._clock.mono_ns() + int(wait_s * NS_PER_S)
@@ -148,15 +150,30 @@ class HttpClient:
                 raise FetchError("too_large", f"{request.name}: more than {limit} bytes")
         return b"".join(chunks)
 
-    def _remember(self, request: Request, etag: str | None, body: bytes) -> None:
-        if etag is None or request.method != "GET" or len(body) > MAX_REMEMBERED_BYTES:
+    def _remember(self, request: Request, validators: dict[str, str], body: bytes) -> None:
+        if not validators or request.method != "GET" or len(body) > MAX_REMEMBERED_BYTES:
             return
-        self._known[request.url] = (etag, body)
+        self._known[request.url] = (validators, body)
         self._known.move_to_end(request.url)
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
 
 
-def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
+def _validators(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """What to ask with next time, so that an unchanged reply is not sent again (RFC 9110, section 13.1)."""
+    names = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
+    return {ask: response.headers[told] for told, ask in names if told in response.headers}
+
+
+def _retry_after_s(response: aiohttp.ClientResponse, now_ns: int) -> float | None:
+    """Seconds, or the time until a date (RFC 9110, section 10.2.3); None where neither is said."""
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    if value.isdecimal() and value.isascii():
+        return float(value[:9])
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, until.timestamp() - now_ns / NS_PER_S)

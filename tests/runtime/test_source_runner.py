@@ -145,6 +145,18 @@ async def test_retry_after_is_honoured() -> None:
     assert bench.values == [1.0]
 
 
+async def test_a_pause_that_a_service_asked_for_survives_a_restart(tmp_path: Path) -> None:
+    clock = ManualClock()
+    first = Bench(clock, tmp_path, FetchError("rate_limited", "HTTP 429", 300.0))
+    await first.run_for(10)
+    assert len(first.http.asked) == 1
+    second = Bench(clock, tmp_path, b"1.0")
+    await second.run_for(280)
+    assert second.http.asked == []
+    await second.run_for(20)
+    assert second.values[:1] == [1.0]
+
+
 async def test_an_unreadable_shelf_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "value.reply").write_bytes(b"garbage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import formatdate
 
 import pytest
 from aiohttp import web
@@ -56,6 +57,38 @@ async def test_unchanged_reply_is_asked_for_by_its_etag(free_port: Callable[[], 
     assert asked == [None, '"v1"']
     assert (first.body, first.unchanged) == (b"body", False)
     assert (again.body, again.unchanged) == (b"body", True)
+
+
+async def test_a_server_without_etags_is_asked_by_date(free_port: Callable[[], int]) -> None:
+    date, asked = "Fri, 21 Nov 2025 07:30:00 GMT", list[str | None]()
+
+    async def dated(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("If-Modified-Since"))
+        if asked[-1] == date:
+            return web.Response(status=304)
+        return web.Response(text="body", headers={"Last-Modified": date})
+
+    async with serving(dated, free_port()) as url, HttpClient(ManualClock()) as http:
+        await http.fetch(Request("a", url + "/"))
+        again = await http.fetch(Request("a", url + "/"))
+    assert asked == [None, date]
+    assert (again.body, again.unchanged) == (b"body", True)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "wait_s"), [(90, 90.0), (-90, 0.0), (None, 30.0)], ids=["a date", "a date that is past", "nonsense"]
+)
+async def test_retry_after_may_be_a_date(free_port: Callable[[], int], ahead_s: int | None, wait_s: float) -> None:
+    clock = ManualClock()
+    header = "soon" if ahead_s is None else formatdate(clock.wall_ns() // 10**9 + ahead_s, usegmt=True)
+
+    async def limited(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": header})
+
+    async with serving(limited, free_port()) as url, HttpClient(clock) as http:
+        with pytest.raises(FetchError) as caught:
+            await http.fetch(Request("a", url + "/"))
+    assert caught.value.retry_after_s == pytest.approx(wait_s, abs=1.0)
 
 
 async def test_redirect_is_refused(free_port: Callable[[], int]) -> None:
