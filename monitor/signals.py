@@ -71,14 +71,14 @@ CANDLES = FEEDS + "price, and sources: [{type: candles}] for history before the 
 SIGNALS: tuple[Signal, ...] = (
     Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T",), "USD", COINGECKO),
     Signal("S02", "Total market value from its peak", ("source", "coingecko"), ("market_cap",), ("MarketCapFromPeak", "MarketCapTrillionFromPeak"), "ratio", COINGECKO, note="The peak is the highest value that was seen or backfilled."),
-    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest")),
+    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative", "FundingNegativeForDays"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest")),
     Signal("S04", "Accounts net short", ("source", "ratios"), ("long_short_ratio",), ("AccountsNetShort", "LongsDominateLiquidations"), "number", "sources: [{type: ratios}]"),
     Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues."),
     Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05."),
     Signal("S07", "Number of liquidations in a day", ("feeds", "liquidations"), ("liquidations",), ("LiquidationCount",), "count", FEEDS + "liquidations", note="Events, not accounts, and not all are published: a lower bound."),
     Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues."),
     Signal("S09", "Open interest of one coin in a month", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin")),
-    Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow",), "ratio", FEEDS + "trades, spot venues among them"),
+    Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow", "SpotShareRises"), "ratio", FEEDS + "trades, spot venues among them"),
     Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, _board("Realized volatility, 1 h"), "Hourly returns; the commentary does not say which it used."),
     Signal("S12", "Correlation inside and between bands of ranks", ("derived", "bands"), ("band_correlation",), ("LargeCoinsMoveAsOne", "SmallCoinsDecouple"), "number", "sources: coingecko (ranks) and candles (closes)"),
     Signal("S13", "Sector baskets over a week", ("derived", "baskets"), ("basket",), ("BasketWeek",), "ratio", "derived: baskets, and feeds with price for their coins"),
@@ -89,8 +89,8 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES, _board("Price")),
     Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall"), "ratio", CANDLES, _board("Price")),
     Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls"), "ratio", FEEDS + 'price, symbols: "*"', _board("Breadth")),
-    Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks"), "count", "inlets: push spx, gold, csi300 and hsi"),
-    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow",), ("EtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonth"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later."),
+    Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks", "BtcAmplifiesStocks"), "count", "inlets: push spx, gold, csi300 and hsi"),
+    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow",), ("EtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonth", "EtfOutflowRecord"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later."),
     Signal("S23", "Stablecoin supply in a month", ("source", "defillama"), ("stablecoin_supply",), ("StablecoinSupplyContracts",), "ratio", LLAMA),
     Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price",), ("StablecoinOffPeg",), "price", LLAMA),
     Signal("S25", "Tether's share of spot volume", ("feeds", "trades"), ("trades",), ("TetherShareOfSpotVolume",), "ratio", FEEDS + "trades, spot venues with several quote currencies", note="Of the configured venues."),
@@ -105,7 +105,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves"), "ratio", "inlets: push fed_cut_probability, surprise_* and usdjpy"),
     Signal("S35", "Large seized or dormant holdings move", ("inlet", "moved_btc"), ("external", "price"), ("LargeHoldingMoves",), "USD", "inlets: push moved_btc, in coins"),
     Signal("S36", "A leverage cascade", ("feeds", "price, liquidations, open_interest, depth"), ("price", "liquidations", "open_interest", "depth"), ("CascadeComplete", "CascadeInSequence", "LeverageCascade", "StressRegime"), "count", FEEDS + "price, liquidations, open_interest, depth"),
-    Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only."),
+    Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only, each compared with itself a week ago. Market value has no free history: on a fresh start the first answer takes a week."),
 )  # fmt: skip
 """Every row, in order."""
 
@@ -149,6 +149,17 @@ A signal whose input is not configured is shown as absent, with what to configur
 exposed as `market_signal_value{id="..."}`, every rule's as `monitor_rule_value{alert="..."}`. Thresholds are the
 figures of the commentaries on that month; calibrate them to your own coverage, because public trackers see more venues
 than public feeds show.
+
+**Coverage** says how much of a window was seen. What comes from exchanges is covered where its feed was live, and where the
+venue's [history](history.md) was fetched. What comes from a source is covered where that source was live, and where its own
+chart says what a value was: a point of the past stands until the series would call it stale (`docs/rules.md`), so a hole in
+a chart stays a hole, and the chart of a total says nothing of its parts. What you push in, and what is derived here, has no
+health to fall short of: when it stops, it goes stale. Of liquidations, trades and depth no venue keeps a history for
+everyone, so a day of them takes a day; until then the value is shown with its low coverage, and the rule is held.
+`FIRING` is an alert that fires, not a condition that is true on too little data.
+
+The pack is played against a synthetic November 2025 in `tests/testing/test_november.py`, which says of every rule in which
+hour of the sell-off it fires, or why it does not. [Backtests](backtest.md) shows the same as a report.
 
 """
 

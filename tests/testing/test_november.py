@@ -42,7 +42,7 @@ HOURS = {
     "20T17": ("RiskAssetsFallTogether", "RateCutUnlikely"),
     "20T18": ("ProtocolDrained",),
     "20T19": ("TreasuryLoss",),
-    "21T00": ("EtfOutflowDay", "EthEtfOutflowDay", "PriceFallDay"),
+    "21T00": ("EtfOutflowDay", "EthEtfOutflowDay", "EtfOutflowRecord", "PriceFallDay"),
     "21T01": ("OpenInterestFalling",),
     "21T03": ("MarketCapBelow3T",),
     "21T04": ("StressRegime", "SkewTurnsToPuts", "AccountsNetShort"),
@@ -75,7 +75,7 @@ EARLIER = {
 OUTSIDE = {
     "BasketsApart", "BasketDispersion", "SmallCoinsDecouple", "EthWeakerThanBtc", "BtcFollowsStocks", "MacroSurprise",
     "YenMoves", "VolatilityInverted", "RealizedVolatility", "EverythingFalls", "PriceFall", "TreasuryUnderWater",
-    "LargeSingleLiquidation",
+    "LargeSingleLiquidation", "SpotShareRises", "FundingNegativeForDays", "BtcAmplifiesStocks",
 }  # fmt: skip
 """The scenario's few coins, its flat curve of expiries and its milder noise do not show these; their unit tests do."""
 
