@@ -40,7 +40,7 @@ HOURS = {
         "DelistingStreak", "SpotShareOfVolumeLow", "TetherShareOfSpotVolume", "MajorsMoveAsOne",
     ),
     "20T17": ("RiskAssetsFallTogether", "RateCutUnlikely"),
-    "20T18": ("ProtocolDrained",),
+    "20T18": ("ProtocolDrained", "BtcAmplifiesStocks"),
     "20T19": ("TreasuryLoss",),
     "21T00": ("EtfOutflowDay", "EthEtfOutflowDay", "EtfOutflowRecord", "PriceFallDay"),
     "21T01": ("OpenInterestFalling",),
@@ -75,7 +75,7 @@ EARLIER = {
 OUTSIDE = {
     "BasketsApart", "BasketDispersion", "SmallCoinsDecouple", "EthWeakerThanBtc", "BtcFollowsStocks", "MacroSurprise",
     "YenMoves", "VolatilityInverted", "RealizedVolatility", "EverythingFalls", "PriceFall", "TreasuryUnderWater",
-    "LargeSingleLiquidation", "SpotShareRises", "FundingNegativeForDays", "BtcAmplifiesStocks",
+    "LargeSingleLiquidation", "SpotShareRises", "FundingNegativeForDays",
 }  # fmt: skip
 """The scenario's few coins, its flat curve of expiries and its milder noise do not show these; their unit tests do."""
 
