@@ -15,6 +15,7 @@ from monitor.engine.bulk import Block
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
+from monitor.engine.history import Grid
 from monitor.engine.intake import IngestReport, Intake, insert_sorted
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
@@ -176,7 +177,7 @@ class Engine:
             found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
         if tick.serial % TRIM_EVERY == 0:
             self._compiler.settle()
-            self.store.trim(self.now_ns, self.settings.lateness_ns)
+            self.store.trim(self.now_ns, max(self.settings.lateness_ns, Grid.FOLLOW_NS))
             self.store.shrink(self.settings.max_rows)
         return found
 

@@ -41,13 +41,8 @@ class LastValues:
         self.metered_ns = 0.0
         self._members = members
         self.head = log.first
+        self._standing = log.standing.rows()
         log.readers.append(self)
-
-    def reset(self) -> None:
-        """Forget everything; the next `seek` reads the log from its start."""
-        self.now_ns, self.head = NEVER_NS, self.log.first
-        self.values, self.ts = np.empty(0), np.empty(0, np.int64)
-        self._broken()
 
     def seek(self, now_ns: int) -> None:
         """Move forward to `now_ns`."""
@@ -63,6 +58,19 @@ class LastValues:
             self.ts[members] = ts
             self.head = end
             self.version += 1
+        if len(self._standing[0]):
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Hold what stands by rows that were forgotten before this reader began, each from its own instant on."""
+        ts, members, values = self._standing
+        passed = int(ts.searchsorted(self.now_ns, side="right"))
+        self._standing = ts[passed:], members[passed:], values[passed:]
+        ts, members, values = ts[:passed], members[:passed], values[:passed]
+        newer = ts > self.ts[members]
+        self.ts[members[newer]] = ts[newer]
+        self.values[members[newer]] = values[newer]
+        self._broken()
 
     def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
         """Take in merged rows that are at or before this instant and newer than what is held."""

@@ -390,7 +390,8 @@ class Sampler:
 class Grid:
     """The samplers of one step, over readers of their own that stand at grid instants while the rest of the engine goes on."""
 
-    FOLLOW_NS = 60_000_000_000
+    FOLLOW_NS = 60 * NS_PER_S
+    """The readers are no further behind than this, between two samples; so long rows must be kept for them."""
 
     def __init__(self, domain: Domain, step_ns: int) -> None:
         self.domain = domain

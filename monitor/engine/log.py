@@ -94,6 +94,32 @@ class Chunk:
             self.first_ns = int(self.ts[0])
 
 
+class Standing:
+    """The newest forgotten row of every member: a gauge's value is what it was, whatever became of its row."""
+
+    __slots__ = ("ts", "values")
+
+    def __init__(self) -> None:
+        self.ts: Ints = np.empty(0, np.int64)
+        self.values: Column = np.empty(0)
+
+    def take(self, ts: Ints, members: Members, values: Column) -> None:
+        """Take over rows that are about to be forgotten, in time order."""
+        more = int(members.max(initial=-1)) + 1 - len(self.ts)
+        if more > 0:
+            self.ts = np.concatenate((self.ts, np.full(more, OLDEST_NS, np.int64)))
+            self.values = np.concatenate((self.values, np.full(more, np.nan)))
+        newer = ts >= self.ts[members]  # a row that came late may be older than one that is gone
+        self.ts[members[newer]] = ts[newer]
+        self.values[members[newer]] = values[newer]
+
+    def rows(self) -> tuple[Ints, Members, Column]:
+        """(ts, member, value) in time order."""
+        members = np.flatnonzero(self.ts > OLDEST_NS)
+        members = members[np.argsort(self.ts[members], kind="stable")]
+        return self.ts[members], members.astype(np.int32), self.values[members]
+
+
 class Log:
     """Struct of arrays (ts, member, value, optionally count), sorted by ts; equal times keep their order of arrival.
 
@@ -106,6 +132,7 @@ class Log:
         revisions: Rises whenever a row's value was replaced.
         cut_ns: Rows at or before this instant were dropped though windows may reach them.
         dropped: How many were.
+        standing: What the rows that were forgotten leave behind, in a `unique` log.
         arrived: Rows that ever came in, by their count where there is one.
         amount: Sum of the whole-numbered values that ever came in.
         signed: Whether a value below zero has come in, so that a row that leaves may raise a total.
@@ -118,6 +145,7 @@ class Log:
         self.revisions = 0
         self.cut_ns = OLDEST_NS
         self.dropped = 0
+        self.standing = Standing()
         self.arrived, self.amount = Meter(), Meter()
         self.signed = False
         self._whole = np.dtype(dtype).kind == "i"
@@ -210,7 +238,10 @@ class Log:
 
     def trim(self, before_ns: int) -> None:
         """Forget rows at or before `before_ns`; no reader may still need them."""
-        self._first = self.position(before_ns)
+        first = self.position(before_ns)
+        if self.unique and first > self._first:
+            self.standing.take(*self.rows(self._first, first))
+        self._first = first
         gone = self._chunk_at(self._first)
         if gone:
             self._spare = (self._spare + self._chunks[:gone])[-SPARE:]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.gauges import NEVER_NS, LastValues
 from monitor.engine.history import History
 from monitor.engine.log import Column, Log, Members
 from monitor.engine.memory import Memory
@@ -87,20 +86,14 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
 
 
 def rows_kept(log: Log) -> tuple[Ints, Members, Column]:
-    """The rows of a log, and before them the last values that are held though their rows were forgotten.
+    """The rows of a log, and those that are forgotten but stand.
 
     A gauge may stand for days: what was pushed in yesterday is still its value, whatever window the log is kept for.
     """
-    ts, members, values = log.rows(log.first, log.end)
-    held = max((one for one in log.readers if isinstance(one, LastValues)), key=lambda one: one.now_ns, default=None)
-    if held is None:
-        return ts, members, values
-    gone = np.flatnonzero((held.ts > NEVER_NS) & ~np.isin(np.arange(len(held.ts)), members))
-    gone = gone[np.argsort(held.ts[gone], kind="stable")]
-    if len(ts):
-        gone = gone[held.ts[gone] <= ts[0]]
-    older = held.ts[gone], gone.astype(members.dtype), held.values[gone]
-    return tuple(np.concatenate(pair) for pair in zip(older, (ts, members, values), strict=True))  # type: ignore[return-value]
+    pairs = zip(log.standing.rows(), log.rows(log.first, log.end), strict=True)
+    ts, members, values = (np.concatenate(pair) if len(pair[0]) else pair[1] for pair in pairs)
+    order = np.argsort(ts, kind="stable")
+    return ts[order], members[order], values[order]
 
 
 def _dump_spans(spans: Spans) -> list[Any]:

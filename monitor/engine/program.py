@@ -288,8 +288,9 @@ class CompiledRecording:
         log = store.logs.get((self.recording.name, 0))
         if log is not None:
             labels = store.catalog.series(self.recording.name).labels
-            _, members, values = log.rows(log.first, log.end)
-            self._before = {labels[m]: value for m, value in zip(members.tolist(), values.tolist(), strict=True)}
+            for _, members, values in (log.standing.rows(), log.rows(log.first, log.end)):
+                said = zip(members.tolist(), values.tolist(), strict=True)
+                self._before |= {labels[member]: value for member, value in said}
 
     def evaluate(self, tick: Tick) -> list[tuple[Labels, float]]:
         """Values that changed, by label set. NaN says that the value is missing from now on."""
