@@ -161,6 +161,7 @@ def configuration(port: int, folder: Path, markets: list[Market], rules: list[st
         f"data_dir: {folder}/state",
         f"rules: [{', '.join(rules)}]",
         "sinks: [{type: file, path: alerts.jsonl}]",
+        "backfill: false",
         "log: {level: warning}",
         "feeds:",
     ]
