@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
 from monitor.engine.log import Log
 from monitor.engine.memory import Memory
+from monitor.engine.nodes.align import Places
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.engine.retention import Footprint
@@ -27,17 +29,12 @@ class Aligned:
     """A condition read at the rows of another one."""
 
     def __init__(self, base: Index, node: ConditionNode) -> None:
-        self._base, self.node = base, node
-        self._sizes = (-1, -1)
-        self.rows: Ints = np.empty(0, np.int64)
+        self.node = node
+        self._places = Places(base, node.index, partial(row_of, node))
 
     def update(self) -> Ints:
         """The row of `node` for each base row, -1 where it has none."""
-        sizes = (len(self._base), len(self.node.index))
-        if sizes != self._sizes:
-            self._sizes = sizes
-            self.rows = np.array([row_of(self.node, labels) for labels in self._base.labels], np.int64)
-        return self.rows
+        return self._places.update()
 
     def truth(self) -> Truth:
         """Truth at every base row."""
@@ -158,7 +155,7 @@ class CompiledRule:
         self._parts: list[Node] = []
         self._versions: list[int] = []
         self._labels: tuple[Labels, ...] = ()
-        self._mine: list[Bools] = []
+        self._mine: list[Bools] = [np.empty(0, np.bool_) for _ in self.cases]
         self._mains = [case.node for case in (self.base, *self.cases)]
         self._told: list[int] = []
         self._looks: list[bytes | float] = []
@@ -211,10 +208,11 @@ class CompiledRule:
 
     def _read(self, tick: Tick) -> Evaluation:
         node, size = self.base.node, len(self.index)
-        if len(self._labels) != size or len(self._mine) != len(self.cases):
+        if fresh := self.index.labels[len(self._labels) :]:
             self._labels = tuple(self.index.labels)
             self._mine = [
-                np.array([case.wanted <= set(labels) for labels in self._labels], np.bool_) for case in self.cases
+                np.append(mine, [case.wanted <= set(labels) for labels in fresh])
+                for case, mine in zip(self.cases, self._mine, strict=True)
             ]
         truth, values, threshold = node.truth, node.values, node.threshold
         coverage, sound = covers(node), node.sound

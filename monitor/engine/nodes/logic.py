@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from monitor.engine.catalog import Index
-from monitor.engine.nodes.align import Join
+from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import (
     NAN,
     Bools,
@@ -251,8 +252,9 @@ class KOfNode(ConditionNode):
         self.k, self.conditions = k, tuple(conditions)
         self.label_names = max((c.label_names for c in conditions), key=len)
         self.index = Index()
+        self._places = [Places(self.index, c.index, partial(row_of, c)) for c in conditions]
         self._rows: list[Ints] = []
-        self._sizes: tuple[int, ...] = ()
+        self._sizes = [0] * len(self.conditions)
         surely = sum(c.default_truth == TRUE for c in conditions)
         maybe = sum(c.default_truth == UNKNOWN for c in conditions)
         self.default_truth = TRUE if surely >= k else UNKNOWN if surely + maybe >= k else FALSE
@@ -279,15 +281,12 @@ class KOfNode(ConditionNode):
         return True
 
     def _align(self) -> None:
-        sizes = tuple(len(c.index) for c in self.conditions)
-        if sizes == self._sizes:
-            return
-        self._sizes = sizes
-        for condition in self.conditions:
+        for condition, known in zip(self.conditions, self._sizes, strict=True):
             if set(condition.label_names) == set(self.label_names):
-                for labels in condition.index.labels:
+                for labels in condition.index.labels[known:]:
                     self.index.add(labels)
-        self._rows = [np.array([row_of(c, labels) for labels in self.index.labels], np.int64) for c in self.conditions]
+        self._sizes = [len(c.index) for c in self.conditions]
+        self._rows = [places.update() for places in self._places]
 
     def reason(self, row: int, now_ns: int) -> str:
         """Of the conditions that are unknown."""

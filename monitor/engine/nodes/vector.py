@@ -291,6 +291,7 @@ class TopKNode(Node):
         self.k, self.inner = k, inner
         self.groups = Projection(inner.index, (), grouping or Grouping())
         self.index, self.label_names = inner.index, inner.label_names
+        self._sorted: list[int] = []
         self._by_labels: Ints = np.empty(0, np.int64)
         self.absent = np.empty(0, np.bool_)
 
@@ -314,9 +315,11 @@ class TopKNode(Node):
     def _alphabet(self) -> Ints:
         """Place of each row in the order of label sets, which decides ties."""
         labels = self.index.labels
-        if len(self._by_labels) != len(labels):
+        if len(self._sorted) != len(labels):
+            self._sorted += range(len(self._sorted), len(labels))
+            self._sorted.sort(key=labels.__getitem__)  # one pass, as all but the new ones are in order
             self._by_labels = np.empty(len(labels), np.int64)
-            self._by_labels[sorted(range(len(labels)), key=labels.__getitem__)] = np.arange(len(labels))
+            self._by_labels[self._sorted] = np.arange(len(labels))
         return self._by_labels
 
 

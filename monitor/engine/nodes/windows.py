@@ -11,7 +11,7 @@ from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import NAN
 from monitor.engine.history import Sampler, columns_of, splice
 from monitor.engine.log import Log
-from monitor.engine.nodes.align import Join
+from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
 from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need, log_room
 from monitor.engine.nodes.vector import joined_coverage
@@ -176,6 +176,7 @@ class SamplesNode(Node):
         self.function, self.inner, self.sampler, self.q = function, inner, sampler, q
         self.window_ns, self.delay_ns = window_ns, delay_ns
         self.index, self.label_names = inner.index, inner.label_names
+        self._places = Places(inner.index, sampler.history.index)
         self.need: Need | None = None
         self._key: tuple[int, ...] = ()
         self._matrix_key: tuple[int, ...] = ()
@@ -227,7 +228,7 @@ class SamplesNode(Node):
         key = (low, high, history.version, len(self.index))
         if key != self._matrix_key:
             self._matrix_key = key
-            columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
+            columns = self._places.update()
             self._matrix = columns_of(history.values[max(low - 1, 0) : high], columns)
             if not np.isnan(self.inner.default):  # a total of a label set that was not there yet
                 self._matrix[np.isnan(self._matrix)] = self.inner.default
@@ -279,7 +280,7 @@ class SamplesNode(Node):
         history, link = self.sampler.history, self.sampler.link
         if not link or history.snapshot is None:
             return rows, before
-        columns = np.array([history.index.ids.get(labels, -1) for labels in self.index.labels], np.int64)
+        columns = self._places.update()
         known = np.append(padded(history.known, len(history.index)), NAN)[columns]
         then, current = self.inner.against(history.snapshot)
         jump = splice(link, known, now, then, current)
