@@ -1,6 +1,6 @@
-"""Write docs/venues.md from the registry of venues: ``python scripts/gen_venues.py``.
+"""Write docs/venues.md, and the table in README.md, from the registry of venues: ``python scripts/gen_venues.py``.
 
-``--check`` compares only; ``--table`` prints the short table, for README.
+``--check`` compares only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from monitor.feed import FeedSpec, Limits, ReportingLaw
 from monitor.feeds import FEEDS, feed_class
 from monitor.venue import Settings
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "venues.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, README = ROOT / "docs" / "venues.md", ROOT / "README.md"
+BEGIN, END = "<!-- venues: scripts/gen_venues.py -->\n", "<!-- /venues -->"
 COLUMNS = (
     Channel.PRICE,
     Channel.TRADES,
@@ -99,13 +101,20 @@ def _limits(limits: Limits) -> str:
     )
 
 
+def readme(text: str) -> str:
+    """README with a fresh table between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(specs())}\n\n{END}{after}"
+
+
 def main() -> int:
-    if "--table" in sys.argv:
-        print(table(specs()))
-    elif "--check" in sys.argv:
-        return int(PAGE.read_text(encoding="utf-8") != render())
-    else:
-        PAGE.write_text(render(), encoding="utf-8")
+    """Write, or compare; 1 when a file is stale."""
+    fresh = {PAGE: render(), README: readme(README.read_text(encoding="utf-8"))}
+    if "--check" in sys.argv:
+        return int(any(path.read_text(encoding="utf-8") != text for path, text in fresh.items()))
+    for path, text in fresh.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
