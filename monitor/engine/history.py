@@ -93,14 +93,13 @@ class History:
     def restore(  # noqa: PLR0917  # the columns, in the order in which they are saved
         self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats, filled: Bools | None = None
     ) -> None:  # fmt: skip
-        """Put back samples that were saved, the next due after them; without `filled` all of them count as live."""
+        """Put back samples that were saved; without `filled` all of them count as live."""
         for item in labels:
             self.index.add(item)
         self._put(
             times.copy(), values.copy(), links.copy(), np.zeros(values.shape, np.bool_) if filled is None else filled
         )
         self.known = known
-        self.due_ns = int(times[-1]) + 1 if len(times) else None
 
     def _put(self, times: Ints, values: Floats, links: Floats, filled: Bools) -> None:
         self._times, self._values, self._links, self._filled = times, values, links, filled

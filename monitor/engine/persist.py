@@ -15,6 +15,7 @@ import numpy as np
 from monitor.engine.history import History
 from monitor.engine.log import Column, Log, Members
 from monitor.engine.memory import Memory
+from monitor.engine.nodes.base import padded
 from monitor.engine.spans import Spans
 from monitor.engine.store import Store
 from monitor.errors import StateError
@@ -22,8 +23,7 @@ from monitor.events import Channel, Labels
 from monitor.language import to_text
 from monitor.window import Ints
 
-VERSION = 1
-
+VERSION = 2
 
 Columns = dict[str, np.ndarray[Any, Any]]
 DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
@@ -75,7 +75,7 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
     head["expected"] = sorted(map(list, store.ledger.expected))
     head["histories"] = []
     for number, (key, history) in enumerate(store.histories.items()):
-        head["histories"].append([_name(key), list(history.index.labels), history.due_ns])
+        head["histories"].append([_name(key), list(history.index.labels), history.due_ns, list(history.openings)])
         columns |= _dump_history(number, history)
     head["memories"] = []
     for number, (name, memory) in enumerate(memories.items()):
@@ -90,8 +90,10 @@ def rows_kept(log: Log) -> tuple[Ints, Members, Column]:
 
     A gauge may stand for days: what was pushed in yesterday is still its value, whatever window the log is kept for.
     """
-    pairs = zip(log.standing.rows(), log.rows(log.first, log.end), strict=True)
-    ts, members, values = (np.concatenate(pair) if len(pair[0]) else pair[1] for pair in pairs)
+    rows, older = log.rows(log.first, log.end), log.standing.rows()
+    if not len(older[0]):
+        return rows
+    ts, members, values = (np.concatenate((older[at], rows[at])) for at in range(3))
     order = np.argsort(ts, kind="stable")
     return ts[order], members[order], values[order]
 
@@ -192,17 +194,23 @@ def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, An
     }
     columns[f"h{number}.known"] = history.known
     columns[f"h{number}.filled"] = history.filled
-    if isinstance(history.snapshot, tuple) and isinstance(history.snapshot[0], np.ndarray):
-        present, weights = history.snapshot
-        columns[f"h{number}.present"] = present
-        if weights is not None:
-            columns[f"h{number}.weights"] = weights
+    snapshots = [history.snapshot, *history.openings.values()] if _splices(history) else []
+    for at, name in enumerate(("present", "weights")):
+        rows = [snapshot[at] for snapshot in snapshots if snapshot[at] is not None]
+        if rows:
+            size = max(map(len, rows))
+            columns[f"h{number}.{name}"] = np.array([padded(row, size) for row in rows])
     return columns
+
+
+def _splices(history: History) -> bool:
+    """Whether it holds who was present, and with what weight."""
+    return isinstance(history.snapshot, tuple) and isinstance(history.snapshot[0], np.ndarray)
 
 
 def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
     mine = {_name(key): history for key, history in store.histories.items()}
-    for number, (name, labels, *due) in enumerate(head["histories"]):
+    for number, (name, labels, due_ns, openings) in enumerate(head["histories"]):
         history = mine.get(name)
         if history is None:
             continue
@@ -211,8 +219,8 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Any) -> None:
             *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
             _optional(archive, f"h{number}.filled"),
         )
-        if due:
-            (history.due_ns,) = due
-        if f"h{number}.present" in archive:
-            weights = _optional(archive, f"h{number}.weights")
-            history.snapshot = (archive[f"h{number}.present"], weights)
+        history.due_ns = due_ns
+        present, weights = (_optional(archive, f"h{number}.{column}") for column in ("present", "weights"))
+        if present is not None:
+            history.snapshot, *who = [(row, None if weights is None else weights[at]) for at, row in enumerate(present)]
+            history.openings = dict(zip(openings, who, strict=True))

@@ -45,6 +45,7 @@ class Need:
         self.ledger, self.channel, self.accept, self.slow = ledger, channel, accept, slow
         self.window_ns, self.delay_ns = window_ns, delay_ns
         self._by_venue = by_venue
+        self._venues: list[str] = []
         self._version = self._rows = -1
         self._until_ns = 0
         self._value: Coverage = 1.0
@@ -84,12 +85,13 @@ class Need:
         start_ns = end_ns - self.window_ns
         if self._by_venue is None:
             return self.ledger.share(self.channel, self.accept, start_ns, end_ns, self.slow)
-        venues = [dict(labels).get("venue", "") for labels in self._by_venue.labels]
+        self._venues += [dict(labels).get("venue", "") for labels in self._by_venue.labels[len(self._venues) :]]
         shares = {
-            venue: self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns) for venue in dict.fromkeys(venues)
+            venue: self.ledger.share(self.channel, venue.__eq__, start_ns, end_ns)
+            for venue in dict.fromkeys(self._venues)
         }
         until_ns = min((until for _, until in shares.values()), default=FAR_NS)
-        return np.array([shares[venue][0] for venue in venues], np.float64), until_ns
+        return np.array([shares[venue][0] for venue in self._venues], np.float64), until_ns
 
 
 class ConstantNode(Node):
@@ -290,6 +292,7 @@ class Weights:
     def __init__(self, weights: Members, members: Index) -> None:
         self._weights, self._members = weights, members
         self._of: dict[tuple[str, str], int] = {}
+        self._markets: list[tuple[str, str]] = []
         self._known = 0
         self._map: Ints = np.empty(0, np.int64)
 
@@ -297,21 +300,17 @@ class Weights:
         """Bring the weights up to date."""
         return self._weights.update(now_ns)
 
-    def aligned(self, weights: Floats | None = None) -> Floats:
-        """A weight per member (by default the present ones), NaN where there is none."""
-        values = self._weights.present if weights is None else weights
+    def aligned(self) -> Floats:
+        """The present weight per member, NaN where there is none."""
         labels = self._weights.index.labels
         if self._known < len(labels) or len(self._map) < len(self._members):
             for member in range(self._known, len(labels)):
                 self._of[_market(labels[member])] = member
             self._known = len(labels)
-            self._map = np.array([self._of.get(_market(item), -1) for item in self._members.labels], np.int64)
-        padded_values = np.append(padded(values, len(labels)), NAN)
-        return padded_values[self._map]
-
-    def snapshot(self) -> Floats:
-        """The present weights, to be given back to `aligned`."""
-        return self._weights.present
+            self._markets += map(_market, self._members.labels[len(self._markets) :])
+            self._map = np.array([self._of.get(market, -1) for market in self._markets], np.int64)
+        values = np.append(padded(self._weights.present, len(labels)), NAN)
+        return values[self._map]
 
 
 def _market(labels: Labels) -> tuple[str, str]:
@@ -349,19 +348,19 @@ class GaugeNode(Node):
         return [self.members.last.log]
 
     def snapshot(self, before: tuple[Floats, Floats | None] | None = None) -> tuple[Floats, Floats | None]:
-        """Who was present, and with what weight; a group without a value keeps the members that it last had."""
-        present, weights = self._present(), self.weights.snapshot() if self.weights else None
+        """Who was present, and with what weight; a group without a value keeps the members and weights that it last had."""
+        present, weights = self._present(), self.weights.aligned() if self.weights else None
         if before is None:
             return present, weights
-        return self._kept(present, before[0]), weights
+        return self._kept(present, before[0]), None if weights is None else self._kept(weights, before[1])
 
-    def _kept(self, present: Floats, before: Floats) -> Floats:
+    def _kept(self, now: Floats, before: Floats | None) -> Floats:
         group = self.projection.group
         known = np.append(~np.isnan(self.values), True)[group]
-        return np.where(known, present, padded(before, len(group)))
+        return now if before is None else np.where(known, now, padded(before, len(group)))
 
     def packed(self, snapshot: tuple[Floats, Floats | None]) -> list[Side]:
-        """Values by member, and weights by member of theirs."""
+        """Values and weights by member."""
         return [(None, snapshot[0]), (None, np.empty(0) if snapshot[1] is None else snapshot[1])]
 
     def unpacked(self, sides: Iterator[Side]) -> tuple[Floats, Floats | None]:
@@ -380,8 +379,8 @@ class GaugeNode(Node):
         size = len(self.projection.group)
         before, now = padded(then[0], size), self._present()
         before_weights = now_weights = None
-        if self.weights:
-            before_weights, now_weights = self.weights.aligned(then[1]), self.weights.aligned()
+        if self.weights and then[1] is not None:
+            before_weights, now_weights = padded(then[1], size), self.weights.aligned()
             both = ~(np.isnan(before_weights) | np.isnan(now_weights))
             before, now = np.where(both, before, NAN), np.where(both, now, NAN)
         gone = np.isnan(before) != np.isnan(now)
@@ -394,7 +393,7 @@ class GaugeNode(Node):
         """Fold two snapshots over the members present at both."""
         size = len(self.projection.group)
         before, after = padded(then[0], size), padded(now[0], size)
-        weights = [None if self.weights is None else self.weights.aligned(side[1]) for side in (then, now)]
+        weights = [None if side[1] is None else padded(side[1], size) for side in (then, now)]
         gone = np.isnan(before) | np.isnan(after)
         for weight in weights:
             gone |= False if weight is None else np.isnan(weight)
@@ -523,7 +522,8 @@ class PairWeights:
     def __init__(self, weights: Members, accepted: Projection, members: Index, shared: tuple[str, ...]) -> None:
         self._weights, self._accepted, self._members = weights, accepted, members
         self._shared = frozenset(shared)
-        self._of: dict[Labels, int] = {}
+        self._keys: list[Labels] = []
+        self._weight_keys: list[Labels] = []
         self._sizes = (-1, -1)
         self._map: Ints = np.empty(0, np.int64)
 
@@ -543,9 +543,11 @@ class PairWeights:
         sizes = (len(labels), len(self._members))
         if sizes != self._sizes:
             self._sizes = sizes
+            self._keys += map(self._key, self._members.labels[len(self._keys) :])
+            self._weight_keys += map(self._key, labels[len(self._weight_keys) :])
             chosen = np.flatnonzero(self._accepted.group >= 0).tolist()
-            self._of = {self._key(labels[member]): member for member in chosen}
-            self._map = np.array([self._of.get(self._key(item), -1) for item in self._members.labels], np.int64)
+            member_of = {self._weight_keys[member]: member for member in chosen}
+            self._map = np.array([member_of.get(key, -1) for key in self._keys], np.int64)
         values = np.append(padded(self._weights.present, len(labels)), NAN)
         return values[self._map]
 
@@ -575,7 +577,7 @@ class ChangeNode(Node):
         self._then_version = version
         self.coverage = self.gauge.coverage
         before, now = self.gauge.against(
-            (self.then.present, self.then_weights.snapshot() if self.then_weights else None), self._folders
+            (self.then.present, self.then_weights.aligned() if self.then_weights else None), self._folders
         )
         if self.what == "change":
             out = np.full(len(now), NAN)
