@@ -51,15 +51,15 @@ def frames(count: int) -> list[str]:
     rng = random.Random(1)
     made = []
     for number in range(count):
-        symbol, price = f"C{number % 100}USDT", f"{rng.uniform(1, 90_000):.4f}"
+        at, symbol, price = NOW_MS + number // 20, f"C{number % 100}USDT", f"{rng.uniform(1, 90_000):.4f}"
         row: dict[str, object]
         if number % 10:
-            row = {"e": "markPriceUpdate", "E": NOW_MS + number, "s": symbol, "p": price, "i": price, "P": price}
+            row = {"e": "markPriceUpdate", "E": at, "s": symbol, "p": price, "i": price, "P": price}
             row |= {"r": f"{rng.uniform(-1e-3, 1e-3):.8f}", "T": NOW_MS + 28_800_000}
         else:
             order = {"s": symbol, "S": "SELL", "o": "LIMIT", "f": "IOC", "q": f"{rng.uniform(0, 9):.3f}", "p": price}
-            order |= {"ap": price, "X": "FILLED", "l": "1", "z": f"{rng.uniform(0, 9):.3f}", "T": str(NOW_MS + number)}
-            row = {"e": "forceOrder", "E": NOW_MS + number, "o": order | {"T": NOW_MS + number}}
+            order |= {"ap": price, "X": "FILLED", "l": "1", "z": f"{rng.uniform(0, 9):.3f}", "T": str(at)}
+            row = {"e": "forceOrder", "E": at, "o": order | {"T": at}}
         made.append(msgspec.json.encode(row).decode())
     return made
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -33,6 +33,17 @@ FAR_NS = 1 << 62
 ALL_KEPT_NS = -FAR_NS
 
 
+class Fact(NamedTuple):
+    """Something about an instrument."""
+
+    read: Callable[[Instrument], Any]
+    dtype: npt.DTypeLike
+
+
+TRADFI = Fact(lambda item: item.asset_class == "tradfi", np.bool_)
+BASE_UNITS = Fact(lambda item: item.base_units, np.int64)
+
+
 class Subjects:
     """What the rows of one history are about. A row's code is ``instrument's number * len(words) + word's number``.
 
@@ -44,6 +55,8 @@ class Subjects:
         self.words = tuple(words)
         self.instruments: list[Instrument] = []
         self.venues: list[str] = []
+        self._venue = Fact(lambda item: self.venues.index(item.venue), np.int64)
+        self._facts: dict[Fact, Column] = {}
         self._numbers: WeakKeyDictionary[Catalog, dict[str, _Numbers]] = WeakKeyDictionary()
 
     def add(self, instrument: Instrument) -> int:
@@ -53,9 +66,16 @@ class Subjects:
         self.instruments.append(instrument)
         return len(self.instruments) - 1
 
-    def fact(self, codes: Ints, read: Callable[[Instrument], Any], dtype: npt.DTypeLike) -> Column:
-        """One fact of each row's instrument."""
-        return np.array([read(item) for item in self.instruments], dtype)[codes // len(self.words)]
+    def fact(self, codes: Ints, fact: Fact) -> Column:
+        """One fact of each row's instrument; worked out once per instrument."""
+        known = self._facts.get(fact, np.empty(0, fact.dtype))
+        if fresh := self.instruments[len(known) :]:
+            known = self._facts[fact] = np.append(known, np.array(list(map(fact.read, fresh)), fact.dtype))
+        return known[codes // len(self.words)]
+
+    def venue(self, codes: Ints) -> Ints:
+        """The place in `venues` of each row's venue."""
+        return self.fact(codes, self._venue)
 
     def numbers(self, catalog: Catalog, reading: Reading) -> _Numbers:
         """Member ids of one series; kept from block to block."""
@@ -137,7 +157,7 @@ class Reading:
 
 
 def _price(rows: Rows) -> Column:
-    return rows.values[0] / rows.subjects.fact(rows.codes, lambda item: item.base_units, np.int64)
+    return rows.values[0] / rows.subjects.fact(rows.codes, BASE_UNITS)
 
 
 def _per_hour(rows: Rows) -> Column:
@@ -201,7 +221,7 @@ class _Stream:
         self._store = store
         self._numbers = rows.subjects.numbers(store.catalog, reading)
         width, size = len(reading.words), len(rows)
-        keep = np.repeat(~rows.subjects.fact(rows.codes, lambda item: item.asset_class == "tradfi", np.bool_), width)
+        keep = np.repeat(~rows.subjects.fact(rows.codes, TRADFI), width)
         keys = (np.repeat(rows.codes * width, width) + np.tile(np.arange(width), size))[keep]
         steps = np.repeat(steps, width)[keep]
         self._ends = np.searchsorted(steps, np.arange(len(rows.ends)), side="right").tolist()
@@ -279,8 +299,7 @@ class _Table:
         self._settings = settings
         self._ends = rows.ends.tolist()
         self._venues = rows.subjects.venues
-        numbers = {venue: number for number, venue in enumerate(self._venues)}
-        self._venue = rows.subjects.fact(rows.codes, lambda item: numbers[item.venue], np.int64)
+        self._venue = rows.subjects.venue(rows.codes)
         self._ts, rejected = event_time(rows, settings)
         steps = rows.steps
         sizes = np.diff(rows.ends, prepend=0)

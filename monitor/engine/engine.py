@@ -13,10 +13,11 @@ import numpy as np
 
 from monitor.engine.bulk import Block
 from monitor.engine.compile import Compiler
+from monitor.engine.crowd import Crowd
 from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
 from monitor.engine.history import Grid
-from monitor.engine.intake import IngestReport, Intake, insert_sorted
+from monitor.engine.intake import IngestReport, insert_sorted
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
 from monitor.engine.persist import Copied, gather, load, pack
@@ -61,7 +62,7 @@ class Engine:
         self._newest_ns = 0
         self._serial = 0
         self._attended: frozenset[str] = frozenset()
-        self._intake = Intake(self.store, self.settings)
+        self._intake = Crowd(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
         self._rules: dict[str, CompiledRule] = {}
         self.past = Refill(self.store, self.settings)

@@ -44,6 +44,16 @@ class IngestReport:
     newest_ns: int = 0
     history: list[MarketEvent] = field(default_factory=list)
 
+    def add(self, other: IngestReport) -> None:
+        """Count what became of other events, too."""
+        self.taken.update(other.taken)
+        self.late.update(other.late)
+        self.too_late.update(other.too_late)
+        self.clock_rejected.update(other.clock_rejected)
+        self.invalid.update(other.invalid)
+        self.newest_ns = max(self.newest_ns, other.newest_ns)
+        self.history += other.history
+
 
 class Intake:
     """Puts events into the store's logs."""
