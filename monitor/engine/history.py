@@ -19,7 +19,7 @@ from monitor.engine.catalog import Index
 from monitor.engine.nodes.base import NAN, Bools, Node, Tick, padded
 from monitor.engine.store import Domain
 from monitor.events import Labels
-from monitor.expression import Expr, Selector, children
+from monitor.expression import Expr, Range, Selector, children
 from monitor.window import Floats, Ints
 
 Link = Literal["", "ratio", "difference"]
@@ -343,6 +343,10 @@ class Sampler:
         """For how long a sample is kept: also one before the oldest window, and one more."""
         return self.keep_ns + 2 * self.step_ns
 
+    def skip_to(self, at_ns: int) -> None:
+        """Leave out the instants before `at_ns`."""
+        self._wait_for(max(self.next_ns or 0, -(-at_ns // self.step_ns) * self.step_ns))
+
     def _wait_for(self, at_ns: int) -> None:
         self.next_ns = self.history.due_ns = at_ns
 
@@ -429,6 +433,18 @@ class Grid:
         for sampler in fresh:
             lead_ns = longest_ns if sampler.step_ns != self.step_ns else 0
             sampler.start(max(self._first_ns(sampler, now_ns), self.domain.now_ns), now_ns, lead_ns)
+            sampler.skip_to(self._whole_ns(sampler))
+
+    def _whole_ns(self, sampler: Sampler) -> int:
+        """The first instant at which no event that a total counts has been forgotten: a rule may be new to old rows."""
+        store = self.domain.store
+        events = [series for series in sampler.series if store.specs[series].form == "events"]
+        floors = {series: store.floors.get((series, self._coarsest_ns(series)), 0) for series in events}
+        return max((floor + counted_ns(sampler.key[0], series) for series, floor in floors.items() if floor), default=0)
+
+    def _coarsest_ns(self, series: str) -> int:
+        """Width of the panes from which totals of a series are read; the rows after them are there whenever these are."""
+        return max((pane_ns for name, pane_ns, _ in self.domain.banks if name == series), default=0)
 
     def _first_ns(self, sampler: Sampler, now_ns: int) -> int:
         """Where the data that a sampler reads begins; for events the latest beginning: before it no total is known."""
@@ -442,6 +458,13 @@ class Grid:
         }
         events = [begin for series, begin in begins.items() if store.specs[series].form == "events"]
         return max(events) if events else min(begins.values(), default=now_ns)
+
+
+def counted_ns(expr: Expr, series: str) -> int:
+    """How far back an expression itself reads the rows of an event series; what it has sampled is kept elsewhere."""
+    if isinstance(expr, Range) and isinstance(expr.inner, Selector):
+        return expr.window_ns + expr.offset_ns + expr.inner.offset_ns if expr.inner.series == series else 0
+    return max((counted_ns(child, series) for child in children(expr)), default=0)
 
 
 def series_of(expr: Expr) -> frozenset[str]:

@@ -174,3 +174,21 @@ def test_the_state_of_who_was_present_comes_back_with_weights_and_breaks() -> No
             assert [column.tolist() for column in mine.openings[at_ns]] == [column.tolist() for column in who]
         assert [column.tolist() for column in mine.snapshot] == [column.tolist() for column in history.snapshot]
         assert mine.due_ns == history.due_ns
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_totals_are_not_sampled_over_rows_that_are_forgotten() -> None:
+    """A rule that is new to old rows, or comes back: totals of before would miss what is gone, and read too low."""
+    short, sampled = rules("sum(liquidations[10m]) > 0"), rules("min((sum(liquidations[10m]))[1h:60s]) > 0")
+    machine = Engine(sampled, settings=LIMITS)
+    for s in range(0, 7201, 20):
+        if s == 1200:
+            machine.replace_rules(short)
+        machine.ingest([liquidation(BYBIT_BTC, 1e6, s)])
+        machine.evaluate(at(s))
+    machine.replace_rules(sampled)
+    machine.evaluate(at(7200))
+    (history,) = machine.store.histories.values()
+    since = history.times >= at(4000)
+    assert set(history.values[since, 0].tolist()) == {30e6}
+    assert readings(machine) == [{(): (1, 30e6)}]
