@@ -59,15 +59,15 @@ def pack(copied: Copied) -> bytes:
 
 def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
     """Copy everything that a restart needs; quick, and independent of the engine afterwards."""
-    columns: Columns = {}
+    logs, columns = Columns(), Columns()
     head: dict[str, Any] = {"version": VERSION, "now_ns": now_ns, "started_ns": store.sources.started_ns, "logs": []}
     for number, ((series, pane_ns), log) in enumerate(store.logs.items()):
         head["logs"].append([series, pane_ns])
         ts, members, values = rows_kept(log)
         counts = log.counts(log.first, log.end)
-        columns |= {f"{number}.ts": ts, f"{number}.member": members, f"{number}.value": values}
+        logs |= {f"{number}.ts": _apart(ts), f"{number}.member": _apart(members), f"{number}.value": _apart(values)}
         if counts is not None:
-            columns[f"{number}.count"] = counts
+            logs[f"{number}.count"] = _apart(counts)
     head["closed"] = [[*key, feed.closed_ns] for key, feed in store.feeds.items()]
     head["members"] = {name: list(store.catalog.series(name).labels) for name in store.catalog.names()}
     head["spans"] = [[venue, channel.value, *_dump_spans(s)] for (venue, channel), s in store.ledger.spans.items()]
@@ -82,7 +82,12 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int) -> Copied:
         head["memories"].append([name, list(memory.labels), list(memory.columns), [side[0] for side in memory.sides]])
         columns |= {f"k{number}.{column}": values for column, values in memory.columns.items()}
         columns |= {f"k{number}.side{at}": values for at, (_, values) in enumerate(memory.sides)}
-    return Copied(head, {name: np.array(column) for name, column in columns.items()})
+    return Copied(head, logs | {name: np.array(column) for name, column in columns.items()})
+
+
+def _apart(column: Column) -> Column:
+    """A copy of a view into a log; what was joined from several of its chunks is one already."""
+    return column if column.base is None else column.copy()
 
 
 def rows_kept(log: Log) -> tuple[Ints, Members, Column]:
