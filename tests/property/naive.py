@@ -471,7 +471,9 @@ class Naive:
         end = t - subject.offset_ns
         start = end - subject.window_ns
         now = self.vector(inner, t, memory)
-        taken = self.taken(inner, step_ns, t)
+        taken = [
+            (g, table) for g, table in self.taken(inner, step_ns, t) if g <= end
+        ]  # as it was when the window ended
         columns = self.columns(inner, link, taken, now, t, live=not subject.offset_ns)
         out = {}
         for labels, column in columns.items():
@@ -674,11 +676,17 @@ class Comparing:
             case _:
                 return None
 
+    def how(self, expr: Expr) -> Fold:
+        """By which members are folded into a group."""
+        return Fold.OI_MEAN if isinstance(expr, Call) and expr.name == "weighted_avg" else self.fold(expr)
+
     def keep(self, expr: Expr, before: Any) -> Any:
         """What the next evaluation compares with; where nothing is known now, what was known before."""
         groups = self.parts(expr)
         if groups is not None:
-            return {k: group or (before or {}).get(k, {}) for k, group in groups.items()}
+            how = self.how(expr)
+            known_now = {k for k, group in groups.items() if known(fold(how, group.values()))}
+            return {k: group if k in known_now else (before or {}).get(k, {}) for k, group in groups.items()}
         match expr:
             case Arithmetic(left=left, right=right):
                 return tuple(
@@ -697,7 +705,7 @@ class Comparing:
         groups = self.parts(expr)
         table = self.naive.vector(expr, self.t, self.memory)
         if groups is not None:
-            how = Fold.OI_MEAN if isinstance(expr, Call) and expr.name == "weighted_avg" else self.fold(expr)
+            how = self.how(expr)
             both = {k: common(how, then.get(k, {}), group) for k, group in groups.items()}
             return tuple(Vector(table.names, {k: v[at] for k, v in both.items()}) for at in (0, 1))  # type: ignore[return-value]
         match expr:
