@@ -83,7 +83,7 @@ async def test_both_user_alerts_reach_every_output(tmp_path: Path, make_broker: 
     broker = make_broker()
     sink = f"{{type: mqtt, url: 'mqtt://127.0.0.1:{broker.port}', prefix: desk}}"
     rules = ", ".join(str(ROOT / "rules" / name) for name in ("liquidations.yaml", "funding.yaml"))
-    options = ("--speed", "150", "--from", "2025-11-21T07:01", "--rules", rules, "--sink", sink)
+    options = ("--speed", "150", "--from", "2025-11-21T06:36", "--rules", rules, "--sink", sink)
     async with (
         aiomqtt.Client("127.0.0.1", broker.port) as client,
         demo(tmp_path, *options) as program,
@@ -100,7 +100,7 @@ async def test_both_user_alerts_reach_every_output(tmp_path: Path, make_broker: 
             names = {alert["alertname"] for topic, body in heard if topic == "desk/events" for alert in body["alerts"]}
             return set(USERS_RULES) <= names & active
 
-        await program.until(told, within_s=60.0)
+        await program.until(told, within_s=90.0)
         listening.cancel()
         await _seen_everywhere(program)
         async with aiomqtt.Client("127.0.0.1", broker.port) as late:
