@@ -471,9 +471,7 @@ class Naive:
         end = t - subject.offset_ns
         start = end - subject.window_ns
         now = self.vector(inner, t, memory)
-        taken = [
-            (g, table) for g, table in self.taken(inner, step_ns, t) if g <= end
-        ]  # as it was when the window ended
+        taken = [(g, table) for g, table in self.taken(inner, step_ns, t) if g <= end]  # with an offset: as seen then
         columns = self.columns(inner, link, taken, now, t, live=not subject.offset_ns)
         out = {}
         for labels, column in columns.items():
