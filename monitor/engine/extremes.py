@@ -15,6 +15,8 @@ from monitor.window import Floats, Ints
 
 FINE, BLOCK = 256, 16
 RING = FINE + 3 * BLOCK
+SPARE = 8
+"""One part in so many of the groups' room is kept for groups that are yet to appear."""
 NEVER_NS = -(1 << 62)
 
 
@@ -27,7 +29,8 @@ class Extremes:
         self.pane_ns = max(1, -(-window_ns // FINE))
         self.now_ns = self._due_ns = NEVER_NS
         self._head = log.first
-        self._panes: Floats = np.full((RING, 0), self.empty)
+        self._room: Floats = np.full((RING, 0), self.empty)
+        self._panes: Floats = self._room
         self._newest = 0
         self._middle: tuple[tuple[int, int], Floats] | None = None
         self._tail: tuple[int, Floats] | None = None
@@ -36,12 +39,12 @@ class Extremes:
     @property
     def nbytes(self) -> int:
         """Bytes of state."""
-        return int(self._panes.nbytes)
+        return int(self._room.nbytes)
 
     def reset(self) -> None:
         """Forget everything."""
         self.now_ns, self._head = NEVER_NS, self.log.first
-        self._panes = np.full((RING, 0), self.empty)
+        self._panes = self._room = np.full((RING, 0), self.empty)
         self._middle = self._tail = None
 
     def cut(self) -> None:
@@ -149,7 +152,11 @@ class Extremes:
         return np.where(values == self.empty, np.nan, values / self.scale)
 
     def _widen(self) -> None:
-        more = len(self.projection.index) - self._panes.shape[1]
-        if more > 0:
-            self._panes = np.concatenate((self._panes, np.full((RING, more), self.empty)), axis=1)
-            self._middle = self._tail = None
+        size, known = len(self.projection.index), self._panes.shape[1]
+        if size == known:
+            return
+        if size > self._room.shape[1]:  # with some to spare: groups appear one by one
+            self._room = np.full((RING, size + size // SPARE), self.empty)
+            self._room[:, :known] = self._panes
+        self._panes = self._room[:, :size]
+        self._middle = self._tail = None
