@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
+
+settings.register_profile("everybody", derandomize=True, database=None)
+settings.register_profile("explore", settings.get_profile("default"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "everybody"))
+"""The same examples for everybody, so that a failure is the change's own; HYPOTHESIS_PROFILE=explore looks for new ones."""
 
 BINARIES = {
     "mosquitto": ("mosquitto",),

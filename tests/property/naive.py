@@ -461,8 +461,18 @@ class Naive:
         """The values of an expression at every grid instant since the start, each as it was when its time came."""
         memory, done = self._samples.setdefault((inner, step_ns), (Memory(), []))
         first = done[-1][0] + step_ns if done else -(-self.began_ns // step_ns) * step_ns
-        done += [(at, self.evaluate(inner, at, memory)) for at in range(first, t + 1, step_ns)]
+        done += [(at, self._sample(inner, at, memory)) for at in range(first, t + 1, step_ns)]
         return [(at, table) for at, table in done if at <= t]
+
+    def _sample(self, inner: Expr, at: int, memory: Memory) -> Table:
+        """One sample: taken before the recording rules of the same instant write down what they say."""
+        written = {name for name, _ in self._said}
+        rows = self.rows
+        self.rows = [row for row in rows if row.series not in written or row.ts != at]
+        try:
+            return self.evaluate(inner, at, memory)
+        finally:
+            self.rows = rows
 
     def of_samples(self, call: Call, subject: Range, t: int, memory: Memory) -> dict[Labels, float]:
         inner, link = self.sampled(subject.inner, call.grouping)
