@@ -106,10 +106,14 @@ def _rows(store: Store, series: str, window_ns: int, end_ns: int) -> tuple[Ints,
     if coarse is None:
         return *log.rows(log.position(start_ns), log.position(end_ns)), 0
     floor_ns = end_ns // pane_ns * pane_ns
-    whole = coarse.rows(coarse.position(start_ns), coarse.position(floor_ns))
-    rest = log.rows(log.position(floor_ns), log.position(end_ns))
-    ts, members, values = (np.concatenate(pair) for pair in zip(whole, rest, strict=True))
-    return ts, members, values, len(whole[0])
+    ts, members, values = coarse.rows(coarse.position(start_ns), coarse.position(floor_ns))
+    late_ts, late_members, late_values = log.rows(log.position(floor_ns), log.position(end_ns))
+    return (
+        np.concatenate((ts, late_ts)),
+        np.concatenate((members, late_members)),
+        np.concatenate((values, late_values)),
+        len(ts),
+    )
 
 
 def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tuple[Contributor, ...]:
