@@ -52,7 +52,7 @@ class LastValues:
             self._grow()
         if end > self.head:
             ts, members, values = self.log.rows(self.head, end)
-            if self.metered_ns:
+            if self.metered_ns and len(ts):  # none where a full log forgot them before this reader came by
                 self._meter(members, values)
             self.values[members] = values
             self.ts[members] = ts
@@ -123,7 +123,9 @@ class LastValues:
         self.drift.value += int(moved * DRIFT_UNITS) + 1
 
     def cut(self) -> None:
-        """Nothing to do: last values are held without their rows."""
+        """Hold what the forgotten rows left standing, where this reader had not come by them yet."""
+        if self.head < self.log.first:
+            self._standing, self.head = self.log.standing.rows(), self.log.first
 
     def _grow(self) -> None:
         more = len(self._members) - len(self.values)

@@ -332,7 +332,11 @@ class App:
         due_ns = self.clock.mono_ns() + interval_ns - self.clock.wall_ns() % interval_ns
         while True:
             await self.clock.sleep_until(due_ns)
-            self.turns.tick(self.clock.wall_ns())
+            try:
+                self.turns.tick(self.clock.wall_ns())
+            except Exception:  # as in the pump: the engine's bug must not end the program; it is counted and logged
+                self.pump.dropped["engine_error"] += 1
+                self.log.exception("app.tick_failed")
             now_ns = self.clock.mono_ns()
             due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
 
