@@ -1,6 +1,6 @@
 """Socket to alert: latency from the bytes on the socket to the verdict of every rule, at a steady rate, two ways in one run.
 
-    .venv/bin/python benchmarks/pipeline.py [--rate 10000] [--seconds 10] [--rules 20]
+    .venv/bin/python benchmarks/pipeline.py [--rate 10000] [--seconds 10] [--rules 20] [--even]
 
 A second process sends made-up Binance frames (`receive.frame`) at the given rate; each carries its sending time. Both
 versions run the same decoder, the same engine and the same rules:
@@ -10,6 +10,9 @@ versions run the same decoder, the same engine and the same rules:
 
 sent -> verdict is measured on one machine's clock, per message; read -> verdict starts at our own socket read. An idle
 client that only notes the arrival gives the machine's floor. Every frame that is sent is accounted for.
+
+The sender sleeps between messages, which an event loop does in whole milliseconds: they come in bunches of ten or so. With
+``--even`` it spins on a core of its own instead, and they come one by one.
 """
 
 from __future__ import annotations
@@ -75,10 +78,10 @@ def rules(count: int) -> str:
     return "\n".join(lines)
 
 
-async def serve() -> None:
+async def serve(*, even: bool) -> None:
     """The sending process: ``rate seconds`` asks for a paced stream whose ``E`` is the sending time in nanoseconds."""
 
-    async def stream(writer: asyncio.StreamWriter, rate: int, seconds: float) -> None:
+    async def stream(writer: asyncio.StreamWriter, rate: int, seconds: float, *, even: bool) -> None:
         rng = Random(1)
         bodies = [frame(rng, number) for number in range(5_000)]
         started, sent = time.perf_counter(), 0
@@ -89,7 +92,9 @@ async def serve() -> None:
             stamped = (text[:-1] + f',"sent":{now}}}' for text in out)
             writer.write(b"".join(WireFrame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in stamped))
             sent = due
-            await asyncio.sleep(max(0.0, started + sent / rate - time.perf_counter()))
+            await asyncio.sleep(0.0 if even else max(0.0, started + sent / rate - time.perf_counter()))
+            while even and time.perf_counter() < started + sent / rate:
+                pass  # a sleep of the event loop would last a millisecond
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = ServerProtocol()
@@ -102,7 +107,7 @@ async def serve() -> None:
                         writer.write(b"".join(wire.data_to_send()))
                     elif event.opcode is Opcode.TEXT and b" " in bytes(event.data)[:12]:
                         rate, seconds = bytes(event.data).split()
-                        await stream(writer, int(rate), float(seconds))
+                        await stream(writer, int(rate), float(seconds), even=even)
                 writer.write(b"".join(wire.data_to_send()))
                 await writer.drain()
         writer.close()
@@ -275,13 +280,16 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rules", type=int, default=20)
+    parser.add_argument("--even", action="store_true", help="messages one by one; the sender takes a whole core")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve())
+        asyncio.run(serve(even=options.even))
         return
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    sender = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
+    sender = subprocess.Popen(
+        [sys.executable, __file__, "--serve", *(["--even"] * options.even)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert sender.stdout is not None
         url = f"ws://127.0.0.1:{sender.stdout.readline().strip()}"
