@@ -274,6 +274,7 @@ class App:
             sink_kinds={options.id: options.type for options in self.sink_options},
             slow=self.slow,
             snapshots=self.snapshots,
+            pump=self.pump,
             recorder=self.recorder,
         )
 

@@ -25,6 +25,7 @@ from monitor.runtime.delivery import Delivery
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
+from monitor.runtime.pump import Pump
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.slow_side import SlowSide
 from monitor.runtime.snapshot import Snapshots
@@ -92,6 +93,7 @@ class Parts:
     sink_kinds: Mapping[str, str]
     slow: SlowSide
     snapshots: Snapshots
+    pump: Pump
     recorder: Recorder | None = None
 
 
@@ -118,6 +120,7 @@ class AppView:
             snapshot_copy_s=self.parts.snapshots.last_copy_s or NAN,
             snapshot_bytes=self.parts.snapshots.last_bytes or NAN,
             collided_alerts=self.parts.desk.lifecycle.collided,
+            buffer_dropped=dict(self.parts.pump.dropped),
         )
 
     def reload(self) -> ReloadView:

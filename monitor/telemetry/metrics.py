@@ -134,6 +134,9 @@ TAPE_BUDGET = _metric("monitor_tape_budget_ratio", "gauge", "Share of the tape's
 TAPE_REMOVED = _metric("monitor_tape_removed_files_total", "counter", "Old files of the tape that were removed for budget or age.")
 SNAPSHOT_COPY = _metric("monitor_snapshot_copy_seconds", "gauge", "How long the last copy of the windows held the event loop; writing happens beside it.")
 SNAPSHOT_BYTES = _metric("monitor_snapshot_size_bytes", "gauge", "Size of the last copy of the windows on disk.")
+LOSSES = ("superseded", "engine_error")
+"""Reasons for which the buffer before the engine loses events."""
+BUFFER_DROPPED = _metric("monitor_buffer_dropped_total", "counter", "Events that never became readings: a newer value of the same gauge waited behind (superseded), or the engine failed on their batch (engine_error).", "reason")
 LOOP_LAG = _metric("monitor_loop_lag_seconds", "gauge", "How late timers of the event loop are.")
 SATURATION = _metric("monitor_saturation_ratio", "gauge", "Share of time that the event loop was busy lately.")
 CPU = _metric("process_cpu_seconds_total", "counter", "User and system CPU time of the process.")
@@ -362,6 +365,7 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
         (OPEN_FDS, _open_files()),
     ):
         yield simple_family(spec, [((), value)])
+    yield simple_family(BUFFER_DROPPED, [((reason,), process.buffer_dropped.get(reason, 0)) for reason in LOSSES])
     yield simple_family(RELOADS, [(("success",), reload.successes), (("failure",), reload.failures)])
 
 

@@ -86,6 +86,7 @@ def rig(tmp_path: Path) -> Rig:
         sink_kinds={"console": "console"},
         slow=unused,
         snapshots=SimpleNamespace(last_copy_s=0.0, last_bytes=0),  # type: ignore[arg-type]
+        pump=SimpleNamespace(dropped={"superseded": 3}),  # type: ignore[arg-type]
     )
     engine.evaluate(T0 - HOUR)
     up = [
@@ -194,6 +195,7 @@ def test_the_process_says_that_its_data_is_made_up(rig: Rig) -> None:
     process = rig.view.process()
     assert (process.synthetic, process.synthetic_note) == (True, "made up")
     assert process.now_ns - process.started_ns == 60 * S
+    assert process.buffer_dropped == {"superseded": 3}
 
 
 def test_market_shows_last_prices_and_totals(rig: Rig) -> None:
