@@ -42,6 +42,29 @@ class SystemClock:
         await asyncio.sleep(max(0, mono_ns - self.mono_ns()) / NS_PER_S)
 
 
+class StillClock:
+    """Stands where it is put: for what is run over recorded time, in which nothing waits."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def wall_ns(self) -> int:
+        """The instant."""
+        return self.now_ns
+
+    def mono_ns(self) -> int:
+        """The instant."""
+        return self.now_ns
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Refused: a clock that stands would be waited for in vain.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+
 class ScaledClock(SystemClock):
     """Market time that runs ``speed`` times as fast as real time, from ``start_ns``; drives the demo.
 

@@ -6,6 +6,7 @@ different rules are one key in a dict and are computed once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -205,6 +206,19 @@ def children(node: Expr) -> tuple[Expr, ...]:
             return (first, second)
         case _:
             return ()
+
+
+def selectors(node: Expr) -> Iterator[Selector]:
+    """Every series below an expression, leftmost first, each as often as it stands there."""
+    if isinstance(node, Selector):
+        yield node
+    for child in children(node):
+        yield from selectors(child)
+
+
+def series_names(node: Expr) -> frozenset[str]:
+    """Names of the series below an expression."""
+    return frozenset(selector.series for selector in selectors(node))
 
 
 def unit_shown(expr: Expr) -> str:

@@ -15,11 +15,11 @@ from monitor.alerts.lifecycle import Lifecycle
 from monitor.backtest.history import Columns, History, Step, Stretch
 from monitor.backtest.journal import Journal
 from monitor.backtest.watch import Liveness, Series, Watch
-from monitor.clock import Clock
+from monitor.clock import StillClock
 from monitor.derived.desk import DerivedDesk, read_derived
 from monitor.engine import Engine, IngestReport
 from monitor.events import Event, Sample
-from monitor.expression import Expr, Selector, children
+from monitor.expression import Expr, series_names
 from monitor.reading import Evaluation
 from monitor.rule import Override, Recording, Rule, RuleSet
 from monitor.runtime.alert_desk import AlertDesk, lifecycle_settings
@@ -35,25 +35,6 @@ DERIVED = frozenset({"basket", "treasury_pnl", "band_correlation", "streak"})
 
 Progress = Callable[[int], None]
 """Told now and then how far (unix nanoseconds) the run has come."""
-
-
-class InstantClock(Clock):
-    """A clock that stands where it is put."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def wall_ns(self) -> int:
-        """The instant."""
-        return self.now_ns
-
-    def mono_ns(self) -> int:
-        """The instant."""
-        return self.now_ns
-
-    async def sleep_until(self, mono_ns: int) -> None:
-        """Nothing that a backtest runs waits."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -89,7 +70,7 @@ class Lane:
         every = RuleSet((*loaded.rules.alerts, *trials), loaded.rules.recordings)
         self.engine = Engine(every, expected=loaded.expected(), settings=engine_settings(loaded))
         self.journal, self.trial_journal = Journal(), Journal()
-        self.clock = InstantClock()
+        self.clock = StillClock()
         self.desk = AlertDesk(
             loaded,
             routing=loaded.routing,
@@ -259,15 +240,15 @@ def series_read(loaded: Loaded) -> set[str]:
     """Every series that a rule reads, or a recording that some rule reads."""
     rules = chosen(loaded, ()).rules
     trees = [tree for rule in rules.alerts for tree in expressions(rule)] + [item.expr for item in rules.recordings]
-    return {name for tree in trees for name in _series(tree)}
+    return {name for tree in trees for name in series_names(tree)}
 
 
 def _read_by(alerts: Iterable[Rule], recordings: Sequence[Recording]) -> Iterator[Recording]:
     """Recordings that rules read, directly or through others, in their order."""
-    needed = {name for rule in alerts for expr in expressions(rule) for name in _series(expr)}
+    needed = {name for rule in alerts for expr in expressions(rule) for name in series_names(expr)}
     for recording in reversed(recordings):
         if recording.name in needed:
-            needed |= set(_series(recording.expr))
+            needed |= series_names(recording.expr)
     yield from (recording for recording in recordings if recording.name in needed)
 
 
@@ -280,10 +261,3 @@ def expressions(rule: Rule) -> Iterator[Expr]:
         for level in case.levels:
             yield level.expr
             yield from filter(None, (level.clear,))
-
-
-def _series(expr: Expr) -> Iterator[str]:
-    if isinstance(expr, Selector):
-        yield expr.series
-    for child in children(expr):
-        yield from _series(child)

@@ -83,15 +83,15 @@ def _explain(loaded: Loaded, name: str) -> int:
 def _keeps(loaded: Loaded, rule: Rule) -> list[str]:
     """What the engine keeps for this rule alone, and for the recordings that it reads."""
     from monitor.engine import Engine, EngineSettings
-    from monitor.engine.history import series_of
+    from monitor.expression import series_names
 
     options = loaded.source.config.engine
     settings = EngineSettings(
         lateness_ns=int(options.allowed_lateness * NS_PER_S), max_rows=options.max_rows_per_series
     )
-    read, needed = set(series_of(rule.expr)), list[Recording]()
+    read, needed = set(series_names(rule.expr)), list[Recording]()
     for recording in reversed(loaded.rules.recordings):
         if recording.name in read:
             needed.insert(0, recording)
-            read |= series_of(recording.expr)
+            read |= series_names(recording.expr)
     return Engine(RuleSet((rule,), tuple(needed)), settings=settings).retention()

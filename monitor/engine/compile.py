@@ -51,7 +51,7 @@ from monitor.expression import (
     Range,
     Selector,
     Then,
-    children,
+    selectors,
 )
 from monitor.language import to_text
 from monitor.series import Fold, SeriesSpec, Unit
@@ -247,7 +247,7 @@ class Compiler:
         keep_ns = subject.window_ns + subject.offset_ns
         sampler = self.sampler(inner, step_ns, keep_ns, link)
         node = SamplesNode(function, self.node(inner), sampler, subject.window_ns, subject.offset_ns, q=q)
-        first = first_selector(inner)
+        first = next(selectors(inner), None)
         if first is not None:
             projection = self.projection(first, call.grouping or ALL)
             node.need = self.need(first, keep_ns, 0, projection, ())
@@ -479,13 +479,6 @@ def labels_of(expr: Expr) -> tuple[str, ...] | None:
 def grid_of(window_ns: int) -> int:
     """Distance of samples where the rule names none: 1 s for windows up to an hour, else one pane."""
     return pane_of(window_ns) or NS_PER_S
-
-
-def first_selector(expr: Expr) -> Selector | None:
-    """The leftmost series below an expression."""
-    if isinstance(expr, Selector):
-        return expr
-    return next((found for child in children(expr) if (found := first_selector(child)) is not None), None)
 
 
 SPECIAL: dict[str, Callable[[Compiler, Call], Node]] = {

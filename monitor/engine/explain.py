@@ -16,7 +16,7 @@ from monitor.engine.panes import pane_of
 from monitor.engine.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
-from monitor.expression import Expr, Number, Range, Selector, children
+from monitor.expression import Expr, Number, Range, Selector, children, selectors
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
 from monitor.series import Fold
@@ -118,7 +118,7 @@ def _rows(store: Store, series: str, window_ns: int, end_ns: int) -> tuple[Ints,
 
 def _gauges(store: Store, compiler: Compiler, expr: Expr, labels: Labels) -> tuple[Contributor, ...]:
     """Present members behind a gauge reading; they have shares only where their sum means something."""
-    selector = next(_selectors(expr), None)
+    selector = next(selectors(expr), None)
     if selector is None or store.specs[selector.series].form != "gauge":
         return ()
     present = compiler.members(selector.series, selector.offset_ns).present
@@ -144,13 +144,6 @@ def _one_kind(rows: list[tuple[Labels, float]]) -> list[tuple[Labels, float]]:
             if key not in best or rank < best[key][0]:
                 best[key] = rank, labels, value
     return [(labels, value) for _, labels, value in best.values()]
-
-
-def _selectors(expr: Expr) -> Iterator[Selector]:
-    if isinstance(expr, Selector):
-        yield expr
-    for child in children(expr):
-        yield from _selectors(child)
 
 
 def _members(index: Index, selector: Selector, labels: Labels) -> list[int]:

@@ -19,7 +19,7 @@ from monitor.engine.catalog import Index
 from monitor.engine.nodes.base import NAN, Bools, Node, Tick, padded
 from monitor.engine.store import Domain
 from monitor.events import Labels
-from monitor.expression import Expr, Range, Selector, children
+from monitor.expression import Expr, Range, Selector, children, series_names
 from monitor.window import Floats, Ints
 
 Link = Literal["", "ratio", "difference"]
@@ -314,7 +314,7 @@ class Sampler:
     ) -> None:
         self.key = key
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
-        self.series = series_of(key[0])
+        self.series = series_names(key[0])
         self.next_ns: int | None = None
         self._sizes = (-1, -1)
         self._version = -1
@@ -465,10 +465,3 @@ def counted_ns(expr: Expr, series: str) -> int:
     if isinstance(expr, Range) and isinstance(expr.inner, Selector):
         return expr.window_ns + expr.offset_ns + expr.inner.offset_ns if expr.inner.series == series else 0
     return max((counted_ns(child, series) for child in children(expr)), default=0)
-
-
-def series_of(expr: Expr) -> frozenset[str]:
-    """Names of the series below an expression."""
-    if isinstance(expr, Selector):
-        return frozenset({expr.series})
-    return frozenset().union(*(series_of(child) for child in children(expr)))

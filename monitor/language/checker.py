@@ -29,7 +29,7 @@ from monitor.expression import (
     Shape,
     Span,
     Then,
-    children,
+    selectors,
 )
 from monitor.language.functions import FUNCTIONS, OTHER_NAMES, Form, Labels, Signature
 from monitor.language.matching import Mismatch, fixed_labels, join, side
@@ -436,7 +436,7 @@ class Checker:
 
 def reads_series(node: Expr) -> bool:
     """Whether any series stands in the expression."""
-    return isinstance(node, Selector) or any(reads_series(child) for child in children(node))
+    return any(True for _ in selectors(node))
 
 
 def _form(node: Expr, series: Mapping[str, SeriesSpec]) -> Form | None:

@@ -11,7 +11,18 @@ from pydantic import ValidationError
 
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
-from monitor.expression import Arithmetic, Call, Expr, Folded, Negate, Number, Range, Selector, Shape, children
+from monitor.expression import (
+    Arithmetic,
+    Call,
+    Expr,
+    Folded,
+    Negate,
+    Number,
+    Range,
+    Selector,
+    Shape,
+    series_names,
+)
 from monitor.language.expressions import Expectation, parse_expression
 from monitor.language.functions import FUNCTIONS
 from monitor.language.literals import parse_literal
@@ -197,7 +208,7 @@ class _Loader:
         found: set[str] = set()
         for text in texts:
             try:
-                found |= set(_selected(parse(text, read_params(entry.rule.params))))
+                found |= series_names(parse(text, read_params(entry.rule.params)))
             except ExpressionError:
                 continue  # reported when the rule is compiled
         return found & self.recordings.keys()
@@ -448,13 +459,6 @@ class _AlertReader:
                 if section == "labels" and changing:
                     message = f"a label must not change with {min(changing)!r}: it is the alert's identity"
                     self._problem((section, name), message, "put it into annotations")
-
-
-def _selected(node: Expr) -> Iterator[str]:
-    if isinstance(node, Selector):
-        yield node.series
-    for child in children(node):
-        yield from _selected(child)
 
 
 def _words(expr: Expr) -> str:

@@ -26,7 +26,7 @@ import msgspec
 
 from monitor.alert import MemoryRow, SavedAlert, Transition
 from monitor.alerts.routes import RoutingConfig
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_S, StillClock
 from monitor.engine import Engine, IngestReport
 from monitor.errors import ConfigError, StateError, TapeError
 from monitor.events import Event, Sample
@@ -123,25 +123,6 @@ class RerunReport:
         return not (missing or self.short or self.odd or self.cold or self.reloads["ignored"])
 
 
-class RecordedClock:
-    """Stands where the tape says."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def wall_ns(self) -> int:
-        """The recorded instant."""
-        return self.now_ns
-
-    def mono_ns(self) -> int:
-        """The same."""
-        return self.now_ns
-
-    async def sleep_until(self, mono_ns: int) -> None:
-        """Nothing waits in a rerun."""
-        raise NotImplementedError
-
-
 class Watcher(Protocol):
     """Looks on after every step."""
 
@@ -185,7 +166,7 @@ class Rerunner:
     def __init__(
         self, loaded: Loaded, outbox: Outbox, *, rules: Rules = Rules.RECORDED, watcher: Watcher | None = None
     ) -> None:
-        self.clock = RecordedClock()
+        self.clock = StillClock()
         self._given = loaded
         self._rules = rules
         self._outbox = outbox

@@ -5,10 +5,9 @@ A configured alert of the same name takes the place of one of these; ``alerts: {
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from monitor.expression import Expr, Selector, children
+from monitor.expression import series_names
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from monitor.runtime.load import Loaded
@@ -93,7 +92,7 @@ def with_self_rules(loaded: Loaded) -> Loaded:
     if not loaded.source.config.alerts.self_rules:
         return loaded
     names = {rule.name for rule in loaded.rules.alerts}
-    read = {series for rule in loaded.rules.alerts for series in _series(rule.expr)}
+    read = {series for rule in loaded.rules.alerts for series in series_names(rule.expr)}
     wanted = [
         f"      - alert: {name}{body}"
         for name, body in SELF_RULES.items()
@@ -102,10 +101,3 @@ def with_self_rules(loaded: Loaded) -> Loaded:
     files = [(FILE, "".join((_HEAD, *wanted)))] if wanted else []
     rules = RuleSet((*loaded.rules.alerts, *load_rules(files).alerts), loaded.rules.recordings)
     return replace(loaded, rules=rules, rule_texts=(*loaded.rule_texts, *files))
-
-
-def _series(expr: Expr) -> Iterator[str]:
-    if isinstance(expr, Selector):
-        yield expr.series
-    for child in children(expr):
-        yield from _series(child)

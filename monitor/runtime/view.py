@@ -250,13 +250,13 @@ class AppView:
         evaluation = self.parts.engine.latest(found[0].id)
         if evaluation is None:
             return []
-        states = self._row_states().get(found[0].id, {})
-        return [self._why_row(evaluation, row, states) for row in range(len(evaluation.truth))]
+        states, unit = self._row_states().get(found[0].id, {}), unit_shown(found[0].expr)
+        return [self._why_row(evaluation, row, states, unit) for row in range(len(evaluation.truth))]
 
-    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState]) -> WhyRow:
+    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState], unit: str) -> WhyRow:
         labels = evaluation.labels[row]
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
-        truth, unit = int(evaluation.truth[row]), self._unit_of(evaluation.rule)
+        truth = int(evaluation.truth[row])
         return WhyRow(
             labels=labels,
             state=states.get(labels, AlertState.INACTIVE),
@@ -269,9 +269,6 @@ class AppView:
             near_miss=_near_miss(truth, value, threshold, unit),
             unit=unit,
         )
-
-    def _unit_of(self, rule: str) -> str:
-        return next((unit_shown(known.expr) for known in self.parts.engine.ruleset.alerts if known.id == rule), "")
 
     def signals(self) -> Sequence[SignalRow] | None:
         """The signal catalogue with its values now."""
