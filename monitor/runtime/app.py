@@ -112,7 +112,7 @@ class App:
         self.stop = asyncio.Event()
         self.log = structlog.get_logger("monitor.app")
         self._reload = reload
-        self._happenings = Happenings(
+        self.happenings = Happenings(
             started_ns=clock.wall_ns(), synthetic_note=self.settings.synthetic_note, config_hash=loaded.digest
         )
 
@@ -217,7 +217,7 @@ class App:
             self.board,
             on_evaluated=self.desk.step,
             on_report=self.feeds.count,
-            latencies=self._happenings.latencies,
+            latencies=self.happenings.latencies,
             time_scale=self.settings.time_scale,
             grid_ns=self._interval_ns,
         )
@@ -241,7 +241,7 @@ class App:
         )
         self.self_watch = SelfWatch(
             data_dir,
-            self._happenings,
+            self.happenings,
             self.delivery,
             self.clock,
             self._hear,
@@ -269,7 +269,7 @@ class App:
             store=self.store,
             delivery=self.delivery,
             desk=self.desk,
-            happenings=self._happenings,
+            happenings=self.happenings,
             min_coverage=self.loaded.source.config.engine.min_coverage,
             sink_kinds={options.id: options.type for options in self.sink_options},
             slow=self.slow,
@@ -366,8 +366,8 @@ class App:
             await self.clock.sleep_until(began_ns + step_ns)
             took_ns = self.clock.mono_ns() - began_ns
             self.feeds.declare()
-            self._happenings.loop_lag_s = max(0, took_ns - step_ns) / NS_PER_S
-            self._happenings.saturation_ratio = min(1.0, (thread_time_ns() - busy_ns) / max(1, took_ns))
+            self.happenings.loop_lag_s = max(0, took_ns - step_ns) / NS_PER_S
+            self.happenings.saturation_ratio = min(1.0, (thread_time_ns() - busy_ns) / max(1, took_ns))
 
     async def _prune_for_ever(self) -> None:
         """Forget history and deliveries that nobody will ask for any more."""
@@ -376,13 +376,13 @@ class App:
             await self.clock.sleep_until(self.clock.mono_ns() + PRUNE_EVERY_NS)
 
     def _observe_dispatch(self, sink: str, seconds: float) -> None:
-        latencies = self._happenings.latencies
+        latencies = self.happenings.latencies
         dispatch_ns = int(seconds / self.settings.time_scale * NS_PER_S)
         latencies["dispatch"].observe_exemplar(dispatch_ns, {"sink": sink})
         latencies["total"].observe_exemplar(dispatch_ns + self.room.last_receive_lag_ns, {"sink": sink})
 
     async def _drain(self) -> None:
-        self._happenings.draining = True
+        self.happenings.draining = True
         self.log.info("app.draining")
         self._slow_task.cancel()
         await asyncio.gather(*self.feeds.end(), self._slow_task, return_exceptions=True)
@@ -401,7 +401,7 @@ class App:
         self.engine.replace_rules(loaded.rules, loaded.expected())
         self.desk.replace(loaded, loaded.routing, now_ns)
         self.reporting.replace_rules(loaded.rules)
-        self._happenings.config_hash = loaded.digest
+        self.happenings.config_hash = loaded.digest
         self._follow_feeds(self._tasks)
         self.feeds.rules_changed()
 
@@ -422,11 +422,6 @@ class App:
     def reload_now(self) -> None:
         """Reload on request (SIGHUP)."""
         self.reloader.reload("requested")
-
-    @property
-    def happenings(self) -> Happenings:
-        """What the process went through."""
-        return self._happenings
 
 
 def engine_settings(loaded: Loaded) -> EngineSettings:

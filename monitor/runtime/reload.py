@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_S, Clock
 from monitor.config import Config, LoadedConfig
 from monitor.errors import MonitorError, Problem
-
-if TYPE_CHECKING:
-    from monitor.runtime.app import App
+from monitor.runtime.load import Loaded
+from monitor.runtime.view import Happenings
 
 FIXED = (
     "listen", "data_dir", "sinks", "sources", "inlets", "derived", "api", "engine", "alerts", "log", "record", "watch", "backfill",
@@ -31,10 +30,32 @@ def needs_restart(old: Config, new: LoadedConfig) -> list[Problem]:
     ]
 
 
+class Reloadable(Protocol):
+    """What can take over a new configuration while it runs.
+
+    Attributes:
+        clock: Market time for what is said about a reload.
+        loaded: What runs now.
+        happenings: Where the outcome is written down.
+    """
+
+    clock: Clock
+    loaded: Loaded
+    happenings: Happenings
+
+    def load_again(self) -> Loaded:
+        """Read everything from disk; raises a `MonitorError` when any of it is wrong."""
+        ...
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Take it over; this cannot fail half way."""
+        ...
+
+
 class Reloader:
     """Reloads on demand and when a file that was read has changed."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Reloadable) -> None:
         self._app = app
         self._log = structlog.get_logger("monitor.reload")
         self._stamp = self._look()
