@@ -10,7 +10,7 @@ import math
 import operator
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from monitor.clock import NS_PER_S
@@ -507,7 +507,8 @@ class Naive:
         """What is sampled, and whether a change of its members is taken out of it."""
         if grouping is not None:
             unit = inner.type.unit
-            typed = Folded(inner=inner, grouping=grouping, type=inner.type)
+            labels = tuple(sorted(kept(frozenset(inner.type.labels), grouping)))
+            typed = Folded(inner=inner, grouping=grouping, type=replace(inner.type, labels=labels))
             if not isinstance(inner, Selector):
                 return typed, ""
             return typed, "ratio" if unit in (Unit.USD, Unit.PRICE, Unit.NUMBER, Unit.COUNT) else "difference"
