@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -203,8 +204,10 @@ def listed(rows: Iterable[T], build: Callable[[T], Instrument]) -> list[Instrume
 
 
 def shards(topics: Sequence[Topic], size: int) -> list[tuple[Topic, ...]]:
-    """Split topics over connections, at most `size` on each."""
-    return [tuple(topics[start : start + size]) for start in range(0, len(topics), size)]
+    """Split topics over connections, at most `size` on each, evenly: one topic left alone may be silent for long."""
+    parts = -(-len(topics) // size)
+    edges = [len(topics) * number // parts for number in range(parts + 1)] if parts else []
+    return [tuple(topics[start:end]) for start, end in pairwise(edges)]
 
 
 class VenueFeed:

@@ -270,5 +270,6 @@ def test_crossed_or_empty_quotes_make_no_mid() -> None:
 
 def test_shards() -> None:
     topics = [Topic(str(number), ()) for number in range(5)]
-    assert [len(part) for part in shards(topics, 2)] == [2, 2, 1]
+    assert [len(part) for part in shards(topics, 2)] == [1, 2, 2]
+    assert [topic for part in shards(topics, 2) for topic in part] == topics
     assert shards([], 2) == []

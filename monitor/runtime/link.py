@@ -25,6 +25,7 @@ from monitor.feed import (
     UnknownSymbol,
 )
 from monitor.runtime.desk import Desk, TapKind
+from monitor.runtime.patience import Patience
 from monitor.runtime.stats import Refusal
 from monitor.session import NO_ACK
 from monitor.tape.facts import link_name, write_connection
@@ -60,6 +61,7 @@ class Link:
         number: int,
         on_change: Callable[[Link], None],
         *,
+        patience: Patience,
         standby: bool = False,
         suspects: frozenset[Channel] = frozenset(),
     ) -> None:
@@ -77,6 +79,7 @@ class Link:
         self.opened_ns = desk.clock.mono_ns()
         self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
         self._desk = desk
+        self._patience = patience
         self._on_change = on_change
         self._session = desk.feed.session(connection, desk.registry)
         self._socket: WebSocket | None = None
@@ -213,8 +216,9 @@ class Link:
 
     def _accept(self, events: list[MarketEvent], recv_ns: int) -> None:
         assert self._socket is not None
-        first = not self._any_data_ns
-        mono_ns = self._any_data_ns = self._socket.last_receipt_ns
+        first, mono_ns = not self._any_data_ns, self._socket.last_receipt_ns
+        self._patience.resumed(mono_ns - self._heard_ns)
+        self._any_data_ns = mono_ns
         channels = self._desk.accept(events, recv_ns, mono_ns, self.number, standby=self.standby)
         for channel in channels:
             self._last_data_ns[channel] = mono_ns
@@ -297,9 +301,12 @@ class Link:
         if quiet_ns > settings.ping_every_s * NS_PER_S and self._pinged_ns <= self._socket.last_receipt_ns:
             self._pinged_ns = mono_ns
             self._socket.ping()
-        idle_s = settings.idle_s or self._desk.feed.spec.idle_s
-        idle_ns = mono_ns - max(self._any_data_ns, self.opened_ns, self._not_read_until_ns)
-        return "idle" if self._dense and idle_ns > idle_s * NS_PER_S else ""
+        return "idle" if self._dense and mono_ns - self._heard_ns > self._patience.limit_ns else ""
+
+    @property
+    def _heard_ns(self) -> int:
+        """Monotonic time up to which nothing can be missed: of the last data, of the opening, or of when we did not read."""
+        return max(self._any_data_ns, self.opened_ns, self._not_read_until_ns)
 
     def _is_dead(self, channel: Channel, mono_ns: int, tried: int) -> bool:
         limit_s = self._silence_limit_s(channel)

@@ -12,6 +12,7 @@ from monitor.feed import Connection, Send
 from monitor.runtime.backoff import Backoff, ConnectBudget
 from monitor.runtime.desk import Desk
 from monitor.runtime.link import Link
+from monitor.runtime.patience import Patience
 from monitor.transports import ws
 
 
@@ -55,6 +56,7 @@ class Supervisor:
         self._successor_due_ns = 0
         self._least_wait_s = 0.0
         self._sleeping: dict[Channel, int] = {}
+        self._patience = Patience(settings.idle_s or desk.feed.spec.idle_s)
         desk.liveness.expect(connection.name, _channels(connection), joining=joining)
 
     async def run(self) -> None:
@@ -82,6 +84,7 @@ class Supervisor:
             return
         if self.link.delivered_s >= self._desk.settings.stable_s:
             self._backoff.reset()
+        self._patience.delivered(self.link.delivered_s)
         self._watch_silence(mono_ns)
         self._watch_lifetime(mono_ns)
 
@@ -98,9 +101,11 @@ class Supervisor:
         await self._wait_for_turn()
         desk, connection = self._desk, self.connection
         self._set_state(connection, "connecting")
-        suspects = frozenset(self._sleeping)
         try:
-            link = Link(desk, connection, self._number_link(), self._on_change, standby=standby, suspects=suspects)
+            link = Link(
+                desk, connection, self._number_link(), self._on_change,
+                patience=self._patience, standby=standby, suspects=frozenset(self._sleeping),
+            )  # fmt: skip
             await ws.connect(
                 connection.url,
                 link,
@@ -217,6 +222,8 @@ class Supervisor:
         desk, reason = self._desk, link.loss.reason
         if reason == "closed":
             return
+        if reason == "idle":
+            self._patience.replaced()
         self._set_state(link.connection, "lost")
         desk.stats.reconnects[reason] += 1
         desk.log.warning("feed.lost", connection=link.connection.name, reason=reason, words=link.loss.words)

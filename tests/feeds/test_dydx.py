@@ -114,7 +114,9 @@ def test_at_most_32_subscriptions_a_connection() -> None:
         for n in range(200)
     ]
     connections = feed.connections(items)
-    assert [len(connection.topics) for connection in connections] == [32] * 6 + [8]
+    sizes = [len(connection.topics) for connection in connections]
+    assert sum(sizes) == 200
+    assert max(sizes) <= 32
     assert len({connection.name for connection in connections}) == 7
 
 

@@ -87,6 +87,20 @@ async def test_stall_with_pongs_is_noticed_by_the_idle_limit_on_data() -> None:
             assert gap.start_ns == last_data_ns, "a pong is no data"
 
 
+async def test_a_connection_that_is_quiet_by_nature_is_replaced_less_and_less_often() -> None:
+    """Nobody trades the coin. The venue answers pings, so it is alive: the limit on data alone would cut for ever."""
+    settings = replace(QUICK, idle_s=0.1)
+    async with running(settings, channels=frozenset({Channel.TRADES})) as rig:
+        await rig.until(lambda: rig.stats.uptime[Channel.TRADES].up)
+        since_ns = now_ns()
+        await rig.until(lambda: rig.stats.reconnects["idle"] == 3)
+        assert now_ns() - since_ns >= 0.65e9, "0.1 s, then 0.2 s, then 0.4 s"
+        await rig.subscribed(4)
+        await rig.server.publish(trade())
+        await rig.until(lambda: len(rig.of(Trade)) == 1)
+        assert rig.stats.reconnects["idle"] == 3
+
+
 async def test_half_open_socket_is_noticed_without_any_data_expected() -> None:
     """Liquidations alone may be silent for an hour, so only the unanswered ping shows that the peer is gone."""
     settings = replace(QUICK, ping_every_s=0.15, pong_within_s=0.15)
