@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.archive.manifest import Lost, Manifest, origin_name
-from monitor.archive.schema import TABLE_OF
+from monitor.archive.schema import TABLE_OF, CourseRow
 from monitor.archive.writer import ArchiveWriter
 from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.feed import Feed
 from monitor.feeds import FEEDS, make_feeds
-from monitor.tape.course import RELOAD, START, read_setting
+from monitor.tape.course import RELOAD, REMEMBERED, START, read_setting
 from monitor.tape.cut import window
 from monitor.tape.folder import FileInfo, inspect, some_files
 from monitor.tape.format import Record
 from monitor.tape.reader import Loss
-from monitor.tape.replay import IsNew, Replay, ReplayReport
+from monitor.tape.replay import IsNew, Replay, ReplayReport, is_course
 
 Progress = Callable[[float, int], None]
 """Told how far the export is (0 to 1) and how many events it has written."""
@@ -77,11 +77,28 @@ def export(
             items = _with_own_feeds(items, replay)
         if progress is not None:
             items = _watched(items, start_ns, end_ns, writer, progress)
-        for recv_ns, events in replay.run(items):
-            writer.add(recv_ns, events if choice.venues is None else [e for e in events if choice.takes(e)])
+        for item in items:
+            if isinstance(item, Loss):
+                replay.report.losses.append(item)
+                continue
+            events = replay.take(item)
+            writer.add(item.recv_ns, events if choice.venues is None else [e for e in events if choice.takes(e)])
+            if choice.venues is None and (row := _course_row(item, len(events))) is not None:
+                writer.add(item.recv_ns, (row,))
         if not writer.events:
             raise TapeError(_nothing(replay.report), str(tape))
         return writer.commit(start_ns, end_ns, lost_of(replay.report))
+
+
+def _course_row(record: Record, events: int) -> CourseRow | None:
+    """What the archive keeps of a record besides its events; None for what says nothing but them."""
+    if record.kind == "state" and record.carried:
+        return CourseRow("state", record.name, b"", record.recv_ns, events, carried=True)
+    if not is_course(record):
+        return None
+    payload = record.payload.encode() if isinstance(record.payload, str) else record.payload
+    kept = b"" if record.name == REMEMBERED else payload
+    return CourseRow(record.kind, record.name, kept, record.recv_ns, events, record.carried)
 
 
 def _nothing(report: ReplayReport) -> str:

@@ -5,6 +5,7 @@ A data file counts only when a manifest names it, and a manifest is written last
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from monitor.archive.schema import VERSION
 from monitor.errors import TapeError
 
 FOLDER = "_exports"
+INSTRUMENTS = "instruments"
 _ORIGIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -56,6 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         start_ns: The data covers [start_ns, end_ns).
         end_ns: See `start_ns`.
         parts: Its files.
+        instruments: The file of its instruments; empty in an archive of an earlier program, see `Manifest.items`.
+        replaces: Digests of the manifests that it takes the place of: they count no more, though a crash left them there.
         lost: What the source did not have.
     """
 
@@ -67,7 +71,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     start_ns: int
     end_ns: int
     parts: tuple[Part, ...] = ()
+    instruments: str = ""
+    replaces: tuple[str, ...] = ()
     lost: Lost = Lost()
+
+    @property
+    def items(self) -> str:
+        """The file of its instruments, within the archive."""
+        return self.instruments or f"{INSTRUMENTS}/{self.origin}.parquet"
+
+    @property
+    def paths(self) -> set[str]:
+        """Every file of its, within the archive."""
+        return {self.items, *(part.path for part in self.parts)}
 
     @property
     def rows(self) -> dict[str, int]:
@@ -106,16 +122,23 @@ def is_archive(folder: Path) -> bool:
 
 
 def read_manifests(folder: Path) -> list[Manifest]:
-    """Everything that was put into an archive, in the order of time.
+    """Everything that was put into an archive and still counts, in the order of time.
 
     Raises:
         TapeError: A manifest is damaged or of another version.
     """
-    found = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
-    return sorted(found, key=lambda manifest: (manifest.start_ns, manifest.origin))
+    found = read_all(folder)
+    replaced = {digest for manifest in found.values() for digest in manifest.replaces}
+    counting = (manifest for digest, manifest in found.items() if digest not in replaced)
+    return sorted(counting, key=lambda manifest: (manifest.start_ns, manifest.origin))
 
 
-def _read(path: Path) -> Manifest:
+def read_all(folder: Path) -> dict[str, Manifest]:
+    """Every manifest by its digest, also one that another replaces and that was not removed yet; raises as `read_manifests`."""
+    return dict(_read(path) for path in sorted((folder / FOLDER).glob("*.json")))
+
+
+def _read(path: Path) -> tuple[str, Manifest]:
     try:
         data = path.read_bytes()
         version = msgspec.json.decode(data, type=_Version).version
@@ -126,10 +149,10 @@ def _read(path: Path) -> Manifest:
         raise TapeError(f"not the manifest of an archive: {error}", str(path)) from None
     if not _ORIGIN.fullmatch(found.origin) or found.origin != path.stem:
         raise TapeError(f"names another origin: {found.origin[:100]!r}", str(path))
-    for part in found.parts:
-        if part.path.startswith("/") or ".." in Path(part.path).parts:
-            raise TapeError(f"names a file outside of the archive: {part.path[:100]!r}", str(path))
-    return found
+    for name in found.paths:
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise TapeError(f"names a file outside of the archive: {name[:100]!r}", str(path))
+    return hashlib.sha256(data).hexdigest(), found
 
 
 def overlaps(manifest: Manifest, others: Iterable[Manifest]) -> list[Manifest]:

@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from monitor.archive.manifest import Part, read_manifests
-from monitor.archive.schema import INSTRUMENT_COLUMNS, NO_VENUE, TABLES, instrument_of, polars_schema
-from monitor.archive.writer import ROW_GROUP, instruments_path
+from monitor.archive.manifest import Manifest, Part, read_manifests
+from monitor.archive.schema import (
+    ALL_TABLES,
+    COURSE,
+    INSTRUMENT_COLUMNS,
+    NO_VENUE,
+    TABLES,
+    CourseRow,
+    Table,
+    instrument_of,
+    polars_schema,
+)
+from monitor.archive.writer import ROW_GROUP
 from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.instruments import Instrument
@@ -55,7 +65,7 @@ class Archive:
         self._first_item: list[int] = []
         for manifest in self.manifests:
             self._first_item.append(len(self.instruments))
-            self.instruments += self._read_instruments(manifest.origin)
+            self.instruments += self._read_instruments(manifest)
 
     def batches(
         self, span: Span, grid_ns: int, columns: Mapping[str, Sequence[str]], row_group: int = ROW_GROUP
@@ -94,15 +104,32 @@ class Archive:
         Raises:
             TapeError: As `batches`.
         """
-        columns = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
-        for frames in self.batches(span or Span(), 1_000_000_000, columns):
+        yield from self._rows(TABLES, span or Span())
+
+    @property
+    def has_course(self) -> bool:
+        """Whether what the program that recorded did with its events is here, too."""
+        return any(part.table == COURSE.name for manifest in self.manifests for part in manifest.parts)
+
+    def course(self, span: Span | None = None) -> Iterator[Event | CourseRow]:
+        """As `events`, with what the program that recorded did in between.
+
+        Raises:
+            TapeError: As `batches`.
+        """
+        for _, row in self._rows(ALL_TABLES, span or Span()):
+            yield row
+
+    def _rows(self, tables: Mapping[str, Table], span: Span) -> Iterator[tuple[int, Any]]:
+        columns = {name: [column.name for column in table.columns] for name, table in tables.items()}
+        for frames in self.batches(span, 1_000_000_000, columns):
             yield from self.events_of(frames)
 
-    def events_of(self, frames: Frames) -> list[tuple[int, Event]]:
+    def events_of(self, frames: Frames) -> list[tuple[int, Any]]:
         """The rows of a batch, with all their columns, as events in the order of arrival."""
-        found: list[tuple[int, int, int, Event]] = []
+        found: list[tuple[int, int, int, Any]] = []
         for name, frame in frames.items():
-            make = TABLES[name].make
+            make = ALL_TABLES[name].make
             for row in frame.iter_rows(named=True):
                 row["recv_ns"] = row["at_ns"] - row.get("back_ns", 0)
                 instrument = self.instruments[row.get("item", 0)] if self.instruments else _NOBODY
@@ -144,10 +171,10 @@ class Archive:
         """The number of the first instrument of an origin."""
         return self._first_item[rank]
 
-    def _read_instruments(self, origin: str) -> list[Instrument]:
+    def _read_instruments(self, manifest: Manifest) -> list[Instrument]:
         import polars as pl
 
-        path = self.folder / instruments_path(origin)
+        path = self.folder / manifest.items
         try:
             frame = pl.read_parquet(path, hive_partitioning=False)
             rows = frame.cast(polars_schema([(name, kind) for name, kind, _ in INSTRUMENT_COLUMNS]))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """The tables of an archive, version 1: names, columns, units, and how events become rows and rows events. Pure.
 
 Every table begins with the columns of `COMMON`; a table of market data has those of `MARKET`, too. Rows of one table,
-day and venue stand in the order of arrival.
+day and venue stand in the order of arrival. Beside the tables of events stands `COURSE`: what the program that recorded
+did with them, so that an archive gives the same alerts again as the tape it came from.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from monitor.events import (
     Trade,
 )
 from monitor.instruments import Instrument
+from monitor.tape.course import OWNER
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,12 +43,40 @@ VENUE = re.compile(r"[a-z0-9_]{1,60}")
 """What may stand in the name of a folder."""
 
 Kind = str | tuple[str, ...]
-"""``i64``, ``i32``, ``f64``, ``bool``, ``text``; a tuple is a text that is one of these words."""
+"""``i64``, ``i32``, ``f64``, ``bool``, ``text``, ``bytes``; a tuple is a text that is one of these words."""
 
 SIDES = ("long", "short")
 TAKERS = ("buy", "sell")
 PRICES = ("mark", "index", "last", "mid")
 CHANNELS = tuple(channel.value for channel in Channel)
+STEPS = ("config", "memory", "events", "turn", "act", "state")
+
+
+class CourseRow(msgspec.Struct, frozen=True):
+    """A record of the program's own course, as `monitor.tape.course` has it.
+
+    Attributes:
+        kind: As on the tape. ``state`` stands behind liveness that a tape's beginning repeats.
+        name: As on the tape.
+        payload: As on the tape, but for what was remembered (its events have tables of their own).
+        recv_ns: Unix ns.
+        events: So many of the events before it are what it is about.
+        carried: Whether it repeats what an earlier file says.
+        rank: Place of its origin in the archive; known to a reader only.
+    """
+
+    kind: str
+    name: str
+    payload: bytes
+    recv_ns: int
+    events: int = 0
+    carried: bool = False
+    rank: int = 0
+
+    @property
+    def venue(self) -> str:
+        """The partition that it belongs to."""
+        return OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +130,10 @@ class Table:
     """One table: the type of its events, how a row becomes one, and its columns."""
 
     name: str
-    event: type[Event]
+    event: type[Event | CourseRow]
     about: str
     columns: tuple[Column, ...]
-    make: Callable[[Mapping[str, Any], Instrument], Event]
+    make: Callable[[Mapping[str, Any], Instrument], Any]
     """From the row's own columns (and ``recv_ns``) and its instrument, which tables without one ignore."""
 
     @property
@@ -147,6 +177,10 @@ def _state(row: Mapping[str, Any], _: Instrument) -> FeedState:
 def _gap(row: Mapping[str, Any], _: Instrument) -> FeedGap:
     channel, span = Channel(row["channel"]), (row["start_ns"], row["end_ns"])
     return FeedGap(row["venue"], channel, *span, row["reason"], row["dropped"], row["filled"])
+
+
+def _course(row: Mapping[str, Any], _: Instrument) -> CourseRow:
+    return CourseRow(**{name: row[name] for name in CourseRow.__struct_fields__})
 
 
 TABLES: dict[str, Table] = {
@@ -270,7 +304,22 @@ TABLES: dict[str, Table] = {
 }
 """Every table of events by name; `instruments` stands beside them, see `instrument_row`."""
 
-TABLE_OF: dict[type[Event], Table] = {table.event: table for table in TABLES.values()}
+COURSE = Table(
+    "course",
+    CourseRow,
+    "What the monitor that recorded did with what it heard, for `monitor replay`; queries of the market leave it out.",
+    (
+        BACK,
+        _field("kind", STEPS, "the tape's kind of record"),
+        _field("name", "text", "the tape's name of the record"),
+        _field("payload", "bytes", "as on the tape"),
+        _field("events", "i64", "so many events before it, by `seq`, are what it is about"),
+        _field("carried", "bool", "it repeats what was said before the export begins"),
+    ),
+    _course,
+)
+ALL_TABLES = {**TABLES, COURSE.name: COURSE}
+TABLE_OF: dict[type[Event | CourseRow], Table] = {table.event: table for table in ALL_TABLES.values()}
 
 INSTRUMENT_COLUMNS: tuple[tuple[str, Kind, str], ...] = (
     ("origin", "text", "as in the other tables"),
@@ -309,5 +358,7 @@ def polars_schema(columns: Sequence[tuple[str, Kind]]) -> dict[str, pl.DataType]
     """Column types as polars has them."""
     import polars as pl
 
-    plain = {"i64": pl.Int64(), "i32": pl.Int32(), "f64": pl.Float64(), "bool": pl.Boolean(), "text": pl.String()}
+    plain: dict[str, pl.DataType] = {
+        "i64": pl.Int64(), "i32": pl.Int32(), "f64": pl.Float64(), "bool": pl.Boolean(), "text": pl.String(), "bytes": pl.Binary(),
+    }  # fmt: skip
     return {name: plain[kind] if isinstance(kind, str) else pl.Enum(kind) for name, kind in columns}

@@ -1,16 +1,20 @@
 """Writes an archive: bounded memory however long the day, and nothing half-written under its final name.
 
 Events wait as objects, then packed as columns, then go to a file of at most `Limits.part_rows` rows in a folder beside.
-`commit` moves the files to their places and writes the manifest last. The same origin again replaces what it wrote
-before; another origin with the same market data of the same time is refused, because rows would count twice.
+`commit` moves the files to their places and writes the manifest last. A file's name bears a checksum of what is in it,
+so that a new one never takes the place of another that a manifest still names: whenever the process is killed, the
+archive is what it was before or what it should be. The same origin again replaces what it wrote before; another origin
+with the same market data of the same time is refused, because rows would count twice.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +22,28 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from monitor.archive.manifest import FOLDER, Lost, Manifest, Part, manifest_path, overlaps, read_manifests
+from monitor.archive.manifest import (
+    FOLDER,
+    INSTRUMENTS,
+    Lost,
+    Manifest,
+    Part,
+    manifest_path,
+    overlaps,
+    read_all,
+    read_manifests,
+)
 from monitor.archive.schema import (
+    ALL_TABLES,
     BACK,
     COMMON,
+    COURSE,
     INSTRUMENT,
     INSTRUMENT_COLUMNS,
     TABLE_OF,
     VENUE,
     VERSION,
+    CourseRow,
     Table,
     instrument_row,
     polars_schema,
@@ -44,6 +61,7 @@ ROW_GROUP = 65_536
 """Rows that a reader takes from one file at a time."""
 _LEVEL = 3
 _MOST_OBJECTS = 100_000
+_READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,7 @@ class _Partition:
     table: Table
     day: int
     venue: str
-    events: list[Event] = field(default_factory=list)
+    events: list[Event | CourseRow] = field(default_factory=list)
     seq: array[int] = field(default_factory=lambda: array("q"))
     at_ns: array[int] = field(default_factory=lambda: array("q"))
     packed: list[pl.DataFrame] = field(default_factory=list)
@@ -113,7 +131,7 @@ class ArchiveWriter:
         self._instruments: dict[tuple[Any, ...], int] = {}
         self._numbers: dict[Instrument, int] = {}
         self._parts: list[Part] = []
-        self._waiting = self._packed = 0
+        self._waiting = self._packed = self._seq = 0
         self.events = 0
         self.last_ns = 0
 
@@ -130,7 +148,7 @@ class ArchiveWriter:
     ) -> None:
         shutil.rmtree(self._staging, ignore_errors=True)
 
-    def add(self, at_ns: int, events: Sequence[Event]) -> None:
+    def add(self, at_ns: int, events: Sequence[Event | CourseRow]) -> None:
         """Add events that arrived at `at_ns`; a time before the one before counts as that.
 
         Raises:
@@ -147,10 +165,11 @@ class ArchiveWriter:
                     raise TapeError(f"not the name of a venue: {key[2][:60]!r}", self._source)
                 partition = self._partitions[key] = _Partition(table, day, key[2])
             partition.events.append(event)
-            partition.seq.append(self.events)
+            partition.seq.append(self._seq)
             partition.at_ns.append(at_ns)
-            self.events += 1
+            self._seq += 1
             self._waiting += 1
+            self.events += table is not COURSE
         if self._waiting >= self._limits.events:
             self._relieve()
 
@@ -163,21 +182,28 @@ class ArchiveWriter:
         for partition in self._partitions.values():
             self._pack(partition)
             self._flush(partition)
-        manifest = Manifest(
-            origin=self.origin,
-            source=self._source,
-            note=self._note,
-            program=self._program,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            parts=tuple(sorted(self._parts, key=lambda part: part.path)),
-            lost=lost or Lost(),
-        )
+        self._write_instruments()
         try:
-            self._publish(manifest)
+            names = {path: self._final(path) for path in self._staged()}
+            manifest = Manifest(
+                origin=self.origin,
+                source=self._source,
+                note=self._note,
+                program=self._program,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                parts=tuple(
+                    sorted(
+                        (msgspec.structs.replace(part, path=names[part.path]) for part in self._parts),
+                        key=lambda part: part.path,
+                    )
+                ),
+                instruments=names[self._items],
+                lost=lost or Lost(),
+            )
+            return self._publish(manifest, names)
         except OSError as error:
             raise TapeError(error.strerror or str(error), str(self._folder)) from None
-        return manifest
 
     def _relieve(self) -> None:
         for partition in self._partitions.values():
@@ -259,21 +285,50 @@ class ArchiveWriter:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TapeError(str(error), str(self._folder / path)) from None
 
-    def _publish(self, manifest: Manifest) -> None:
-        others = read_manifests(self._folder)
-        double = overlaps(manifest, others)
+    def _staged(self) -> list[str]:
+        """What was written beside."""
+        return sorted(str(path.relative_to(self._staging)) for path in self._staging.rglob("*.parquet"))
+
+    def _final(self, path: str) -> str:
+        """The name of a staged file in the archive."""
+        return f"{path.removesuffix('.parquet')}-{_checksum(self._staging / path):08x}.parquet"
+
+    def _publish(self, manifest: Manifest, names: Mapping[str, str]) -> Manifest:
+        """Move the files, then let the manifest say so, then remove what it replaces."""
+        double = overlaps(manifest, read_manifests(self._folder))
         if double and not self._replace:
             raise TapeError(_twice(double[0]), str(self._folder))
-        self._write_instruments()
-        for path in sorted(item for item in self._staging.rglob("*.parquet")):
-            target = self._folder / path.relative_to(self._staging)
+        before = read_all(self._folder)
+        replaced = [digest for digest, other in before.items() if other in double]
+        manifest = msgspec.structs.replace(manifest, replaces=tuple(sorted(replaced)))
+        for staged, name in names.items():
+            target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+            (self._staging / staged).replace(target)
+        for folder in sorted({(self._folder / name).parent for name in names.values()}):
+            _sync_folder(folder)
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         _write_whole(manifest_path(self._folder, self.origin), data)
-        for other in others:
-            if other.origin == self.origin or other in double:
-                self._remove(other, keep={part.path for part in manifest.parts})
+        gone = {*replaced, *(digest for other in before.values() for digest in other.replaces)}
+        for digest, other in before.items():
+            if digest in gone:
+                manifest_path(self._folder, other.origin).unlink(missing_ok=True)
+                self._remove(other.paths)
+        self._remove(set(self._left_behind(manifest)))
+        return manifest
+
+    def _left_behind(self, manifest: Manifest) -> Iterator[str]:
+        """Files of this origin that its manifest does not name: of the run before, or of one that was killed."""
+        own = re.compile(re.escape(self.origin) + r"(-\d{4})?(-[0-9a-f]{8})?\.parquet")
+        for table in (INSTRUMENTS, *ALL_TABLES):
+            for path in (self._folder / table).rglob(f"{self.origin}*.parquet"):
+                name = str(path.relative_to(self._folder))
+                if own.fullmatch(path.name) and name not in manifest.paths:
+                    yield name
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
 
     def _write_instruments(self) -> None:
         import polars as pl
@@ -284,21 +339,12 @@ class ArchiveWriter:
             for facts, number in self._instruments.items()
         ]
         schema = polars_schema([(name, kind) for name, kind, _ in INSTRUMENT_COLUMNS])
-        self._write(instruments_path(self.origin), pl.DataFrame(rows, schema=schema, orient="row"), "instruments")
+        self._write(self._items, pl.DataFrame(rows, schema=schema, orient="row"), "instruments")
 
-    def _remove(self, manifest: Manifest, keep: set[str]) -> None:
-        """Forget an earlier export, manifest first."""
-        if manifest.origin != self.origin:
-            manifest_path(self._folder, manifest.origin).unlink(missing_ok=True)
-            (self._folder / instruments_path(manifest.origin)).unlink(missing_ok=True)
-        for part in manifest.parts:
-            if part.path not in keep:
-                (self._folder / part.path).unlink(missing_ok=True)
-
-
-def instruments_path(origin: str) -> str:
-    """Where the instruments of an origin are, within the archive."""
-    return f"instruments/{origin}.parquet"
+    @property
+    def _items(self) -> str:
+        """Where the instruments are written beside."""
+        return f"{INSTRUMENTS}/{self.origin}.parquet"
 
 
 def _twice(other: Manifest) -> str:
@@ -316,6 +362,26 @@ def _write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk keep the names in a folder, against a loss of power, where the system can say so."""
+    if hasattr(os, "O_DIRECTORY"):
+        fd = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(_READ_BYTES):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _date(day: int) -> str:
@@ -324,4 +390,4 @@ def _date(day: int) -> str:
     return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
 
 
-__all__ = ["FOLDER", "ArchiveWriter", "Limits", "instruments_path"]
+__all__ = ["FOLDER", "ArchiveWriter", "Limits"]

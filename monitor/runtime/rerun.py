@@ -35,7 +35,8 @@ from monitor.feeds import make_feed
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from monitor.runtime.alert_desk import AlertDesk, Outbox
-from monitor.runtime.app import engine_settings
+from monitor.runtime.app import engine_settings, pace_of
+from monitor.runtime.backlog import merged
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
@@ -155,9 +156,7 @@ def rerun(
     monitor = Rerunner(loaded, outbox, rules=rules, watcher=watcher)
     for block in blocks:
         monitor.take(block)
-    if not monitor.report.steps:
-        raise TapeError("it does not say when rules were evaluated; only evaluations on a grid can be had from it")
-    return monitor.report
+    return monitor.finish()
 
 
 class Rerunner:
@@ -188,6 +187,7 @@ class Rerunner:
             course.TURN: (course.read_turn, self._turn),
             course.TICK: (course.read_turn, self._tick),
             course.RELIEVED: (course.read_turn, self._relieved),
+            course.MERGED: (course.read_turn, self._merged),
             course.ACT: (course.read_act, self._acted),
         }
         self._begin(loaded)
@@ -199,11 +199,37 @@ class Rerunner:
             return
         place = 0
         while (place := self._replay.read(block, place, self._line)) < len(block):
-            self._course(block[place])
+            self.follow(block[place])
             place += 1
 
-    def _course(self, row: Row) -> None:
-        """Do what the program did."""
+    def finish(self) -> RerunReport:
+        """How it went.
+
+        Raises:
+            TapeError: No step was among what it took.
+        """
+        if not self.report.steps:
+            raise TapeError("it does not say when rules were evaluated; only evaluations on a grid can be had from it")
+        return self.report
+
+    def hear(self, event: Event) -> None:
+        """Put an event in line, where a source gives events and not frames."""
+        self._replay.report.events += 1
+        self._line.append(event)
+
+    def take_back(self, count: int) -> list[Event]:
+        """The last events of the line, which leave it."""
+        start = max(0, len(self._line) - count)
+        found = self._line[start:]
+        del self._line[start:]
+        return found
+
+    def remember(self, events: Sequence[Event], now_ns: int) -> None:
+        """Take the past in, without an evaluation."""
+        self._turns.remember(events, now_ns)
+
+    def follow(self, row: Row) -> None:
+        """Take one record of the program's own course: do what it did."""
         self._replay.report.records += 1
         recv_ns, name, kind, payload, _ = row
         self.clock.now_ns = recv_ns
@@ -244,7 +270,7 @@ class Rerunner:
             on_evaluated=self.desk.step,
             on_report=self._count,
             latencies={"engine": LatencyHistogram(), "receive": LatencyHistogram()},
-            grid_ns=int(config.engine.interval * NS_PER_S),
+            pace=pace_of(config),
         )
         self._turns = Turns(room, self.desk, _nothing_derived, self._put, Journal())
 
@@ -317,7 +343,7 @@ class Rerunner:
     # -- its steps -----------------------------------------------------------------------------------------------------
 
     def _remembered(self, events: list[Event], row: Row) -> None:
-        self._turns.remember(events, row[0])
+        self.remember(events, row[0])
 
     def _derived(self, events: list[Event], _row: Row) -> None:
         self._line += events
@@ -328,14 +354,14 @@ class Rerunner:
         self.report.short += turn.events - len(batch)
         self._notes = turn.notes
         try:
-            self._turns.take_in(batch, row[0])
+            self._turns.step(batch, row[0], turn.own_ns)
         except Exception:  # noqa: BLE001  # the engine's bug costs its batch and is counted, as it is live
             self.report.engine_errors += len(batch)
         self._stepped(row[0])
 
     def _tick(self, turn: course.Turn, row: Row) -> None:
         self._notes = turn.notes
-        self._turns.tick(row[0])
+        self._turns.pass_time(row[0])
         self._stepped(row[0])
 
     def _stepped(self, now_ns: int) -> None:
@@ -345,6 +371,9 @@ class Rerunner:
 
     def _relieved(self, _turn: course.Turn, _row: Row) -> None:
         self._line[:] = newest_gauges(self._line)
+
+    def _merged(self, turn: course.Turn, _row: Row) -> None:
+        self._line[: turn.events] = merged(self._line[: turn.events])
 
     def _acted(self, act: course.Act, row: Row) -> None:
         try:
