@@ -20,7 +20,7 @@ from monitor.engine.history import Grid
 from monitor.engine.intake import IngestReport, insert_sorted
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
-from monitor.engine.persist import Copied, gather, load, pack
+from monitor.engine.persist import Columns, Copied, Pieces, gather, gather_pieces, load, pack, unpack
 from monitor.engine.program import CompiledRecording, CompiledRule
 from monitor.engine.provenance import provenance
 from monitor.engine.refill import Refill
@@ -251,9 +251,13 @@ class Engine:
         found += [KeptSamples(to_text(s.key[0]), s.step_ns, s.keep_ns) for s in self._compiler.samplers()]
         return [one.text(self.settings) for one in found]
 
-    def gather(self) -> Copied:
-        """A copy of all state, for `monitor.engine.persist.pack` on another thread."""
-        return gather(self.store, self._memories(), self.now_ns)
+    def gather(self, pieces: Pieces | None = None) -> Copied:
+        """A copy of all state but the pieces that the caller keeps, for `monitor.engine.persist.pack` on another thread."""
+        return gather(self.store, self._memories(), self.now_ns, pieces)
+
+    def gather_pieces(self, pieces: Pieces, most: int) -> dict[int, Columns]:
+        """Up to so many pieces that the caller does not keep yet; empty when it keeps all of them."""
+        return gather_pieces(self.store, pieces, most)
 
     def dump(self) -> bytes:
         """All state, for `load` after a restart."""
@@ -265,7 +269,15 @@ class Engine:
         Raises:
             StateError: The data is damaged or of another version.
         """
-        self.now_ns = load(self.store, data)
+        self.take_up(unpack(data))
+
+    def take_up(self, copied: Copied) -> None:
+        """Take in copied state with all its pieces; call once, before the first event.
+
+        Raises:
+            StateError: Something is missing in it.
+        """
+        self.now_ns = load(self.store, copied)
         self._compile(self.ruleset)
 
     def _saw(self, ts_ns: int) -> None:

@@ -54,14 +54,17 @@ class Reader(Protocol):
 
 
 class Chunk:
-    """Some consecutive rows; `base` is the absolute position of the first."""
+    """Some consecutive rows; `base` is the absolute position of the first.
 
-    __slots__ = ("base", "columns", "first_ns", "size", "ts")
+    ``piece`` is the number under which its rows were copied last; 0 when they have changed since.
+    """
+
+    __slots__ = ("base", "columns", "first_ns", "piece", "size", "ts")
 
     def __init__(self, capacity: int, dtypes: Sequence[npt.DTypeLike]) -> None:
         self.columns: tuple[Column, ...] = tuple(np.empty(capacity, dtype) for dtype in dtypes)
         self.ts: Ints = self.columns[0]
-        self.base = self.size = 0
+        self.base = self.size = self.piece = 0
         self.first_ns = 0
 
     @property
@@ -79,7 +82,7 @@ class Chunk:
         stop = at + count
         for mine, new in zip(self.columns, columns, strict=True):
             mine[at:stop] = new[start : start + count]
-        self.size = stop
+        self.size, self.piece = stop, 0
         if not at:
             self.first_ns = int(self.ts[0])
 
@@ -89,7 +92,7 @@ class Chunk:
         for mine, new in zip(self.columns, columns, strict=True):
             mine[at + 1 : size + 1] = mine[at:size]
             mine[at] = new[0]
-        self.size = size + 1
+        self.size, self.piece = size + 1, 0
         if not at:
             self.first_ns = int(self.ts[0])
 
@@ -193,6 +196,10 @@ class Log:
         """Time of the row at an absolute position."""
         chunk = self._chunks[self._chunk_at(position)]
         return int(chunk.ts[position - chunk.base])
+
+    def full(self) -> Sequence[Chunk]:
+        """The chunks before the one that is being filled: only a late or revised row still changes them."""
+        return self._chunks[:-1]
 
     def rows(self, start: int, end: int) -> tuple[Ints, Members, Column]:
         """(ts, member, value) of the absolute positions [start, end): views where they lie in one chunk."""
@@ -310,7 +317,8 @@ class Log:
         at = self._chunk_at(position)
         self._spare = (self._spare + self._chunks[at + 1 :])[-SPARE:]
         del self._chunks[at + 1 :]
-        self._chunks[at].size = position - self._chunks[at].base
+        chunk = self._chunks[at]
+        chunk.size, chunk.piece = position - chunk.base, 0
         self._end = position
 
     def _new(self, ts: Ints, members: Members, values: Column) -> tuple[Ints, Members, Column]:
@@ -336,7 +344,7 @@ class Log:
             chunk = self._chunks[self._chunk_at(position)]
             column, at = chunk.columns[2], position - chunk.base
             differ[row] = column[at] != values[row]
-            column[at] = values[row]
+            column[at], chunk.piece = values[row], 0
         return differ
 
     def _places(self, ts: Ints, members: Members) -> Ints:

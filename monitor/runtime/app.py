@@ -169,7 +169,7 @@ class App:
         self.feeds = FeedRoom(self._runner, self.board)
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
         every_s = loaded.source.config.engine.snapshot_interval
-        self.snapshots = Snapshots(self.engine, data_dir / "windows.npz", self.clock, every_s)
+        self.snapshots = Snapshots(self.engine, data_dir / "windows", self.clock, every_s)
         self.recorder = self._recorder(stack)
         self._tap = self.settings.tap or self.recorder
         self.journal = Journal(self._tap)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from monitor.alert import MemoryRow, SavedAlert
+from monitor.engine.persist import Copied, pack
 from monitor.events import Event
 from monitor.runtime.desk import Tap
 from monitor.runtime.load import Loaded
@@ -43,11 +44,12 @@ class Journal:
         if self._tap is not None:
             self._tap(course.RELOAD, "config", course.write_setting(setting(loaded)), now_ns)
 
-    def windows(self, data: bytes | None, now_ns: int) -> None:
+    def windows(self, copied: Copied | None, now_ns: int) -> None:
         """The engine took up these windows, if there were any."""
-        if self._tap is not None:
-            for start in range(0, len(data or b""), PART_BYTES):
-                self._tap(course.WINDOWS, "memory", (data or b"")[start : start + PART_BYTES], now_ns)
+        if self._tap is not None and copied is not None:
+            data = pack(copied)
+            for start in range(0, len(data), PART_BYTES):
+                self._tap(course.WINDOWS, "memory", data[start : start + PART_BYTES], now_ns)
 
     def alerts(self, saved: Sequence[SavedAlert], rows: Sequence[MemoryRow], now_ns: int) -> None:
         """Life cycle and routing took up what the last run left."""

@@ -18,7 +18,7 @@ def test_what_was_gathered_shares_no_memory_with_the_engine(size: int) -> None:
     machine.evaluate(at(60))
     copied = machine.gather()
     kept = {name: column.copy() for name, column in copied.columns.items()}
-    assert kept["0.ts"].size == size + 1
+    assert kept["0.t.ts"].size == size + 1
     for log in machine.store.logs.values():
         for column in log.rows(log.first, log.end):
             assert not any(np.shares_memory(column, mine) for mine in copied.columns.values())
