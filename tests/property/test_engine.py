@@ -138,12 +138,12 @@ def check(texts: list[str], timeline: Timeline, seed: int) -> None:
     naive, order = Naive(), 0
     for now, evaluations in run(machine, timeline, ticks(timeline, rng), rng):
         while order < len(timeline) and timeline[order][1] <= now:
-            naive.rows.append(row_of(timeline[order][0], order))
+            naive.market.rows.append(row_of(timeline[order][0], order))
             order += 1
-        naive.begin(at(now))
+        moment = naive.begin(at(now))
         for rule in loaded.alerts:
             assert isinstance(rule.expr, Compare)
-            want = naive.vector(rule.expr.left, at(now)).values
+            want = moment.vector(rule.expr.left).values
             same(table(evaluations[rule.id]), want, f"{rule.text} at {now}", exact=is_total(rule.expr.left))
 
 

@@ -182,15 +182,14 @@ def agree(rule: Rule, got: Evaluation, want: dict[Labels, Verdict], now: float) 
 def run(text: str, timeline: Timeline, rng: random.Random) -> None:
     loaded = load_rules([("r.yaml", text)])
     machine, naive = Engine(loaded), Naive()
-    naive.specs.update(machine.store.specs)
+    naive.market.specs.update(machine.store.specs)
     done = order = 0
     for now in ticks(timeline, rng):
         done = spread_out(machine, timeline, now, done, rng)
         while order < done:
-            naive.rows += rows_of(timeline[order][0], len(naive.rows))
+            naive.market.rows += rows_of(timeline[order][0], len(naive.market.rows))
             order += 1
         machine.evaluate(at(now))
-        naive.begin(at(now))
         naive.record(loaded, at(now))
         for rule in loaded.alerts:
             want = naive.judge(rule, at(now))
