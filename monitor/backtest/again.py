@@ -14,8 +14,9 @@ from monitor.archive.manifest import Manifest, is_archive
 from monitor.archive.reader import Archive
 from monitor.archive.schema import CourseRow
 from monitor.errors import TapeError
+from monitor.runtime.alert_desk import Outbox
 from monitor.runtime.load import Loaded
-from monitor.runtime.rerun import Outbox, Rerunner, RerunReport, Rules, Watcher, rerun
+from monitor.runtime.rerun import Rerunner, RerunReport, Rules, Watcher, rerun
 from monitor.tape.course import REMEMBERED
 from monitor.tape.folder import read_blocks, some_files, tape_files
 from monitor.tape.reader import Loss
@@ -46,7 +47,9 @@ def run_again(
         return rerun(loaded, read_blocks(some_files(folder)), outbox, rules=rules, watcher=watcher)
     archive = Archive(folder)
     if not archive.has_course:
-        raise TapeError("it does not say when rules were evaluated; give the tape, or export all of its venues", str(folder))
+        raise TapeError(
+            "it does not say when rules were evaluated; give the tape, or export all of its venues", str(folder)
+        )
     return _rerun_archive(archive, Rerunner(loaded, outbox, rules=rules, watcher=watcher))
 
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tape": ("monitor.commands.tape", "what is on a tape; cut a piece out of it"),
     "export": ("monitor.commands.export", "a tape as normalised events in Parquet"),
     "import": ("monitor.commands.import_", "history that others recorded (CSV, Parquet) as normalised events"),
+    "replay": ("monitor.commands.replay", "the alert log of a recorded run again, byte for byte"),
     "backtest": ("monitor.commands.backtest", "what the rules would have done over recorded history"),
     "status": ("monitor.commands.status", "what a running monitor sees"),
     "top": ("monitor.commands.top", "the live page in this terminal"),

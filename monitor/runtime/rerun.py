@@ -26,7 +26,7 @@ import msgspec
 
 from monitor.alert import MemoryRow, SavedAlert, Transition
 from monitor.alerts.routes import RoutingConfig
-from monitor.clock import NS_PER_S, StillClock
+from monitor.clock import StillClock
 from monitor.engine import Engine, IngestReport
 from monitor.errors import ConfigError, StateError, TapeError
 from monitor.events import Event, Sample
@@ -127,7 +127,7 @@ class RerunReport:
 class Watcher(Protocol):
     """Looks on after every step."""
 
-    def __call__(self, monitor: Rerunner, now_ns: int) -> None:
+    def __call__(self, monitor: Rerunner, now_ns: int, /) -> None:
         """A step at `now_ns` is over."""
         ...
 
