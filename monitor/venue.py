@@ -307,6 +307,16 @@ class VenueFeed:
                 pages.append(HistoryPage(request, channel, instrument.key, span.start_ns, span.end_ns, span.step_ns))
         return pages
 
+    def carried(
+        self, connection: Connection, channel: Channel, instruments: Sequence[Instrument]
+    ) -> Sequence[Instrument]:
+        """Those of the instruments whose events of this channel come over this connection.
+
+        A topic without a symbol is taken to carry all; a venue where it carries a part overrides this.
+        """
+        symbols = {topic.symbol for topic in connection.topics if channel in topic.channels}
+        return instruments if "" in symbols else [item for item in instruments if item.symbol in symbols]
+
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:  # noqa: ARG002  # the contract
         """None; a venue whose lost events can be fetched overrides this."""
         return []

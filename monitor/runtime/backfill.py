@@ -1,4 +1,4 @@
-"""The past of one feed, fetched beside it: closed prices, settled funding, open interest; and the events of a gap.
+"""The past of one feed, fetched beside it: closed prices, settled funding, open interest (gaps: `monitor.runtime.gaps`).
 
 Only what the loaded rules need is asked for, within what the feed's polls leave of the venue's allowance, and only once:
 what was answered is kept on disk. Nothing here ever holds the live feed up, and nothing that fails here ends it.
@@ -10,7 +10,7 @@ had, a `FeedGap` with ``filled`` says so for coverage; a hole in the venue's his
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import pairwise
 
 import structlog
@@ -19,34 +19,26 @@ from monitor.clock import NS_PER_S, Clock
 from monitor.engine.catalog import market_labels
 from monitor.engine.needs import HistoryNeed
 from monitor.errors import DecodeError, FetchError, StateError
-from monitor.events import Channel, Event, FeedGap, Liquidation, MarketEvent
-from monitor.feed import HistoryPage
+from monitor.events import Channel, FeedGap, MarketEvent
+from monitor.feed import Connection, HistoryPage
 from monitor.instruments import Instrument
 from monitor.past import Archive
 from monitor.runtime.backfill_shelf import Kept, Shelf, Stretch, Wish, added, missing
 from monitor.runtime.backoff import Backoff
 from monitor.runtime.desk import Desk
+from monitor.runtime.gaps import Failed, Gaps, Lost, Remember
+from monitor.runtime.liveness import Recovery
 from monitor.runtime.stats import BackfillStats
 from monitor.transports.http import HttpClient
 from monitor.venue import VenueFeed
 
-Remember = Callable[[Sequence[Event]], Awaitable[None]]
-"""Takes history into the engine, a little at a time."""
-
 ATTEMPTS = 3
-PAGES_OF_ONE_GAP = 50
-GAP_SETTLES_S = 2.0
 AGAIN_S = 300.0
 PASSES = 5
 LONGEST_STOP_NS = 6 * 3600 * NS_PER_S
 HOLE_STEPS = 2
-LIVE_LINK = -1
 ORDER = (Channel.PRICE, Channel.OPEN_INTEREST, Channel.FUNDING)
 """Prices first: some venues' open interest is valued by them."""
-
-
-class Failed(Exception):
-    """A request did not succeed within its attempts."""
 
 
 class Backfill:
@@ -80,21 +72,30 @@ class Backfill:
         self._first = {base: rank for rank, base in enumerate(first)}
         self._stopped_ns = stopped_ns
         self._live_ns: dict[Channel, int] = {}
-        self._gaps: asyncio.Queue[FeedGap] = asyncio.Queue(maxsize=1000)
+        self._begun_ns: dict[Channel, dict[str, int]] = {}
+        self._gaps = Gaps(desk, self.stats, self._ask, self._remember, self._sleep)
         self._wake = asyncio.Event()
         self._chosen: Sequence[Instrument] = ()
         self._log = structlog.get_logger("monitor.backfill").bind(venue=desk.stats.venue)
 
     # --- what the feed tells ------------------------------------------------------------------------------------------
 
-    def follow(self, chosen: Sequence[Instrument]) -> None:
-        """These instruments are followed from now on."""
+    def follow(self, chosen: Sequence[Instrument], connections: Mapping[str, Connection]) -> None:
+        """These instruments are followed from now on, by these connections."""
         self._chosen = chosen
+        self._gaps.follow(chosen, connections)
         self._wake.set()
 
     def rules_changed(self) -> None:
         """Other rules may need more."""
         self._wake.set()
+
+    def recovered(self, back: Recovery) -> None:
+        """A connection delivers a channel again, or for the first time."""
+        if back.lost_ns is not None:
+            self._gaps.lost(Lost(back.channel, back.carrier, back.lost_ns, back.begun_ns, back.at_ns, back.reason))
+        elif back.channel not in self._live_ns:
+            self._begun_ns.setdefault(back.channel, {}).setdefault(back.carrier, back.begun_ns)
 
     def went_live(self, channel: Channel, at_ns: int) -> None:
         """A channel delivers for the first time: what happened while the program was not running is a gap."""
@@ -103,19 +104,15 @@ class Backfill:
         self._live_ns[channel] = at_ns
         if 0 < self._stopped_ns < at_ns:
             start_ns = max(self._stopped_ns, at_ns - LONGEST_STOP_NS)
-            self.lost(FeedGap(self._desk.stats.venue, channel, start_ns, at_ns, "restart"))
-
-    def lost(self, gap: FeedGap) -> None:
-        """A gap ended; its events may be had."""
-        if not gap.filled and gap.channel in (Channel.LIQUIDATIONS, Channel.TRADES) and not self._gaps.full():
-            self._gaps.put_nowait(gap)
+            for carrier, begun_ns in self._begun_ns.pop(channel, {}).items():
+                self._gaps.lost(Lost(channel, carrier, start_ns, begun_ns, at_ns, "restart"))
 
     # --- running ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Fetch until cancelled; an unexpected exception is logged, and what it broke off waits for the next occasion."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_running(self._fill_gaps), name=f"gaps-{self._desk.stats.venue}")
+            tasks.create_task(self._keep_running(self._gaps.fill), name=f"gaps-{self._desk.stats.venue}")
             tasks.create_task(self._keep_running(self._fetch_past), name=f"past-{self._desk.stats.venue}")
 
     async def _keep_running(self, part: Callable[[], Awaitable[None]]) -> None:
@@ -317,49 +314,6 @@ class Backfill:
         self.stats.since_ns[wish.channel] = min(self.stats.since_ns.get(wish.channel, since_ns), since_ns)
         venue = self._desk.stats.venue
         return [FeedGap(venue, wish.channel, start, end, "history", filled=True) for start, end in stretches]
-
-    # --- gaps ---------------------------------------------------------------------------------------------------------
-
-    async def _fill_gaps(self) -> None:
-        gap = await self._gaps.get()
-        await self._sleep(GAP_SETTLES_S)
-        self.stats.gaps[await self._fill(gap)] += 1
-
-    async def _fill(self, gap: FeedGap) -> str:
-        """Fetch the events of a gap; what became of it."""
-        feed, start_ns = self._desk.feed, gap.start_ns
-        if gap.channel is Channel.LIQUIDATIONS and isinstance(feed, VenueFeed):
-            start_ns -= int(feed.gap_overlap_s * NS_PER_S)
-        pages = list(feed.gap(gap.channel, self._chosen, start_ns, gap.end_ns))
-        if not pages:
-            return "lost"
-        events: list[MarketEvent] = []
-        for number, page in enumerate(pages):
-            if number >= PAGES_OF_ONE_GAP + len(self._chosen):
-                return "failed"
-            try:
-                found, more = await self._ask(page)
-            except Failed:
-                return "failed"
-            events += found
-            pages += more
-        begins_ns = max(gap.start_ns, min(page.start_ns for page in pages))
-        await self._take(gap, self._without_repeats(events), begins_ns)
-        return "filled"
-
-    async def _take(self, gap: FeedGap, events: list[MarketEvent], start_ns: int) -> None:
-        events.sort(key=lambda event: event.ts_ns)
-        self.stats.gap_events[gap.channel] += len(events)
-        filled = FeedGap(gap.venue, gap.channel, start_ns, gap.end_ns, "history", filled=True)
-        await self._remember([*events, filled])
-        self._log.info(
-            "backfill.gap_filled", channel=gap.channel.value, events=len(events),
-            length_s=round((gap.end_ns - gap.start_ns) / NS_PER_S, 3), reason=gap.reason,
-        )  # fmt: skip
-
-    def _without_repeats(self, events: Iterable[MarketEvent]) -> list[MarketEvent]:
-        is_new = self._desk.repeats.is_new
-        return [event for event in events if not isinstance(event, Liquidation) or is_new(event, LIVE_LINK)]
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0:

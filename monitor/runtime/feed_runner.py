@@ -20,7 +20,7 @@ from monitor.runtime.backfill import Backfill
 from monitor.runtime.backoff import Backoff, ConnectBudget
 from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.instruments import InstrumentLoader, Loaded, choose, symbol_problems
-from monitor.runtime.liveness import Liveness
+from monitor.runtime.liveness import Liveness, Recovery
 from monitor.runtime.polling import Poller
 from monitor.runtime.pump import Pump
 from monitor.runtime.saturation import Saturation
@@ -109,7 +109,7 @@ class FeedRunner:
         if law is not None and law.cap is not None and Channel.LIQUIDATIONS in self.covered:
             stats.saturation = Saturation(law.cap, clock.wall_ns())
         self.backfill: Backfill | None = None
-        self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns())
+        self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns(), self._on_recovery)
         self._refresh_wanted = asyncio.Event()
         self._desk = Desk(
             feed=feed,
@@ -175,15 +175,13 @@ class FeedRunner:
         if self._tap is not None:
             self._tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
         self._pump.append(events)
-        for event in events if self.backfill is not None else ():
-            self._tell(event)
+        for event in events:
+            if self.backfill is not None and isinstance(event, FeedState) and event.up:
+                self.backfill.went_live(event.channel, event.ts_ns)
 
-    def _tell(self, event: FeedState | FeedGap) -> None:
-        assert self.backfill is not None
-        if isinstance(event, FeedGap):
-            self.backfill.lost(event)
-        elif event.up:
-            self.backfill.went_live(event.channel, event.ts_ns)
+    def _on_recovery(self, recovery: Recovery) -> None:
+        if self.backfill is not None:
+            self.backfill.recovered(recovery)
 
     async def _run_once(self) -> None:
         self._supervisors.clear()
@@ -267,9 +265,9 @@ class FeedRunner:
         if self._tap is not None:
             self._tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
         self.stats.instruments = len(chosen)
-        if self.backfill is not None:
-            self.backfill.follow(chosen)
         wanted = {connection.name: connection for connection in feed.connections(chosen)}
+        if self.backfill is not None:
+            self.backfill.follow(chosen, wanted)
         self.stats.connections = len(wanted) * (2 if self.settings.hot_standby else 1)
         for name in self._supervisors.keys() - wanted.keys():
             self._end(name)

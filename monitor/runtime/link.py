@@ -49,6 +49,7 @@ class Link:
         standby: A successor that runs beside the link that it will replace.
         up: Channels that this link delivers.
         suspects: Channels that must show data, not just an acknowledgement, to count as delivered.
+        begun_ns: Unix time from which its trades may count: its opening, or the end of its standby.
         settled: Done when the link delivers (True) or has ended (False).
         loss: Why it ended; None while it is open.
         closing_words: The venue's announcement that it will close, if it made one.
@@ -77,7 +78,7 @@ class Link:
         self.channels = frozenset(channel for topic in connection.topics for channel in topic.channels)
         self.first_sends: list[Send] = []
         self.opened_ns = desk.clock.mono_ns()
-        self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
+        self.begun_ns = self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
         self._desk = desk
         self._patience = patience
         self._on_change = on_change
@@ -100,6 +101,7 @@ class Link:
     @standby.setter
     def standby(self, standby: bool) -> None:
         if self._standby and not standby:
+            self.begun_ns = self._desk.clock.wall_ns()
             self._record("promote", "")
         self._standby = standby
 
@@ -110,7 +112,7 @@ class Link:
         desk = self._desk
         self._socket = socket
         self.opened_ns = desk.clock.mono_ns()
-        self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
+        self.begun_ns = self._opened_wall_ns = self._last_recv_ns = desk.clock.wall_ns()
         desk.pump.attach(socket)
         desk.stats.connected += 1
         if desk.tap is not None:

@@ -15,6 +15,25 @@ from monitor.runtime.stats import FeedStats, UpTime
 Emit = Callable[[list[FeedState | FeedGap]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A carrier delivers a channel, again or for the first time.
+
+    Attributes:
+        lost_ns: Unix time of the last sign of life before; None: it has never delivered.
+        begun_ns: From when on it may have brought something: its opening, before any subscription.
+        at_ns: From when on it is known to deliver.
+        reason: Why it was lost.
+    """
+
+    carrier: str
+    channel: Channel
+    lost_ns: int | None
+    begun_ns: int
+    at_ns: int
+    reason: str
+
+
 @dataclass(slots=True)
 class _Carrier:
     up: bool = False
@@ -31,11 +50,20 @@ class Liveness:
         channels: All channels of the feed; each is announced as not live at once.
         emit: Takes the events for the stream.
         now_ns: Unix time of the start.
+        recovered: Hears of each carrier that delivers.
     """
 
-    def __init__(self, stats: FeedStats, channels: Iterable[Channel], emit: Emit, now_ns: int) -> None:
+    def __init__(
+        self,
+        stats: FeedStats,
+        channels: Iterable[Channel],
+        emit: Emit,
+        now_ns: int,
+        recovered: Callable[[Recovery], None] = lambda _recovery: None,
+    ) -> None:
         self._stats = stats
         self._emit = emit
+        self._recovered = recovered
         self._carriers: dict[Channel, dict[str, _Carrier]] = {channel: {} for channel in sorted(channels)}
         for channel in self._carriers:
             stats.uptime.setdefault(channel, UpTime()).change(now_ns, up=False)
@@ -46,16 +74,18 @@ class Liveness:
         for channel in channels:
             self._carriers.setdefault(channel, {}).setdefault(name, _Carrier(counts=not joining))
 
-    def up(self, name: str, channel: Channel, now_ns: int) -> None:
-        """The carrier delivers this channel."""
+    def up(self, name: str, channel: Channel, now_ns: int, begun_ns: int | None = None) -> None:
+        """The carrier delivers this channel; `begun_ns` as in `Recovery`, where it differs from now."""
         carrier = self._carriers[channel].setdefault(name, _Carrier())
         if carrier.up:
             return
         carrier.up = carrier.counts = True
-        if carrier.lost_since_ns is not None:
-            start_ns = min(carrier.lost_since_ns, now_ns)
-            self._emit([FeedGap(self._stats.venue, channel, start_ns, now_ns, carrier.reason)])
+        lost_ns = None if carrier.lost_since_ns is None else min(carrier.lost_since_ns, now_ns)
+        if lost_ns is not None:
+            self._emit([FeedGap(self._stats.venue, channel, lost_ns, now_ns, carrier.reason)])
             carrier.lost_since_ns = None
+        begun_ns = now_ns if begun_ns is None else min(begun_ns, now_ns)
+        self._recovered(Recovery(name, channel, lost_ns, begun_ns, now_ns, carrier.reason))
         self._settle(channel, now_ns, "")
 
     def down(self, name: str, channel: Channel, since_ns: int, reason: str) -> None:

@@ -256,7 +256,7 @@ class Supervisor:
     def _announce(self, link: Link) -> None:
         for channel in link.up:
             self._sleeping.pop(channel, None)
-            self._desk.liveness.up(link.connection.name, channel, self._desk.clock.wall_ns())
+            self._desk.liveness.up(link.connection.name, channel, self._desk.clock.wall_ns(), link.begun_ns)
 
     # Watching
 
