@@ -49,6 +49,7 @@ from monitor.past import Archive, HistorySpan, Valuation, as_history, history_ev
 from monitor.session import TopicSession
 
 T = TypeVar("T")
+_OF_GAPS: dict[Channel, type[Liquidation | Trade]] = {Channel.LIQUIDATIONS: Liquidation, Channel.TRADES: Trade}
 Number = float | str | None
 """A gauge on the wire: a JSON number, a decimal string, or nothing (null and the empty string)."""
 
@@ -341,11 +342,29 @@ class VenueFeed:
         """Refuse: there is nothing to parse."""
         raise DecodeError("unexpected", page.request.name)
 
-    def lost(self, page: HistoryPage, topics: Sequence[Topic], frame: str, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # fmt: skip
-        """Events of (start, end] in a frame that the venue's socket would have sent, decoded as it would have been."""
-        session = self.session(Connection(f"{self.spec.venue}/gap", self.gap_url, tuple(topics)), registry)
-        events = session.on_frame(frame, recv_ns)
-        return as_history(events, page.start_ns, page.end_ns)
+    def lost(
+        self, page: HistoryPage, topic: Topic, frames: Iterable[Frame], recv_ns: int, registry: Registry, url: str = ""
+    ) -> list[MarketEvent]:
+        """Events of (start, end] in frames that the venue's socket would have sent, decoded as it would have been.
+
+        Args:
+            page: Says the time and the channel; events of other channels are left out.
+            topic: What the socket would have been subscribed to.
+            frames: In any order.
+            recv_ns: When the reply came.
+            registry: All instruments.
+            url: The socket's address, where it differs from `gap_url`.
+
+        Raises:
+            DecodeError: A row cannot be read, so that the gap would not be whole.
+        """
+        session = self.session(Connection(f"{self.spec.venue}/gap", url or self.gap_url, (topic,)), registry)
+        events = [event for frame in frames for event in session.on_frame(frame, recv_ns)]
+        for notice in session.notices:
+            if isinstance(notice, BadRow):
+                raise DecodeError(notice.reason, notice.detail)
+        kind = _OF_GAPS[page.channel]
+        return as_history((event for event in events if isinstance(event, kind)), page.start_ns, page.end_ns)
 
     gap_overlap_s: ClassVar[float] = 0.0
     """Liquidations are asked for from so long before a gap on: what was under way when the connection broke. Only where

@@ -32,12 +32,10 @@ from monitor.dialects.history import SETTLEMENTS, listed_rows, records, settled
 from monitor.errors import DecodeError
 from monitor.events import (
     Channel,
-    Liquidation,
     MarketEvent,
     PositionSide,
     Sample,
     TakerSide,
-    Trade,
 )
 from monitor.feed import (
     Closing,
@@ -338,14 +336,12 @@ class DeribitFeed(BookFeed):
         head = '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.future.any.100ms","data":'
         frame = f"{head}{bytes(found.trades).decode()}}}}}"
         chosen = None if self.selects_all else self.selection(self.wanted(registry))
-        events = self.lost(
-            page, [Topic("trades.future.any.100ms", (page.channel,), payload=chosen)], frame, recv_ns, registry
-        )
-        kind = Liquidation if page.channel is Channel.LIQUIDATIONS else Trade
+        topic = Topic("trades.future.any.100ms", (page.channel,), payload=chosen)
+        events = self.lost(page, topic, [frame], recv_ns, registry)
         times = [row["timestamp"] for row in listed_rows(found.trades) if isinstance(row.get("timestamp"), int)]
         more = found.has_more and times and ms_ns(max(times)) > page.start_ns
         pages = [self._trades_page(page.channel, page.symbol, ms_ns(max(times)), page.end_ns)] if more else []
-        return [event for event in events if isinstance(event, kind)], pages
+        return events, pages
 
     def session(self, connection: Connection, registry: Registry) -> DeribitSession:
         """A new protocol state."""

@@ -29,12 +29,7 @@ from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import BARS, listed_rows, records
 from monitor.errors import DecodeError
-from monitor.events import (
-    Channel,
-    Liquidation,
-    MarketEvent,
-    Trade,
-)
+from monitor.events import Channel, MarketEvent
 from monitor.feed import (
     BadRow,
     Connection,
@@ -247,16 +242,12 @@ class KrakenFuturesFeed(BookFeed):
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
         """A hundred fills a page, newest first; the next page ends where this one begins."""
-        rows = [_as_frame(page.symbol, row) for row in listed_rows(_answer(body).history)]
-        topics = [Topic(f"trade:{page.symbol}", (page.channel,), page.symbol)]
-        found: list[MarketEvent] = []
-        for frame in rows:
-            found += self.lost(page, topics, frame, recv_ns, registry)
-        kind = Liquidation if page.channel is Channel.LIQUIDATIONS else Trade
-        events = sorted((event for event in found if isinstance(event, kind)), key=lambda event: event.ts_ns)
-        oldest_ns = min((iso_ns(str(row.get("time"))) for row in listed_rows(_answer(body).history)), default=0)
+        rows = listed_rows(_answer(body).history)
+        topic = Topic(f"trade:{page.symbol}", (page.channel,), page.symbol)
+        events = self.lost(page, topic, [_as_frame(page.symbol, row) for row in rows], recv_ns, registry)
+        oldest_ns = min((iso_ns(str(row.get("time"))) for row in rows), default=0)
         more = len(rows) >= _HISTORY_ROWS and page.start_ns < oldest_ns < page.end_ns
-        return [*events], [self._trades_page(page.channel, page.symbol, page.start_ns, oldest_ns)] if more else []
+        return events, [self._trades_page(page.channel, page.symbol, page.start_ns, oldest_ns)] if more else []
 
     def session(self, connection: Connection, registry: Registry) -> KrakenFuturesSession:
         """A new protocol state."""

@@ -631,7 +631,7 @@ class OkxFeed(VenueFeed):
         frame = f'{{"arg":{arg},"data":{bytes(_data(body)).decode()}}}'
         chosen = self.selection(self.wanted(registry)) if not self.selects_all else None
         topic = Topic(f"liquidation-orders:{kind}", (Channel.LIQUIDATIONS,), payload=chosen)
-        return self.lost(page, [topic], frame, recv_ns, registry), []
+        return self.lost(page, topic, [frame], recv_ns, registry), []
 
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""
