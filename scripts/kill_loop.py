@@ -1,6 +1,7 @@
 """Kill the running program at random moments, start it again, and compare what it told with an undisturbed monitor.
 
     python scripts/kill_loop.py --rounds 200 --seed 1
+    python scripts/kill_loop.py --rounds 60 --stalls       # besides, neither process gets to run for up to 0.7 s, now and then
 
 Two processes ``python -m monitor`` watch the same synthetic market over real sockets: two local Bybit servers that send the
 same frames. One is left alone. The other is killed with SIGKILL again and again: at any moment of its start, at a random
@@ -426,10 +427,26 @@ class Loop:
                 self._pending = None
 
 
+async def stalling(monitors: Sequence[Monitor], rng: random.Random, counts: Counter[str]) -> None:
+    """Stop one of the processes for a moment, as a loaded machine does, for ever."""
+    while True:
+        await asyncio.sleep(rng.uniform(0.1, 0.8))
+        process = rng.choice(monitors).process
+        if process is None or process.returncode is not None:
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGSTOP)
+            counts["stalls"] += 1
+            try:
+                await asyncio.sleep(rng.uniform(0.05, 0.7))
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
+
+
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
-async def run(rounds: int, seed: int, folder: Path) -> int:
+async def run(rounds: int, seed: int, folder: Path, *, stalls: bool = False) -> int:
     """Run the loop and report."""
     began_s = time.monotonic()
     clock, rng = SystemClock(), random.Random(seed)
@@ -453,9 +470,14 @@ async def run(rounds: int, seed: int, folder: Path) -> int:
         await _both_see(market, servers, (steady, victim))
         first_ns = market.beats[-1][0] + S
         await asyncio.sleep(2)
+        stops: Counter[str] = Counter()
+        stopping = asyncio.create_task(
+            stalling((steady, victim), random.Random(seed + 3), stops) if stalls else _nobody()
+        )
         for _ in range(rounds):
             await loop.round()
         await loop.until_seen()
+        await _cancelled(stopping)
         await asyncio.sleep(1)
         market.calm = True
         await _settled(receivers)
@@ -464,6 +486,8 @@ async def run(rounds: int, seed: int, folder: Path) -> int:
     found += [f"exit code {code} after SIGTERM" for code in codes if code]
     found += steady.trouble() + victim.trouble()
     _report(loop, receivers, comparison, time.monotonic() - began_s)
+    if stalls:
+        print(f"stalls {stops['stalls']}")
     print(f"differences {len(found)}", *found[:20], sep="\n  ")
     kills = sum(loop.moments.values())
     return 1 if found or kills < rounds or not comparison.counts["equal"] else 0
@@ -478,6 +502,10 @@ async def _serve(receivers: Sequence[Receiver], stack: contextlib.AsyncExitStack
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+async def _nobody() -> None:
+    """Nobody is stopped."""
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -539,13 +567,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kill the program at random and compare with an undisturbed one.")
     parser.add_argument("--rounds", type=int, default=200, help="how many kills; about 4 s each")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--stalls", action="store_true", help="stop both processes for moments, as a loaded machine does"
+    )
     parser.add_argument("--keep", type=Path, help="an empty folder for the state of both monitors, kept afterwards")
     arguments = parser.parse_args()
     if arguments.keep is not None:
         arguments.keep.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(run(arguments.rounds, arguments.seed, arguments.keep))
+        return asyncio.run(run(arguments.rounds, arguments.seed, arguments.keep, stalls=arguments.stalls))
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(run(arguments.rounds, arguments.seed, Path(folder)))
+        return asyncio.run(run(arguments.rounds, arguments.seed, Path(folder), stalls=arguments.stalls))
 
 
 if __name__ == "__main__":

@@ -406,6 +406,7 @@ class RuleMachine:
         instance.keep_since_ns = instance.keep_since_ns or sight.at_ns
         until_ns = instance.keep_since_ns + keep_ns
         if sight.at_ns >= until_ns:
+            instance.view = replace(instance.view, ends_at_ns=until_ns)
             self._close(instance, sight, AlertState.RESOLVED, why)
             return
         self._due[instance.row] = until_ns
@@ -417,8 +418,6 @@ class RuleMachine:
 
     def _close(self, instance: _Instance, sight: _Sight, state: AlertState, reason: str) -> None:
         previous = instance.view.state
-        if state is AlertState.RESOLVED:
-            instance.view = replace(instance.view, ends_at_ns=sight.at_ns)
         self._move(instance, sight, previous, state, reason)
         self._due[instance.row] = NEVER
         self._peak[instance.row] = math.nan

@@ -17,6 +17,7 @@ from time import thread_time_ns
 import structlog
 
 from monitor.clock import NS_PER_S, Clock
+from monitor.config import Config
 from monitor.engine import Engine, EngineSettings
 from monitor.engine.needs import needs
 from monitor.errors import ConfigError, MonitorError, Problem
@@ -26,6 +27,7 @@ from monitor.instruments import Registry
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.backfill import Backfill
 from monitor.runtime.backfill_shelf import Shelf
+from monitor.runtime.backlog import Pace
 from monitor.runtime.delivery import Delivery
 from monitor.runtime.desk import Desk, Tap
 from monitor.runtime.engine_room import EngineRoom
@@ -60,6 +62,10 @@ KEEP_HISTORY_NS = 400 * 86_400 * NS_PER_S
 PRUNE_EVERY_NS = 3_600 * NS_PER_S
 REMEMBERED_AT_ONCE = 4000
 PAST_AT_ONCE = 1000
+LATE_NS = NS_PER_S // 50
+"""A tick that comes so late lets the sockets be read first;"""
+READ_TURNS = 8
+"""from a readable socket to the engine's batch it takes four turns of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ class App:
             on_report=self.feeds.count,
             latencies=self.happenings.latencies,
             time_scale=self.settings.time_scale,
-            grid_ns=self._interval_ns,
+            pace=pace_of(config, self.settings.time_scale),
         )
         self.turns = Turns(self.room, self.desk, self._observe, self._put, self.journal)
         self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved)
@@ -246,6 +252,7 @@ class App:
             self.clock,
             self._hear,
             tape=lambda: None if self.recorder is None else self.recorder.view(),
+            own_ns=self.room.pace.own_ns,
         )
 
     def _hear(self, events: Sequence[Event]) -> None:
@@ -333,6 +340,8 @@ class App:
         due_ns = self.clock.mono_ns() + interval_ns - self.clock.wall_ns() % interval_ns
         while True:
             await self.clock.sleep_until(due_ns)
+            if self.clock.mono_ns() - due_ns > LATE_NS:
+                await self._let_read()
             try:
                 self.turns.tick(self.clock.wall_ns())
             except Exception:  # as in the pump: the engine's bug must not end the program; it is counted and logged
@@ -340,6 +349,11 @@ class App:
                 self.log.exception("app.tick_failed")
             now_ns = self.clock.mono_ns()
             due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
+
+    async def _let_read(self) -> None:
+        """Nobody ran for a while: what the sockets hold is older than now, and is read first."""
+        for _ in range(READ_TURNS):
+            await asyncio.sleep(0)
 
     @property
     def _interval_ns(self) -> int:
@@ -422,6 +436,12 @@ class App:
     def reload_now(self) -> None:
         """Reload on request (SIGHUP)."""
         self.reloader.reload("requested")
+
+
+def pace_of(config: Config, time_scale: float = 1.0) -> Pace:
+    """Our own time: in steps of the evaluation's interval, and one of them behind the clock."""
+    step_ns = int(config.engine.interval * NS_PER_S)
+    return Pace(step_ns, step_ns, int(step_ns * time_scale))
 
 
 def engine_settings(loaded: Loaded) -> EngineSettings:

@@ -9,6 +9,7 @@ from monitor.clock import NS_PER_S
 from monitor.engine import Engine, IngestReport
 from monitor.events import Event, FeedGap, FeedState
 from monitor.reading import Evaluation
+from monitor.runtime.backlog import Pace
 from monitor.runtime.market import MarketBoard
 from monitor.telemetry.latency import LatencyHistogram
 
@@ -25,8 +26,8 @@ class EngineRoom:
         on_report: Gets what the engine counted about event time.
         latencies: Histograms by stage.
         time_scale: Market seconds per real second; latencies are told in real ones.
-        grid_ns: Our own time counts in steps of this. Between two steps the newest event is the instant, so that two
-            monitors that read the same events say the same times.
+        pace: Our own time. Between two steps of it the newest event is the instant, so that two monitors that read the
+            same events say the same times.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class EngineRoom:
         on_report: Callable[[IngestReport], None],
         latencies: dict[str, LatencyHistogram],
         time_scale: float = 1.0,
-        grid_ns: int = 1,
+        pace: Pace | None = None,
     ) -> None:
         self.engine = engine
         self.board = board
@@ -49,15 +50,15 @@ class EngineRoom:
         self._on_report = on_report
         self._latencies = latencies
         self._time_scale = time_scale
-        self._grid_ns = grid_ns
+        self.pace = pace or Pace()
 
-    def flush(self, events: Sequence[Event], now_ns: int) -> None:
-        """Take in a batch and evaluate what it changed."""
+    def flush(self, events: Sequence[Event], now_ns: int, own_ns: int | None = None) -> None:
+        """Take in a batch and evaluate what it changed, now or at another time of our own."""
         started = perf_counter_ns()
         self._note_receipt(events, now_ns)
         self.board.update(events)
         self._on_report(self.engine.ingest(events))
-        self._evaluate(now_ns)
+        self._evaluate(self.pace.own_ns(now_ns) if own_ns is None else own_ns)
         self._latencies["engine"].observe_times(perf_counter_ns() - started, len(events))
 
     def take_past(self, events: Sequence[Event]) -> None:
@@ -66,11 +67,11 @@ class EngineRoom:
 
     def tick(self, now_ns: int) -> None:
         """Evaluate because time has passed: windows empty in silence, values go stale."""
-        self._evaluate(now_ns)
+        self._evaluate(self.pace.own_ns(now_ns))
 
-    def _evaluate(self, now_ns: int) -> None:
+    def _evaluate(self, own_ns: int) -> None:
         started = perf_counter_ns()
-        evaluations = self.engine.evaluate(now_ns - now_ns % self._grid_ns, changed_only=True)
+        evaluations = self.engine.evaluate(own_ns, changed_only=True)
         self.turns += 1
         self.last_turn_s = (perf_counter_ns() - started) / NS_PER_S
         self._on_evaluated(evaluations, self.engine.now_ns)

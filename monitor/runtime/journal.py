@@ -97,18 +97,23 @@ class Journal:
         """A step begins; what is explained to people in between belongs to none."""
         self._notes = {}
 
-    def turn(self, events: int, now_ns: int) -> None:
-        """A step took so many events, and evaluated at `now_ns`."""
-        self._end(course.TURN, events, now_ns)
+    def turn(self, events: int, now_ns: int, own_ns: int | None = None) -> None:
+        """A step took so many events, and evaluated at `now_ns`, or at another time of our own."""
+        self._end(course.TURN, events, now_ns, own_ns)
 
     def tick(self, now_ns: int) -> None:
         """A step was due by time alone."""
         self._end(course.TICK, 0, now_ns)
 
-    def _end(self, name: str, events: int, now_ns: int) -> None:
+    def _end(self, name: str, events: int, now_ns: int, own_ns: int | None = None) -> None:
         notes, self._notes = self._notes, None
         if self._tap is not None:
-            self._tap(name, "turn", course.write_turn(events, notes), now_ns)
+            self._tap(name, "turn", course.write_turn(events, notes, own_ns), now_ns)
+
+    def merged(self, events: int, now_ns: int) -> None:
+        """So many events at the head of the line were put in order of time."""
+        if self._tap is not None:
+            self._tap(course.MERGED, "turn", course.write_turn(events), now_ns)
 
     def relieved(self, now_ns: int) -> None:
         """Of the gauges in line only the newest were kept."""

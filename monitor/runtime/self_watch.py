@@ -44,9 +44,10 @@ class SelfWatch:
         data_dir: The folder whose disk is watched.
         loop: How the event loop fares.
         outbox: What waits for each sink.
-        clock: Stamps the samples and paces the looks.
+        clock: Paces the looks.
         emit: Takes the samples, on the event loop.
         tape: How the recorder fares; None: nothing is recorded.
+        own_ns: Our own time by the clock's, which stamps the samples: they must not move the instant of market data.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class SelfWatch:
         emit: Callable[[Sequence[Sample]], None],
         *,
         tape: Callable[[], TapeView | None] = lambda: None,
+        own_ns: Callable[[int], int] = lambda now_ns: now_ns,
     ) -> None:
+        self._own_ns = own_ns
         self._tape = tape
         self._dropped_before = 0
         self._data_dir = data_dir
@@ -79,9 +82,10 @@ class SelfWatch:
     def emit(self, disk: Sequence[Reading]) -> None:
         """Hand over everything that is known now."""
         now_ns = self._clock.wall_ns()
+        own_ns = self._own_ns(now_ns)
         self._emit(
             [
-                Sample(SERIES, (("name", name), ("what", what)), value, now_ns, now_ns, SOURCE)
+                Sample(SERIES, (("name", name), ("what", what)), value, own_ns, now_ns, SOURCE)
                 for what, name, value in (*disk, *self._readings())
                 if math.isfinite(value)
             ]

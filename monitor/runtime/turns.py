@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from monitor.clock import NS_PER_S
 from monitor.events import Event, Sample
+from monitor.runtime import backlog
 from monitor.runtime.alert_desk import AlertDesk
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.journal import Journal
@@ -37,6 +38,7 @@ class Turns:
         self._put = put
         self._journal = journal
         self._past_ns = 0
+        self._looked_ns = 0
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
@@ -50,16 +52,45 @@ class Turns:
         self._put(events)
 
     def take_in(self, events: Sequence[Event], now_ns: int) -> None:
-        """Take in what waited, and see what follows."""
-        self._journal.begin()
-        try:
-            self._room.flush(events, now_ns)
-        finally:
-            self._journal.turn(len(events), now_ns)
+        """Take in what waited, and see what follows; what came late is read in pieces, as if it had come in time."""
+        failed = None
+        for part in self._parts(events, now_ns):
+            try:
+                self.step(part.events, now_ns, part.own_ns)
+            except Exception as error:  # noqa: BLE001 - raised below: what comes after the piece is taken in all the same
+                failed = failed or error
+        if failed is not None:
+            raise failed
         self._derive(events, now_ns)
 
+    def _parts(self, events: Sequence[Event], now_ns: int) -> Iterable[backlog.Part]:
+        """The whole of it, unless nobody has looked for longer than it takes to miss something."""
+        pace, before_ns, self._looked_ns = self._room.pace, self._looked_ns, now_ns
+        seen_ns = self._room.engine.now_ns
+        if pace.late(before_ns, now_ns) and pace.late(seen_ns, backlog.newest_ns(events)):
+            events = backlog.merged(events)
+            self._journal.merged(len(events), now_ns)
+            return backlog.parts(events, pace, seen_ns, pace.own_ns(now_ns))
+        return (backlog.Part(events, None),)
+
+    def step(self, events: Sequence[Event], now_ns: int, own_ns: int | None = None) -> None:
+        """Take events in and evaluate at `own_ns` of our own time (by the clock), or at the newest event if that is later."""
+        self._journal.begin()
+        try:
+            self._room.flush(events, now_ns, own_ns)
+        finally:
+            self._journal.turn(len(events), now_ns, own_ns)
+
     def tick(self, now_ns: int) -> None:
-        """See what follows from time alone."""
+        """See what follows from time alone; a tick that comes late does those that it missed, too."""
+        pace, seen_ns = self._room.pace, self._room.engine.now_ns if self._looked_ns else 0
+        for own_ns in pace.missed(seen_ns, pace.own_ns(now_ns) - 1):
+            self.step((), now_ns, own_ns)
+        self._looked_ns = now_ns
+        self.pass_time(now_ns)
+
+    def pass_time(self, now_ns: int) -> None:
+        """Evaluate now, and do what is due."""
         self._journal.begin()
         try:
             if now_ns - self._past_ns >= PAST_SETTLES_NS:

@@ -18,6 +18,7 @@ events    monitor/derived        put in line likewise: what the step before made
 turn      monitor/turn           so many events from the head of the line were taken in and evaluated, at the record's time
 turn      monitor/tick           nothing was taken in; rules and routes were evaluated, at the record's time
 turn      monitor/relieved       of the waiting gauges only the newest were kept
+turn      monitor/merged         so many events at the head of the line were put in order of time: they came late
 act       monitor/act            a silence, an acknowledgement, or the end of one
 ========  =====================  ======================================================================================
 
@@ -60,6 +61,7 @@ DERIVED = f"{OWNER}/derived"
 TURN = f"{OWNER}/turn"
 TICK = f"{OWNER}/tick"
 RELIEVED = f"{OWNER}/relieved"
+MERGED = f"{OWNER}/merged"
 ACT = f"{OWNER}/act"
 
 Notes = dict[str, tuple[str, ...]]
@@ -71,10 +73,17 @@ _FIRST_WITHOUT_INSTRUMENT = _CODES[Sample]
 
 
 class Turn(msgspec.Struct, array_like=True, omit_defaults=True):
-    """One step of the engine: how many events it took, and the notes of what it explained meanwhile."""
+    """One step of the engine.
+
+    Attributes:
+        events: How many it took.
+        notes: Of what it explained meanwhile.
+        own_ns: Our own time at that step, where it was not that of the record: what came late was made up for.
+    """
 
     events: int = 0
     notes: Notes = {}
+    own_ns: int | None = None
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -100,9 +109,11 @@ class Act(msgspec.Struct, frozen=True):
     given: Mapping[str, Any]
 
 
-def write_turn(events: int, notes: Notes | None = None) -> str:
+def write_turn(events: int, notes: Notes | None = None, own_ns: int | None = None) -> str:
     """A step that took so many events."""
-    return f"[{events}]" if not notes else msgspec.json.encode(Turn(events, notes)).decode()
+    if not notes and own_ns is None:
+        return f"[{events}]"
+    return msgspec.json.encode(Turn(events, notes or {}, own_ns)).decode()
 
 
 def read_turn(text: str | bytes) -> Turn:

@@ -8,6 +8,7 @@ from monitor.events import Channel, Price
 from monitor.instruments import Instrument
 from monitor.language import load_rules
 from monitor.reading import TRUE, Evaluation
+from monitor.runtime.backlog import Pace
 from monitor.runtime.engine_room import EngineRoom
 from monitor.runtime.market import MarketBoard
 from monitor.telemetry.latency import LatencyHistogram
@@ -63,7 +64,7 @@ def test_between_two_steps_of_the_grid_the_newest_event_is_the_instant() -> None
             on_evaluated=note,
             on_report=lambda _: None,
             latencies={stage: LatencyHistogram() for stage in STAGES},
-            grid_ns=step_ns,
+            pace=Pace(step_ns),
         )
         now_ns = event_ns + late_ns
         room.flush([Price(BTC, "mark", 80_000.0, event_ns, now_ns)], now_ns)
