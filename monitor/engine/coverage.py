@@ -32,12 +32,13 @@ class Ledger:
         self.slow = SlowSpans()
         self.expected: frozenset[Source] = frozenset()
         self._left: frozenset[Source] = frozenset()
-        self._tracked = bool(expected)
+        self._tracked = False
         self.expect(expected)
 
     def expect(self, expected: Mapping[Channel, Sequence[str]]) -> None:
         """Count on other feeds from now on; what was expected and is not any more takes nothing away from a reading."""
         self.version += 1
+        self._tracked |= bool(expected)
         wanted = frozenset((venue, channel) for channel, venues in expected.items() for venue in venues)
         self._left = (self._left | self.expected) - wanted
         self.expected = wanted
@@ -61,6 +62,8 @@ class Ledger:
 
     def give(self, key: Key, stretch: tuple[int, int] | None) -> None:
         """A source gave a value of a slow series; one of the past stood over a stretch."""
+        if any((key[2], channel) in self._left for channel in SLOW):
+            return
         live = next((self.spans[key[2], channel] for channel in SLOW if (key[2], channel) in self.spans), None)
         self.version += self.slow.give(key, stretch, live)
 
