@@ -91,6 +91,13 @@ def rate(value: float | None) -> str:
     return f"{value * 100:+.4f}%" if value else "0.0000%"
 
 
+def move(value: float | None) -> str:
+    """A move of the market with its sign and two places: ``-3.42%``."""
+    if value is None or not _known(value):
+        return MISSING
+    return f"{value * 100:+.2f}%" if value else "0.00%"
+
+
 def in_unit(value: float | None, unit: str) -> str:
     """A value in the unit that its rule has; a duration is in nanoseconds, as in rules."""
     match unit:

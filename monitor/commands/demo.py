@@ -36,6 +36,7 @@ EPILOG = """examples:
   python -m monitor demo                          the cascade of 21 November within a minute
   python -m monitor demo --speed 600 --from 2025-11-20T12:00
   python -m monitor demo --speed 600 --record tape     and: python -m monitor backtest --config tape/config.yaml --tape tape
+  MONITOR_TOKEN=choose-one python -m monitor demo      alerts can be acknowledged and silenced, with that token
   python -m monitor demo --sink '{type: mqtt, url: "mqtt://127.0.0.1:1883"}'
 """
 
@@ -62,6 +63,8 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
     clock = ScaledClock(start_ns, options.speed)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
+        if os.environ.get("MONITOR_TOKEN"):
+            text += "api: {token: '${MONITOR_TOKEN}'}\n"
         loaded = load_text(text, "demo.yaml", Path.cwd(), os.environ)
         recorder = recording.enter_context(recorder_of(options, market, clock)) if options.record else None
 

@@ -29,6 +29,7 @@ PAGE_FILES = {
     "draw.js": "text/javascript",
     "actions.js": "text/javascript",
     "tables.js": "text/javascript",
+    "pulse.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _ERROR_KINDS = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
@@ -75,7 +76,7 @@ def make_app(view: MonitorView, settings: WebSettings | None = None) -> web.Appl
     reports = Reports(settings.reports)
     app.add_routes(Api(view, reports).routes())
     app.add_routes([web.get("/reports/{name}", reports.serve)])
-    app.add_routes([web.get("/events", app[BROADCASTER].stream), *_page_routes()])
+    app.add_routes([web.get("/events", app[BROADCASTER].stream), *_page_routes(settings.token)])
     return app
 
 
@@ -129,16 +130,18 @@ def _probe(problems: list[str]) -> web.Response:
     return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)
 
 
-def _page_routes() -> list[web.RouteDef]:
+def _page_routes(token: str | None) -> list[web.RouteDef]:
     """The live page. Files are read once: a request never reaches the file system."""
-    routes = [web.get("/", _file("index.html", "text/html"))]
-    routes += [web.get(f"/static/{name}", _file(name, kind)) for name, kind in PAGE_FILES.items()]
-    return routes
+    page = (STATIC / "index.html").read_bytes()
+    if not token:
+        page = page.replace(b'name="changes" content="allowed"', b'name="changes" content="refused"')
+    routes = [web.get("/", _file(page, "text/html"))]
+    return routes + [
+        web.get(f"/static/{name}", _file((STATIC / name).read_bytes(), kind)) for name, kind in PAGE_FILES.items()
+    ]
 
 
-def _file(name: str, content_type: str) -> Handler:
-    body = (STATIC / name).read_bytes()
-
+def _file(body: bytes, content_type: str) -> Handler:
     async def serve(_request: web.Request) -> web.StreamResponse:
         return web.Response(
             body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}

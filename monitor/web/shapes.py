@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from itertools import groupby
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.feeds import FEEDS, feed_class
 from monitor.telemetry.metrics import ACTIVE_STATES, alert_state
 from monitor.telemetry.view import (
     Acknowledgement,
@@ -524,12 +526,27 @@ def window_bodies(totals: Sequence[WindowTotal], limit: int) -> list[Json]:
     for total in totals:
         window = windows.setdefault(total.window, {"window": total.window, "venues": {}, "bases": {}})
         kind, name = ("venues", total.venue) if total.venue else ("bases", total.base)
-        row = window[kind].setdefault(
-            name, {"name": name, "long_usd": 0.0, "short_usd": 0.0, "count": 0, "coverage": total.coverage_ratio}
-        )
+        row = window[kind].setdefault(name, _window_row(total, name))
         row[f"{total.side}_usd"] += total.usd_micros / 1e6
         row["count"] += total.count
     return [_window_body(window, limit) for window in windows.values()]
+
+
+def _window_row(total: WindowTotal, name: str) -> Json:
+    return {
+        "name": name,
+        "title": venue_title(name) if total.venue else name,
+        "long_usd": 0.0,
+        "short_usd": 0.0,
+        "count": 0,
+        "coverage": total.coverage_ratio,
+    }
+
+
+@cache
+def venue_title(venue: str) -> str:
+    """A venue's name for people; one venue's stream may tell of another that is not configured."""
+    return feed_class(venue).spec.title if venue in FEEDS else venue
 
 
 def _window_body(window: Json, limit: int) -> Json:

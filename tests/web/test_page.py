@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from monitor import format as text
 from monitor.commands.status import bytes_text
 from monitor.testing.fake_view import SOL_LONGS, TOTAL
-from monitor.web.server import make_app
+from monitor.web import shapes
+from monitor.web.page import SPARK_STEP_S, spark_values
+from monitor.web.server import BROADCASTER, STATIC, make_app
 from tests.web.conftest import SETTINGS, TOKEN, Served
 
 pytestmark = pytest.mark.needs("chromium")
@@ -130,12 +133,99 @@ async def test_an_alert_is_acknowledged_and_silenced_with_the_token(browser: Bro
     await expect(page.locator('[data-action="unsilence"]')).to_have_count(0)
 
 
+async def sign_in(page: Page, token: str) -> None:
+    if not await page.locator("#act").is_visible():
+        await page.locator("#token-button").click()
+    await page.get_by_label("Your name").fill("kim")
+    await page.get_by_label("Token").fill(token)
+    await page.locator("#act-submit").click()
+
+
+async def test_signing_in_takes_only_a_token_that_is_right(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    await sign_in(page, "wrong")
+    await expect(page.locator("#act-problem")).to_contain_text("bearer token")
+    await expect(page.locator("#token-button")).to_have_text("Sign in")
+    await sign_in(page, TOKEN)
+    await expect(page.locator("#act")).to_be_hidden()
+    await expect(page.locator("#token-button")).to_have_text("Signed in")
+
+
+async def test_a_token_that_was_changed_meanwhile_is_asked_for_again(browser: Browser, served: Served) -> None:
+    watched = await open_page(browser, served)
+    page = watched.page
+    await page.evaluate("sessionStorage.setItem('monitor-token', 'the-one-of-last-week')")
+    await page.reload()
+    await expect(page.locator("#token-button")).to_have_text("Signed in")
+    await page.locator(f'[data-action="acknowledge"][data-id="{TOTAL}"]').click()
+    await page.get_by_label("Your name").fill("kim")
+    await page.locator("#act-submit").click()
+    await expect(page.locator("#act-problem")).to_contain_text("bearer token")
+    await expect(page.locator("#token-button")).to_have_text("Sign in")
+    assert served.view.acknowledgements() == []
+
+
+async def test_without_a_configured_token_the_page_offers_no_change(browser: Browser, served: Served) -> None:
+    runner = web.AppRunner(make_app(served.view), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    page = await browser.new_page()
+    await page.goto("http://127.0.0.1:{1}".format(*runner.addresses[0]))
+    await expect(page.locator("#alerts article")).to_have_count(5)
+    await expect(page.locator("#token-button")).to_have_text("Read-only")
+    await expect(page.locator('#alerts [data-action="why"]').first).to_be_visible()
+    assert await page.locator('[data-action="acknowledge"], [data-action="silence"]').count() == 0
+    await runner.cleanup()
+
+
+async def test_the_first_line_says_where_the_market_stands(browser: Browser, served: Served) -> None:
+    keep = served.app[BROADCASTER].keep
+    for _ in range(3):
+        keep(spark_values(served.view))
+        served.view.advance(SPARK_STEP_S)
+    page = (await open_page(browser, served)).page
+    [first] = shapes.asset_bodies(served.view.market(), 1)
+    tiles = page.locator("#pulse .tile")
+    await expect(tiles).to_have_count(5)
+    await expect(tiles.nth(0)).to_contain_text(f"{first['base']}{text.price(first['price_usd'])}")
+    await expect(tiles.nth(0)).to_contain_text(re.compile(r"[+\u2212]\d\.\d\d% in [12]m"))
+    await expect(tiles.nth(2)).to_contain_text("6 coins")
+    await expect(tiles.nth(4)).to_contain_text("Alerts firing2")
+    assert await page.evaluate("async () => (await import('/static/pulse.js')).SPARK_STEP_S") == SPARK_STEP_S
+
+
+MOVES = [([], 1.0), ([None, None], 1.0), ([100.0], 97.0), ([None, 100.0, None, 98.0], 97.0), ([100.0, 98.0], None)]
+
+
+async def test_a_move_needs_two_points(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    script = (
+        "async (rows) => { const f = (await import('/static/pulse.js')).moved; return rows.map(([a, b]) => f(a, b)) }"
+    )
+    nothing, unknown, one, move, gone = await page.evaluate(script, MOVES)
+    assert [nothing, unknown, one, gone] == [None] * 4
+    assert move == {"ratio": pytest.approx(-0.03), "seconds": 2 * SPARK_STEP_S}
+
+
+async def test_critical_alerts_come_before_newer_ones_that_are_not(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    shown = await page.locator('#alerts article[data-tone="firing"] .severity').all_inner_texts()
+    assert shown == sorted(shown, key=["critical", "warning", "info"].index)
+    assert len(set(shown)) > 1
+
+
+async def test_a_part_that_cannot_be_drawn_leaves_the_others_standing(browser: Browser, served: Served) -> None:
+    page = await browser.new_page()
+    broken = (STATIC / "tables.js").read_text().replace("depth(books) {", "depth(books) { throw new Error('boom');")
+    await page.route("**/tables.js", lambda route: route.fulfill(body=broken, content_type="text/javascript"))
+    await page.goto(served.url)
+    await expect(page.locator("#depth")).to_have_text("This part could not be drawn: boom")
+    await expect(page.locator("#signals tbody tr")).to_have_count(3)
+
+
 async def test_the_token_is_not_kept_beyond_the_tab(browser: Browser, served: Served) -> None:
     page = (await open_page(browser, served)).page
-    await page.locator("#token-button").click()
-    await page.get_by_label("Your name").fill("kim")
-    await page.get_by_label("Token").fill(TOKEN)
-    await page.locator("#act-submit").click()
+    await sign_in(page, TOKEN)
     await expect(page.locator("#token-button")).to_have_text("Signed in")
     assert TOKEN not in await page.evaluate("JSON.stringify(localStorage) + document.cookie")
 
@@ -169,15 +259,23 @@ async def test_a_lost_connection_is_said_and_mended(browser: Browser, served: Se
     port = int(served.url.rsplit(":", 1)[1])
     await served.runner.cleanup()
     await expect(page.locator("#link")).to_contain_text("connection lost")
+    await expect(page.locator("#banners")).to_contain_text(
+        f"Every number below is from {text.utc_time(served.view.now_ns)[:16]}"
+    )
+    await page.locator('[data-action="acknowledge"]').first.click()
+    await sign_in(page, TOKEN)
+    await expect(page.locator("#act-problem")).to_contain_text("nothing was changed")
+    await page.keyboard.press("Escape")
     again = web.AppRunner(make_app(served.view, SETTINGS), shutdown_timeout=1)
     await again.setup()
     await web.TCPSite(again, "127.0.0.1", port).start()
     await expect(page.locator("#link")).to_contain_text("live", timeout=15_000)
+    await expect(page.locator("#banners")).not_to_contain_text("No connection")
     await again.cleanup()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 820, 1440])
+@pytest.mark.parametrize("width", [360, 820, 1440, 2560])
 async def test_nothing_is_wider_than_the_screen(browser: Browser, served: Served, scheme: str, width: int) -> None:
     page = (await open_page(browser, served, viewport={"width": width, "height": 844}, color_scheme=scheme)).page
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
@@ -227,16 +325,24 @@ NUMBERS = [
 async def test_numbers_read_as_in_the_rest_of_the_program(browser: Browser, served: Served) -> None:
     page = (await open_page(browser, served)).page
     script = """async (numbers) => { const f = await import("/static/format.js");
-        return numbers.map((n) => [f.num(n), f.pct(n / 1e6), f.price(n), f.bp(n / 1e6), f.share(n), f.rate(n / 1e6)])
-            .concat([[f.num(null), f.pct(NaN), f.price(undefined), f.bp(null), f.share(null), f.rate(null)]]); }"""
+        return numbers.map((n) => [f.num(n), f.pct(n / 1e6), f.price(n), f.bp(n / 1e6), f.share(n), f.rate(n / 1e6), f.move(n / 1e4)])
+            .concat([[f.num(null), f.pct(NaN), f.price(undefined), f.bp(null), f.share(null), f.rate(null), f.move(null)]]); }"""
     shown = await page.evaluate(script, NUMBERS)
     ours = [
-        [text.num(n), text.pct(n / 1e6), text.price(n), text.bp(n / 1e6), text.share(n), text.rate(n / 1e6)]
+        [
+            text.num(n),
+            text.pct(n / 1e6),
+            text.price(n),
+            text.bp(n / 1e6),
+            text.share(n),
+            text.rate(n / 1e6),
+            text.move(n / 1e4),
+        ]
         for n in NUMBERS
     ]
     sizes = [0, 900, 1024, 1_536_000, 20 << 30, 5 << 40, 5000 << 40]
     drawn = await page.evaluate("async (sizes) => sizes.map((await import('/static/format.js')).bytes)", sizes)
     assert drawn == [bytes_text(size) for size in sizes]
-    assert [[words.replace("\u2212", "-") for words in row] for row in shown] == [*ours, [text.MISSING] * 6], (
+    assert [[words.replace("\u2212", "-") for words in row] for row in shown] == [*ours, [text.MISSING] * 7], (
         json.dumps(shown)
     )

@@ -7,16 +7,29 @@ const $ = (id) => document.getElementById(id);
 const TOKEN = "monitor-token";
 const NAME = "monitor-name";
 let pending = null;
+let told = () => {}; // hears when a token came or went
 
 export const token = () => sessionStorage.getItem(TOKEN) ?? "";
 
 async function call(method, path, body) {
   const headers = { "Content-Type": "application/json" };
   if (method !== "GET") headers.Authorization = `Bearer ${token()}`;
-  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body) }).catch(() => { throw new Error("no connection to the monitor; nothing was changed"); });
+  if (reply.status === 401) forget();
   const answer = await reply.json().catch(() => ({ error: `the monitor answered ${reply.status}` }));
-  if (!reply.ok) throw new Error(answer.error ?? `the monitor answered ${reply.status}`);
+  if (!reply.ok) throw Object.assign(new Error(answer.error ?? `the monitor answered ${reply.status}`), { status: reply.status });
   return answer.data;
+}
+
+/** A token that was refused, as after a restart with another one: the page must not go on saying "signed in". */
+function forget() {
+  sessionStorage.removeItem(TOKEN);
+  told();
+}
+
+/** Whether the token is taken: ending a silence that does not exist is refused as unknown only to those who may end one. */
+async function verify() {
+  await call("DELETE", "/api/v1/silences/none").catch((problem) => { if (problem.status !== 404) throw problem; });
 }
 
 const WORDS = {
@@ -46,6 +59,7 @@ export function ask(kind, alert) {
 async function perform({ kind, alert }, form) {
   const by = form.by.value;
   const comment = form.comment.value;
+  if (kind === "token") await verify();
   if (kind === "acknowledge") await call("POST", "/api/v1/acks", { fingerprint: alert.fingerprint, by, comment });
   if (kind === "silence") {
     const matchers = Object.entries(alert.labels).filter(([name]) => name !== "severity").map(([name, value]) => ({ name, value }));
@@ -65,6 +79,7 @@ export async function withdraw(path) {
 }
 
 export function installForm(onChange) {
+  told = onChange;
   $("act-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const form = event.target.elements;

@@ -1,6 +1,7 @@
 // Numbers as people read them. The same rules as monitor/format.py: missing is never shown as zero.
 
 export const MISSING = "n/a";
+const MINUS = "\u2212"; // read out as "minus", where a hyphen is passed over
 const SCALES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -8,8 +9,11 @@ function significant(value, digits = 3) {
   if (value === 0) return "0";
   const places = Math.min(100, Math.max(digits - 1 - Math.floor(Math.log10(Math.abs(value))), 0));
   const text = value.toFixed(places);
-  return text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text;
+  return (text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text).replace("-", MINUS);
 }
+
+/** A text from elsewhere, as from a rule's annotations, with the minus signs that numbers have on this page. */
+export const worded = (text) => text.replace(/(^|[\s(≥])-(?=[\d.])/g, `$1${MINUS}`);
 
 /** 1040000000 -> 1.04B */
 export function num(value) {
@@ -43,14 +47,20 @@ export function share(value) {
 /** A funding rate, four places, with its sign: -0.0081% */
 export function rate(value) {
   if (!known(value)) return MISSING;
-  return (value > 0 ? "+" : value < 0 ? "\u2212" : "") + Math.abs(value * 100).toFixed(4) + "%";
+  return (value > 0 ? "+" : value < 0 ? MINUS : "") + Math.abs(value * 100).toFixed(4) + "%";
+}
+
+/** A move of the market, two places, with its sign: -3.42% */
+export function move(value) {
+  if (!known(value)) return MISSING;
+  return (value > 0 ? "+" : value < 0 ? MINUS : "") + Math.abs(value * 100).toFixed(2) + "%";
 }
 
 /** 82010.5 -> 82,010.50; five significant digits below 1 */
 export function price(value) {
   if (!known(value)) return MISSING;
   if (Math.abs(value) < 1) return significant(value, 5);
-  return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).replace("-", MINUS);
 }
 
 const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
@@ -59,7 +69,7 @@ const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
 export function duration(seconds) {
   if (!known(seconds)) return MISSING;
   const size = Math.abs(seconds);
-  const sign = seconds < 0 ? "\u2212" : "";
+  const sign = seconds < 0 ? MINUS : "";
   if (size === 0) return "0s";
   if (size < 0.001) return sign + significant(size * 1e6) + "µs";
   if (size < 1) return sign + significant(size * 1e3) + "ms";
@@ -79,7 +89,7 @@ export function skew(seconds) {
   if (!known(seconds)) return MISSING;
   const size = Math.abs(seconds);
   const text = size < 1 ? `${Math.round(size * 1000)}ms` : size < 60 ? `${significant(size)}s` : duration(size);
-  return (seconds < 0 ? "\u2212" : "+") + text;
+  return (seconds < 0 ? MINUS : "+") + text;
 }
 
 /** Unix milliseconds -> 04:35:21 */

@@ -1,9 +1,10 @@
 // The live page: takes the event stream, keeps the newest sections, draws them once per animation frame.
 
 import { bar, chip, h, morph, sparkline } from "./draw.js";
-import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc } from "./format.js";
+import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc, worded } from "./format.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 import { depth, reports, signalCount, signals, tape } from "./tables.js";
+import { bySeverity, moved, moveText, pulse, SEVERITIES } from "./pulse.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { now: null, sparks: {}, window: "1h", whole: new Set() };
@@ -17,6 +18,7 @@ let scheduled = false;
 
 const now = () => Date.now() + offset;
 const title = (venue) => state.feeds?.find((feed) => feed.venue === venue)?.title ?? venue;
+const mayChange = document.querySelector('meta[name="changes"]').content === "allowed"; // a token is configured
 
 // -- stream
 
@@ -53,7 +55,7 @@ function setLink(tone, text) {
   if (link.text === text) return;
   link = { tone, text };
   document.body.classList.toggle("stale", tone === "bad");
-  draw(["link"]);
+  draw(["link", "process"]);
 }
 
 function announce(update) {
@@ -73,14 +75,26 @@ function draw(names) {
     scheduled = false;
     const changed = dirty;
     dirty = new Set();
-    for (const [id, needs, view] of VIEWS) if (needs.some((name) => changed.has(name))) morph($(id), [view()].flat(Infinity).filter(Boolean));
+    for (const [id, needs, view] of VIEWS) if (needs.some((name) => changed.has(name))) drawPart($(id), view);
   });
+}
+
+/** A part that cannot be drawn says so and leaves the others standing. */
+function drawPart(element, view) {
+  try {
+    morph(element, [view()].flat(Infinity).filter(Boolean));
+  } catch (problem) {
+    console.error(problem);
+    morph(element, [h("p", { class: "problem" }, `This part could not be drawn: ${problem.message}`)]);
+  }
 }
 
 function banners() {
   const process = state.process;
   if (!process) return [];
   return [
+    link.tone === "bad" && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
+      h("strong", {}, "No connection to the monitor. "), `Every number below is from ${utc(state.now)}.`),
     process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
     process.tape && Object.values(process.tape.dropped).some(Boolean) && h("p", { class: "banner", "data-tone": "warn" },
       h("strong", {}, "The tape is incomplete. "), `${Object.values(process.tape.dropped).reduce((sum, count) => sum + count, 0)} records could not be written to ${process.tape.folder}. `, h("code", {}, process.tape.failing)),
@@ -111,6 +125,7 @@ function windowCards() {
 }
 
 const ORDER = { firing: 0, held: 1, pending: 2, resolved: 3 };
+const severity = (row) => (SEVERITIES.includes(row.severity) ? SEVERITIES.indexOf(row.severity) : SEVERITIES.length);
 
 function alertCard(alert) {
   const where = labelText(alert.labels, ["alertname", "severity"]);
@@ -119,28 +134,28 @@ function alertCard(alert) {
   const since = alert.state === "resolved" ? alert.resolved : alert.fired || alert.active;
   return h("article", { class: "alert", "data-tone": alert.state, "data-key": alert.fingerprint },
     h("header", {},
-      chip(alert.state, alert.state), alert.severity && h("span", { class: "severity" }, alert.severity),
+      chip(alert.state, alert.state), alert.severity && h("span", { class: "severity", "data-severity": alert.severity }, alert.severity),
       h("span", { class: "when" }, `${ago(since, state.now)}${alert.state === "resolved" ? " ago" : ""}`)),
     h("h3", {}, alert.name, where && h("span", { class: "labels" }, ` ${where}`)),
-    alert.annotations.summary && h("p", { class: "summary" }, alert.annotations.summary),
-    h("p", { class: "facts" },
+    alert.annotations.summary && h("p", { class: "summary" }, worded(alert.annotations.summary)),
+    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, worded(alert.reason)),
+    h("div", { class: "foot" }, h("p", { class: "facts" },
       h("span", {}, h("b", {}, `${alert.lower_bound ? "≥ " : ""}${inUnit(alert.value, unit)}`), " against ", inUnit(alert.threshold, unit)),
       coverageChip(alert.coverage),
       alert.acked_by && chip(`acknowledged by ${alert.acked_by}`, "ok", alert.ack_comment),
       alert.silenced_by.length > 0 && chip("silenced", "idle")),
-    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, alert.reason),
     alert.state !== "resolved" && h("p", { class: "buttons" },
-      alert.acked_by
+      mayChange && (alert.acked_by
         ? h("button", { type: "button", "data-action": "unack", "data-id": alert.fingerprint }, "Withdraw")
-        : h("button", { type: "button", "data-action": "acknowledge", "data-id": alert.fingerprint }, "Acknowledge", h("span", { class: "unseen" }, ` ${alert.name} ${where}`)),
-      alert.silenced_by.length
+        : h("button", { type: "button", "data-action": "acknowledge", "data-id": alert.fingerprint }, "Acknowledge", h("span", { class: "unseen" }, ` ${alert.name} ${where}`))),
+      mayChange && (alert.silenced_by.length
         ? h("button", { type: "button", "data-action": "unsilence", "data-id": alert.silenced_by[0] }, "End silence")
-        : h("button", { type: "button", "data-action": "silence", "data-id": alert.fingerprint }, "Silence", h("span", { class: "unseen" }, ` ${alert.name} ${where}`)),
-      rule && h("button", { type: "button", "data-action": "why", "data-id": rule.id }, "Why", h("span", { class: "unseen" }, ` ${alert.name}`))));
+        : h("button", { type: "button", "data-action": "silence", "data-id": alert.fingerprint }, "Silence", h("span", { class: "unseen" }, ` ${alert.name} ${where}`))),
+      rule && h("button", { type: "button", "data-action": "why", "data-id": rule.id }, "Why", h("span", { class: "unseen" }, ` ${alert.name}`)))));
 }
 
 function alerts() {
-  const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || (b.fired ?? b.active) - (a.fired ?? a.active));
+  const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || severity(a) - severity(b) || (b.fired ?? b.active) - (a.fired ?? a.active));
   if (!all.length) return h("p", { class: "empty" }, "Nothing is firing.");
   return few("alerts", all, alertCard);
 }
@@ -154,7 +169,8 @@ function few(name, rows, draw) {
 
 function alertCount() {
   const count = (name) => (state.alerts ?? []).filter((alert) => alert.state === name).length;
-  return [`${count("firing")} firing, ${count("held")} held, ${count("pending")} pending`];
+  const firing = bySeverity(state.alerts).map(([name, rows]) => `${rows} ${name}`).join(", ");
+  return [`${count("firing")} firing${firing && `: ${firing}`}; ${count("held")} held, ${count("pending")} pending`];
 }
 
 /** How far along the way to its threshold a value is; only where both are positive does a share mean something. */
@@ -173,16 +189,16 @@ function ruleRow(rule, row) {
 
 function rules() {
   if (!state.rules?.length) return h("p", { class: "empty" }, "No rules are loaded.");
-  const ranked = state.rules.map((rule, place) => [urgency(rule), place, rule]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  return few("rules", ranked.map(([, , rule]) => rule), ruleCard);
+  const ranked = state.rules.map((rule, place) => [urgency(rule), severity(rule), place, rule]).sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+  return few("rules", ranked.map(([, , , rule]) => rule), ruleCard);
 }
 
-/** Active rules first, quiet ones last; rules of one urgency keep the order of their files. */
+/** Active rules first, critical ones before others, quiet ones last; else in the order of their files. */
 const urgency = (rule) => (rule.error ? 0 : Math.min(4, ...rule.rows.map((row) => ORDER[row.state] ?? (row.truth < 0 ? 3 : 4))));
 
 function ruleCard(rule) {
   return h("article", { class: "rule", "data-key": rule.id },
-    h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), rule.severity && h("span", { class: "severity" }, rule.severity)),
+    h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), rule.severity && h("span", { class: "severity", "data-severity": rule.severity }, rule.severity)),
     h("p", {}, h("code", { class: "expr" }, rule.text), rule.for_s > 0 && h("span", { class: "note" }, ` for ${duration(rule.for_s)}`)),
     rule.error && h("p", { class: "problem" }, rule.error),
     h("ul", {}, rule.rows.slice(0, 6).map((row) => ruleRow(rule, row))),
@@ -194,11 +210,12 @@ function market() {
   if (!state.assets?.length) return h("p", { class: "empty" }, "No price has arrived yet.");
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Market table" }, h("table", { class: "market" },
     h("caption", { class: "unseen" }, "Price, funding and open interest by coin"),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Coin"), h("th", { scope: "col", class: "n" }, "Price USD"), h("th", { scope: "col" }, "1 h"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Coin"), h("th", { scope: "col", class: "n" }, "Price USD"), h("th", { scope: "col", class: "n" }, "Move"), h("th", { scope: "col" }, "Last hour"),
       h("th", { scope: "col", class: "n" }, "Funding 8 h"), venues.map((venue) => h("th", { scope: "col", class: "n venue" }, title(venue))),
       h("th", { scope: "col", class: "n" }, "Open interest"))),
     h("tbody", {}, state.assets.slice(0, 20).map((asset) => h("tr", { "data-key": asset.base },
       h("th", { scope: "row" }, asset.base), h("td", { class: "n" }, price(asset.price_usd)),
+      h("td", { class: "n" }, moveText(moved(state.sparks[`price/${asset.base}`], asset.price_usd))),
       h("td", {}, sparkline(state.sparks[`price/${asset.base}`], { width: 70, height: 20, label: `${asset.base}, last hour` })),
       h("td", { class: "n" }, h("span", { class: "rate", "data-sign": Math.sign(asset.funding_8h) }, rate(asset.funding_8h))),
       venues.map((venue) => h("td", { class: "n venue" }, h("span", { class: "rate quiet", "data-sign": Math.sign(asset.funding_by_venue[venue]) }, rate(asset.funding_by_venue[venue])))),
@@ -209,13 +226,13 @@ function splitTabs() {
   return (state.windows ?? []).map((row) => h("button", { type: "button", "data-key": row.window, "data-action": "window", "data-id": row.window, "aria-pressed": String(row.window === state.window) }, row.window));
 }
 
-function splitTable(caption, rows, name, largest, sparkName) {
+function splitTable(caption, rows, largest, sparkName) {
   return h("table", { class: "split" }, h("caption", {}, caption),
     h("thead", { class: "unseen" }, h("tr", {}, ["Name", "Long", "Short", "Last hour", "Share"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, rows.map((row) => h("tr", { "data-key": row.name },
-      h("th", { scope: "row" }, name(row.name)),
+      h("th", { scope: "row" }, row.title),
       h("td", { class: "n", "data-kind": "long" }, num(row.long_usd)), h("td", { class: "n", "data-kind": "short" }, num(row.short_usd)),
-      h("td", { class: "trend" }, sparkName && sparkline(state.sparks[sparkName(row)], { width: 70, height: 20, floor: 0, label: `${name(row.name)} longs, last hour` })),
+      h("td", { class: "trend" }, sparkName && sparkline(state.sparks[sparkName(row)], { width: 70, height: 20, floor: 0, label: `${row.title} longs, last hour` })),
       h("td", { class: "grow" }, bar([{ share: row.long_usd / largest, kind: "long" }, { share: row.short_usd / largest, kind: "short" }]))))));
 }
 
@@ -224,8 +241,8 @@ function split() {
   if (!found) return h("p", { class: "empty" }, "No liquidation has been reported yet.");
   const largest = (rows) => Math.max(1, ...rows.map(total));
   return [
-    splitTable("By venue: longs, shorts in USD", found.venues, title, largest(found.venues), (row) => `${found.window}/${row.name}/long`),
-    splitTable("By coin", found.bases.slice(0, 6), (base) => base, largest(found.bases)),
+    splitTable("By venue: longs, shorts in USD", found.venues, largest(found.venues), (row) => `${found.window}/${row.name}/long`),
+    splitTable("By coin", found.bases.slice(0, 6), largest(found.bases)),
   ];
 }
 
@@ -266,7 +283,7 @@ function history() {
   return h("ol", {}, rows.map((row) => h("li", { "data-key": `${row.at} ${row.kind} ${row.fingerprint}`, "data-tone": row.kind },
     h("time", { datetime: new Date(row.at).toISOString(), title: utc(row.at) }, clock(row.at)),
     chip(row.kind, row.kind),
-    h("span", { class: "what" }, row.labels.alertname ?? row.rule, h("span", { class: "labels" }, ` ${labelText(row.labels, ["alertname", "severity"])}`), row.text && h("span", { class: "note" }, ` ${row.text}`)))));
+    h("span", { class: "what" }, row.labels.alertname ?? row.rule, h("span", { class: "labels" }, ` ${labelText(row.labels, ["alertname", "severity"])}`), row.text && h("span", { class: "note" }, worded(` ${row.text}`))))));
 }
 
 function silenceNote() {
@@ -290,6 +307,7 @@ function footer() {
 const MISSING_HASH = "not hashed";
 
 const VIEWS = [
+  ["pulse", ["assets", "sparks", "alerts"], () => pulse(state)],
   ["link", ["link"], () => [h("span", { class: "dot", "data-tone": link.tone }), h("span", {}, link.text)]],
   ["feed-count", ["feeds"], feedCount],
   ["banners", ["process"], banners],
@@ -351,27 +369,19 @@ async function watchReports() {
 }
 
 function showSignedIn() {
-  $("token-button").textContent = token() ? "Signed in" : "Sign in";
-}
-
-/** A link in an alert leads to its rule: #why=group/name. Returns whether there is nothing left to follow. */
-function followLink() {
-  if (!location.hash.startsWith("#why=")) return true;
-  const id = decodeURIComponent(location.hash.slice("#why=".length));
-  const rule = state.rules.find((known) => known.id === id);
-  if (rule) inspect(rule);
-  return Boolean(rule);
+  const button = $("token-button");
+  button.textContent = !mayChange ? "Read-only" : token() ? "Signed in" : "Sign in";
+  button.disabled = !mayChange;
+  button.title = mayChange ? "" : "No api.token is configured, so nothing can be changed from here.";
 }
 
 const kept = localStorage.getItem("monitor-theme");
 if (kept) document.documentElement.dataset.theme = kept;
 installForm(showSignedIn);
 showSignedIn();
-setInterval(() => { $("clock").textContent = state.now ? clock(now()) : "--:--:--"; }, 250);
+setInterval(() => { $("clock").textContent = state.now ? clock(link.tone === "bad" ? state.now : now()) : "--:--:--"; }, 250);
 addEventListener("hashchange", () => { named = location.hash; openNamed(); });
 setInterval(watchReports, REPORTS_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) watchReports(); });
 watchReports();
-window.addEventListener("hashchange", followLink);
-const following = setInterval(() => { if (followLink()) clearInterval(following); }, 250);
 connect();

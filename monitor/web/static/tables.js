@@ -28,7 +28,7 @@ function signalRow(row, now) {
     h("th", { scope: "row" }, row.id),
     h("td", {}, state),
     h("td", { class: "n" }, row.absent ? "" : inUnit(row.value, row.unit)),
-    h("td", { class: "n venue" }, row.absent ? "" : ago(row.as_of, now)),
+    h("td", { class: "n venue" }, row.absent || !row.as_of ? "" : ago(row.as_of, now)),
     h("td", { class: "n venue" }, row.absent ? "" : share(row.coverage)),
     h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, `: ${row.absent}`)),
     h("td", { class: "venue note" }, row.rule));
