@@ -175,7 +175,7 @@ class EngineOptions(_Model):
     allowed_lateness: Seconds = 120.0
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
     max_rows_per_series: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = 5_000_000
-    snapshot_interval: Seconds = 60.0
+    snapshot_interval: Seconds = 10.0
 
 
 class AlertOptions(_Model):
