@@ -12,6 +12,7 @@ from itertools import chain
 
 from monitor.alert import AlertState
 from monitor.alerts.lifecycle import Lifecycle
+from monitor.alerts.machine import NEVER
 from monitor.backtest.history import Columns, History, Step, Stretch
 from monitor.backtest.journal import Journal
 from monitor.backtest.watch import Liveness, Series, Watch
@@ -30,7 +31,7 @@ from monitor.sinks import sink_options
 SAMPLES = 480
 """Readings per line of a chart, about."""
 PROGRESS_EVERY = 200
-DERIVED = frozenset({"basket", "treasury_pnl", "band_correlation", "streak"})
+DERIVED = frozenset({"basket", "treasury_pnl", "treasury_distance", "band_correlation", "streak", "etf_flow_month"})
 """What `monitor.derived` makes of other series."""
 
 Progress = Callable[[int], None]
@@ -54,6 +55,21 @@ class Counts:
         self.too_late += report.too_late.total()
         self.invalid += report.invalid.total()
         self.clock_rejected += report.clock_rejected.total()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a run goes.
+
+    Attributes:
+        grid_ns: Distance of two evaluations.
+        live_from_ns: Alerts are raised from here on.
+        sample_ns: Distance of two points of a chart.
+    """
+
+    grid_ns: int
+    live_from_ns: int
+    sample_ns: int
 
 
 class Lane:
@@ -85,18 +101,45 @@ class Lane:
         self.watch = Watch(self.engine, loaded.rules, min_coverage, charts=charts)
         self.counts = Counts()
         self._live = False
+        self._sample_ns = 0
 
-    def take(self, events: Sequence[Event], columns: Columns | None) -> None:
-        """Take in what was received."""
+    def follow(self, step: Step, events: Sequence[Event], pace: Pace) -> None:
+        """Take in what was received and evaluate each instant, as far as it may have anything to say.
+
+        Args:
+            step: What was received.
+            events: The same step's events, with what follows from those before it.
+            pace: How the run goes.
+        """
         if events:
             self.counts.add(self.engine.ingest(events))
-        if columns is not None:
-            self.counts.add(columns.feed(self.engine))
+        columns = step.columns
+        if columns is None:
+            self._evaluate(step.now_ns, pace)
+            return
+        instants, number = columns.instants, 0
+        while number < len(instants):
+            self.counts.add(columns.feed(self.engine, number))
+            self._evaluate(instants[number], pace)
+            number = self._leap(columns, number + 1, pace)
+            if number < len(instants):
+                for now_ns in range(instants[number - 1] + pace.grid_ns, instants[number], pace.grid_ns):
+                    self._evaluate(now_ns, pace)
 
-    def evaluate(self, now_ns: int, *, live: bool) -> None:
-        """Evaluate an instant. Before the stretch begins (not `live`) windows warm and no alert is raised."""
+    def _leap(self, columns: Columns, number: int, pace: Pace) -> int:
+        """Go on from an instant to the next one at which a rule, a timer or a chart may have something to say."""
+        due_ns = pace.live_from_ns
+        if self._live:
+            due_ns = min(self._sample_ns, self.desk.next_due_ns(), self._trials.next_due_ns if self._trials else NEVER)
+        number, report = columns.leap(self.engine, number, due_ns)
+        if report is not None:
+            self.counts.add(report)
+        return number
+
+    def _evaluate(self, now_ns: int, pace: Pace) -> None:
+        """Evaluate an instant. Before the stretch begins windows warm and no alert is raised."""
         evaluations = self.engine.evaluate(now_ns, changed_only=True)
-        if not live:
+        if now_ns < pace.live_from_ns:
             return
         if not self._live:
             self._live = True
@@ -106,6 +149,9 @@ class Lane:
         self.desk.step(evaluations, self.engine.now_ns)
         if self._trials is not None:
             self.trial_journal.hear(self._trials.step(evaluations, self.engine.now_ns))
+        if now_ns >= self._sample_ns:
+            self._sample_ns = now_ns + pace.sample_ns
+            self.watch.sample(now_ns)
 
     def finish(self) -> None:
         """Note how far alerts that are not over have come."""
@@ -162,25 +208,20 @@ def drive(
         progress: Told how far it has come.
     """
     run = Run(stretch, warm_from_ns, grid_ns, lanes)
-    steps = history.steps(Stretch(warm_from_ns, stretch.end_ns), grid_ns)
+    whole = Stretch(warm_from_ns, stretch.end_ns)
     derive = _Derive(lanes)
-    sample_ns = max(grid_ns, -(-stretch.length_ns // SAMPLES // grid_ns) * grid_ns)
-    next_sample_ns = stretch.start_ns
-    for step in _every_instant(steps, Stretch(warm_from_ns, stretch.end_ns), grid_ns):
+    pace = Pace(grid_ns, stretch.start_ns, max(grid_ns, -(-stretch.length_ns // SAMPLES // grid_ns) * grid_ns))
+    told = 0
+    for step in derive.steps(_every_instant(history.steps(whole, grid_ns), whole, grid_ns)):
         events = derive.before(step)
         run.liveness.hear(step.events)
-        live = step.now_ns >= stretch.start_ns
         for lane in lanes:
-            lane.take(events, step.columns)
-            lane.evaluate(step.now_ns, live=live)
+            lane.follow(step, events, pace)
         derive.after(events, step.now_ns)
-        if step.now_ns >= next_sample_ns:
-            next_sample_ns = step.now_ns + sample_ns
-            for lane in lanes:
-                lane.watch.sample(step.now_ns)
-        run.instants += 1
-        if progress is not None and run.instants % PROGRESS_EVERY == 0:
-            progress(step.now_ns)
+        run.instants += (step.last_ns - step.now_ns) // grid_ns + 1
+        if progress is not None and run.instants >= told + PROGRESS_EVERY:
+            told = run.instants
+            progress(step.last_ns)
     for lane in lanes:
         lane.finish()
     run.liveness.finish(stretch, expected(lanes[0].loaded))
@@ -194,6 +235,10 @@ class _Derive:
         self._desk = DerivedDesk(read_derived(lanes[0].loaded.source.config.derived))
         self._read = any(DERIVED & series_read(lane.loaded) for lane in lanes)
         self._waiting: list[Sample] = []
+
+    def steps(self, steps: Iterable[Step]) -> Iterable[Step]:
+        """A step for each instant, where what follows from one comes with the next."""
+        return chain.from_iterable(step.singly() for step in steps) if self._read else steps
 
     def before(self, step: Step) -> Sequence[Event]:
         """The step's events with what followed from the step before."""
@@ -218,7 +263,7 @@ def _every_instant(steps: Iterable[Step], stretch: Stretch, grid_ns: int) -> Ite
             yield from map(Step, range(max(before_ns + grid_ns, first_ns), step.now_ns, grid_ns))
         if step.now_ns > before_ns:
             yield step
-        before_ns = max(before_ns, step.now_ns)
+        before_ns = max(before_ns, step.last_ns)
 
 
 def expected(loaded: Loaded) -> Iterator[Series]:

@@ -9,11 +9,13 @@ from typing import TypeVar
 from monitor.clock import NS_PER_S
 from monitor.derived.bands import BANDS, Band, band_correlations, band_samples
 from monitor.derived.baskets import DAY_NS, Basket, BasketSpec, PriceBook, basket_sample, starter_baskets
+from monitor.derived.flows import MonthToDate
 from monitor.derived.streaks import Streak, StreakSpec
 from monitor.derived.treasuries import Holding, treasury_samples
 from monitor.events import Event, Price, Sample
 
 T = TypeVar("T")
+KEYS = ("baskets", "treasuries", "streaks", "bands", "every_s")
 
 CLOSES_KEPT = 90
 NOT_RANKED = frozenset({"TOTAL", "USDT", "USDC", "USDE", "DAI", "USDS", "FDUSD", "PYUSD", "WBTC", "STETH", "WSTETH", "WETH", "WEETH", "CBBTC"})  # fmt: skip
@@ -39,6 +41,7 @@ class DerivedDesk:
         self.book = PriceBook()
         self.baskets = [Basket(basket) for basket in spec.baskets]
         self._streaks = [Streak(streak) for streak in spec.streaks]
+        self._flows = MonthToDate()
         self._closes: dict[str, dict[int, float]] = {}
         self._caps: dict[str, float] = {}
         self._next_ns = 0
@@ -49,14 +52,13 @@ class DerivedDesk:
         return self.take(events) + self.tick(now_ns)
 
     def take(self, events: Iterable[Event]) -> list[Sample]:
-        """Note events; returns streaks that changed with them."""
+        """Note events; returns streaks and sums of flows that changed with them."""
         found = []
         for event in events:
             if isinstance(event, Price):
                 self._price(event)
             elif isinstance(event, Sample):
-                found += [streak for known in self._streaks if (streak := known.take(event)) is not None]
-                self._cap(event)
+                found += self._follows(event)
         return found
 
     def tick(self, now_ns: int) -> list[Sample]:
@@ -76,6 +78,12 @@ class DerivedDesk:
     def ranks(self) -> list[str]:
         """Coins from the largest down, without stablecoins and wrapped coins."""
         return sorted(self._caps, key=lambda asset: -self._caps[asset])
+
+    def _follows(self, event: Sample) -> list[Sample]:
+        """What changes with one pushed or polled value."""
+        self._cap(event)
+        takers = [*(known.take for known in self._streaks), self._flows.take]
+        return [changed for take in takers if (changed := take(event)) is not None]
 
     def _price(self, event: Price) -> None:
         if not event.backfill:
@@ -107,14 +115,15 @@ def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
     """``derived:`` of the configuration.
 
     ``baskets`` maps names to lists of coins or to weights by coin, and replaces the starter set; ``treasuries`` is a
-    list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name, limit, side, zone}``.
+    list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name, limit, side, zone}``; ``bands`` of pairs
+    of first and last rank.
 
     Raises:
         ValueError: With what is wrong, in a sentence.
     """
-    unknown = sorted(set(raw) - {"baskets", "treasuries", "streaks", "every_s"})
+    unknown = sorted(set(raw) - set(KEYS))
     if unknown:
-        raise ValueError(f"derived: unknown key {', '.join(unknown)} (known: baskets, treasuries, streaks, every_s)")
+        raise ValueError(f"derived: unknown key {', '.join(unknown)} (known: {', '.join(KEYS)})")
     baskets = raw.get("baskets")
     every_s = raw.get("every_s", 5.0)
     if isinstance(every_s, bool) or not isinstance(every_s, int | float) or every_s <= 0:
@@ -123,8 +132,17 @@ def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
         baskets=tuple(starter_baskets() if baskets is None else _baskets(baskets)),
         holdings=tuple(_read(Holding, "treasuries", entry) for entry in _entries(raw, "treasuries")),
         streaks=tuple(_read(StreakSpec, "streaks", entry) for entry in _entries(raw, "streaks")),
+        bands=_read_bands(raw.get("bands", BANDS)),
         every_s=float(every_s),
     )
+
+
+def _read_bands(raw: object) -> tuple[Band, ...]:
+    pairs = [tuple(pair) for pair in raw if isinstance(pair, list | tuple)] if isinstance(raw, list | tuple) else []
+    whole = [pair for pair in pairs if len(pair) == 2 and all(type(rank) is int for rank in pair)]
+    if not isinstance(raw, list | tuple) or len(whole) != len(raw) or not all(1 <= low < high for low, high in whole):
+        raise ValueError("derived: bands must be a list of pairs of ranks, such as [[1, 10], [50, 100]]")
+    return tuple((low, high) for low, high in whole)
 
 
 def _baskets(raw: object) -> list[BasketSpec]:

@@ -31,16 +31,19 @@ class Holding:
 
 
 def treasury_samples(holdings: Iterable[Holding], prices_usd: Mapping[str, float], now_ns: int) -> list[Sample]:
-    """Profit of every holding whose coin has a price; without a price there is no value."""
+    """Profit of every holding whose coin has a price, and its distance to cost; without a price there is neither."""
     return [
-        Sample(
-            "treasury_pnl",
-            (("base", holding.base), ("holder", holding.holder)),
-            holding.profit_usd(prices_usd[holding.base]),
-            now_ns,
-            now_ns,
-            "derived",
-        )
+        sample
         for holding in holdings
-        if holding.base in prices_usd
+        if (price_usd := prices_usd.get(holding.base)) is not None
+        for sample in _samples(holding, price_usd, now_ns)
     ]
+
+
+def _samples(holding: Holding, price_usd: float, now_ns: int) -> list[Sample]:
+    labels = (("base", holding.base), ("holder", holding.holder))
+    found = [Sample("treasury_pnl", labels, holding.profit_usd(price_usd), now_ns, now_ns, "derived")]
+    if holding.cost_price_usd:
+        distance = holding.distance_to_cost(price_usd)
+        found.append(Sample("treasury_distance", labels, distance, now_ns, now_ns, "derived"))
+    return found

@@ -5,6 +5,8 @@ All of it **synthetic**. What is pushed into the folder, the companies and their
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -21,7 +23,8 @@ from monitor.runtime.files import write_atomically
 from monitor.sources import SOURCES, source_class
 from monitor.testing.scenario import BASES, Scenario
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
-from monitor.testing.scenario.slow import EXTERNAL, slow_samples
+from monitor.testing.scenario.slow import EXTERNAL, FUND_FLOWS_M_USD, slow_samples
+from monitor.testing.scenario.tail import CHARTED
 from monitor.testing.sources import SlowMarket, SourceServer
 
 PUSH_EVERY_NS = 2 * NS_PER_S
@@ -37,16 +40,31 @@ COMPANY = "invented_miner"
 CLOSES = [0.99 - 0.004 * day for day in range(45)]
 """Of the invented company, newest last: under one dollar for more than 30 trading days."""
 
+BASKETS = {
+    "layer-1": ["BTC", "ETH", "SOL", "BNB", "ADA", "AVAX", "SUI"],
+    "layer-2": ["ARB", "OP"],
+    "meme": ["DOGE", "PEPE"],
+    "defi": ["UNI", "LINK"],
+    "gaming": ["SAND"],
+    "depin": ["RENDER"],
+    "ai": ["FET", "RENDER"],
+    "privacy": ["ZEC"],
+    "storage": ["FIL"],
+}
+"""The starter set, of what trades in the scenario."""
+
 DERIVED: dict[str, Any] = {
+    "baskets": BASKETS,
     "treasuries": [
         {"holder": "Invented Holdings", "base": "BTC", "quantity": 640_000, "cost_price_usd": 74_400},
         {"holder": "Invented Ether Fund", "base": "ETH", "quantity": 3_500_000, "cost_price_usd": 4_000},
+        {"holder": "Invented Late Buyer", "base": "BTC", "quantity": 11_500, "cost_price_usd": 84_000},
     ],
     "streaks": [{"name": COMPANY, "limit": 1.0}],
 }
 """Of the demo's configuration."""
 
-NEWS = (("surprise_payrolls", 1.6, "2025-11-20T13:30"), ("moved_btc", 950.0, "2025-11-20T15:10"),
+NEWS = (("surprise_payrolls", 2.3, "2025-11-20T13:30"), ("moved_btc", 950.0, "2025-11-20T15:10"),
         ("moved_btc", 7_200.0, "2025-11-21T05:45"))  # fmt: skip
 """What somebody reports: a macro print in standard deviations, coins that left a known old wallet."""
 
@@ -78,7 +96,7 @@ class DemoSlowSide:
     def configuration(self, data_dir: str) -> list[str]:
         """The lines for sources, inlets and derived series; what is pushed goes to a folder in `data_dir`."""
         self._folder = Path(data_dir) / "pushed"
-        url, bases = self.server.url, ", ".join(BASES)
+        url, bases = self.server.url, ", ".join(BASES + CHARTED)
         return [
             "sources:",
             f"  - {{type: coingecko, url: '{url}'}}",
@@ -98,14 +116,9 @@ class DemoSlowSide:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         while True:
-            write_atomically(self._folder / "desk.csv", self._table(self._clock.wall_ns()).encode())
+            text = table(pushed(self._from_ns, self._clock.wall_ns()))
+            write_atomically(self._folder / "desk.csv", text.encode())
             await self._clock.sleep_until(self._clock.mono_ns() + PUSH_EVERY_NS)
-
-    def _table(self, now_ns: int) -> str:
-        return "name,value,ts,source\n" + "".join(
-            f"{name},{value:.6g},{ts_ns // NS_PER_S},synthetic\n"
-            for ts_ns, name, value in pushed(self._from_ns, now_ns)
-        )
 
     def history(self, baskets: Iterable[Basket]) -> list[MarketEvent]:
         """What a monitor that has run for three months would remember of the slow series at the start, in time order.
@@ -144,7 +157,17 @@ def _given(sample: Sample) -> Sample:
 
 def pushed(from_ns: int, now_ns: int) -> list[tuple[int, str, float]]:
     """What somebody has pushed in by now, as (time, name, value) in time order; curves begin at `from_ns`."""
-    return sorted(row for row in chain(_curves(from_ns, now_ns), _news(), _closes(now_ns)) if row[0] <= now_ns)
+    rows = chain(_curves(from_ns, now_ns), _news(), _fund_flows(), _closes(now_ns))
+    return sorted(row for row in rows if row[0] <= now_ns)
+
+
+def table(rows: Iterable[tuple[int, str, float]]) -> str:
+    """Rows as the CSV of the inlet."""
+    text = io.StringIO(newline="")
+    write = csv.writer(text, lineterminator="\n")
+    write.writerow(("name", "value", "ts", "source"))
+    write.writerows((name, f"{value:.6g}", ts_ns // NS_PER_S, "synthetic") for ts_ns, name, value in rows)
+    return text.getvalue()
 
 
 def _curves(from_ns: int, now_ns: int) -> Iterator[tuple[int, str, float]]:
@@ -157,6 +180,13 @@ def _curves(from_ns: int, now_ns: int) -> Iterator[tuple[int, str, float]]:
 def _news() -> Iterator[tuple[int, str, float]]:
     for name, value, text in NEWS:
         yield at(text), name, value
+
+
+def _fund_flows() -> Iterator[tuple[int, str, float]]:
+    """Of single funds, in the evening of their session."""
+    for (asset, fund), days in FUND_FLOWS_M_USD.items():
+        for date, million in days.items():
+            yield at(f"{date}T21:00"), f'etf_flow{{asset="{asset}", fund="{fund}"}}', million * 1e6
 
 
 def _closes(now_ns: int) -> Iterator[tuple[int, str, float]]:

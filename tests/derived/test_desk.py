@@ -30,7 +30,11 @@ def test_baskets_and_holdings_follow_the_prices_at_their_pace() -> None:
     )
     desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S)])
     first = {(s.series, s.labels[0][1]): s.value for s in desk.tick(S)}
-    assert first == {("basket", "majors"): 100.0, ("treasury_pnl", "ETH"): -1_000_000.0}
+    assert first == {
+        ("basket", "majors"): 100.0,
+        ("treasury_pnl", "ETH"): -1_000_000.0,
+        ("treasury_distance", "ETH"): -0.25,
+    }
     desk.take([price("BTC", 81_000, 2 * S)])
     assert desk.tick(2 * S) == []
     later = {s.series: s.value for s in desk.tick(7 * S)}

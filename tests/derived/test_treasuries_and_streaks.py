@@ -13,12 +13,17 @@ from monitor.events import Sample
 
 def test_the_commentarys_holding_is_over_four_billion_under_water() -> None:
     holding = Holding("a treasury company", "ETH", 3_560_000, 4_000.0)
-    (sample,) = treasury_samples([holding, Holding("b", "ZEC", 1, 1)], {"ETH": 2_800.0}, 7)
-    assert sample.value == pytest.approx(-4.272e9)
-    assert dict(sample.labels) == {"holder": "a treasury company", "base": "ETH"}
-    assert holding.distance_to_cost(2_800.0) == pytest.approx(-0.3)
+    profit, distance = treasury_samples([holding, Holding("b", "ZEC", 1, 1)], {"ETH": 2_800.0}, 7)
+    assert profit.value == pytest.approx(-4.272e9)
+    assert (distance.series, distance.value) == ("treasury_distance", pytest.approx(-0.3))
+    assert dict(profit.labels) == dict(distance.labels) == {"holder": "a treasury company", "base": "ETH"}
     with pytest.raises(ValueError, match="quantity must be positive"):
         Holding("x", "BTC", 0, 1)
+
+
+def test_coins_that_cost_nothing_have_no_distance_to_their_cost() -> None:
+    (profit,) = treasury_samples([Holding("miner", "BTC", 10, 0)], {"BTC": 90_000.0}, 7)
+    assert (profit.series, profit.value) == ("treasury_pnl", 900_000.0)
 
 
 def close(day: datetime, value: float, name: str = "co") -> Sample:

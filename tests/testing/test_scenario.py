@@ -77,7 +77,7 @@ def test_bitcoin_falls_from_92_to_just_under_82_thousand_and_recovers(whole: lis
     assert marks[-1].value > 85_000
 
 
-def test_funding_flips_negative_on_every_major_near_the_cascade_and_back_later(whole: list[MarketEvent]) -> None:
+def test_funding_flips_negative_on_every_major_near_the_cascade_and_stays_so(whole: list[MarketEvent]) -> None:
     rates: dict[str, list[Funding]] = defaultdict(list)
     for event in whole:
         if isinstance(event, Funding):
@@ -88,7 +88,7 @@ def test_funding_flips_negative_on_every_major_near_the_cascade_and_back_later(w
         assert CASCADE_NS - HOUR_NS < negative[0] < CASCADE_NS + HOUR_NS
         assert negative[-1] - negative[0] > 10 * HOUR_NS
         assert rows[0].rate > 0
-        assert rows[-1].rate > 0
+        assert rows[-1].rate < 0
 
 
 def test_open_interest_falls_by_a_third(whole: list[MarketEvent]) -> None:

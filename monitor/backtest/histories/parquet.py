@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -36,7 +37,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "depth": ("bid_usd", "ask_usd", "spread_ratio"),
 }
 """What an engine takes in as columns; all other tables come as events."""
-DERIVED_FROM_PRICES = frozenset({"basket", "treasury_pnl", "band_correlation"})
+DERIVED_FROM_PRICES = frozenset({"basket", "treasury_pnl", "treasury_distance", "band_correlation"})
+TOGETHER = 256
+"""So many instants at most are handed over in one step."""
 NOT_READ = frozenset({"symbol", "base"})
 """Said by the instrument, too."""
 
@@ -123,11 +126,12 @@ class ParquetHistory:
                 self._rows(name, frame, steps[name], instants, whole)
                 for name, frame in frames.items()
                 if name in self._values
-            ]
+            ],
+            instants * grid_ns,
         )
-        for number, instant in enumerate(instants.tolist()):
-            size = block.size(number)
-            yield Step(instant * grid_ns, events.get(instant, ()), _Slice(block, number, size) if size else None)
+        for first, stop in _runs(instants, events):
+            columns = _Slice(block, first, stop)
+            yield Step(columns.instants[0], events.get(int(instants[first]), ()), columns if columns.rows else None)
 
     def _events(
         self, frames: Frames, steps: dict[str, Ints], whole: Ints, grid_ns: int
@@ -164,15 +168,41 @@ class ParquetHistory:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """One step of a block."""
+    """Some steps of a block: ``first`` to ``stop``, the end exclusive."""
 
     block: Block
-    step: int
-    rows: int
+    first: int
+    stop: int
 
-    def feed(self, engine: Engine) -> IngestReport:
+    @property
+    def instants(self) -> Sequence[int]:
         """See `monitor.backtest.history.Columns`."""
-        return engine.ingest_block(self.block, self.step)
+        found: list[int] = self.block.instants[self.first : self.stop].tolist()
+        return found
+
+    @property
+    def rows(self) -> int:
+        """See `monitor.backtest.history.Columns`."""
+        return self.block.size(self.first, self.stop)
+
+    def only(self, number: int) -> _Slice:
+        """See `monitor.backtest.history.Columns`."""
+        return _Slice(self.block, self.first + number, self.first + number + 1)
+
+    def feed(self, engine: Engine, number: int) -> IngestReport:
+        """See `monitor.backtest.history.Columns`."""
+        return engine.ingest_block(self.block, self.first + number)
+
+    def leap(self, engine: Engine, number: int, until_ns: int) -> tuple[int, IngestReport | None]:
+        """See `monitor.backtest.history.Columns`."""
+        reached, report = engine.leap(self.block, self.first + number, self.stop, until_ns)
+        return reached - self.first, report
+
+
+def _runs(instants: Ints, events: Mapping[int, Sequence[Event]]) -> Iterator[tuple[int, int]]:
+    """Steps that can be handed over together: events come first in each, and nobody waits long for news of the progress."""
+    starts = {*range(0, len(instants), TOGETHER), *instants.searchsorted(sorted(events)).tolist()}
+    return pairwise([*sorted(starts), len(instants)])
 
 
 def _words(table: Table) -> Sequence[str]:

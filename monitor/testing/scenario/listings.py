@@ -76,6 +76,10 @@ def _spots() -> Iterator[Instrument]:
         yield _spot("binance_spot", f"{base}USDC", base, "USDC")
         yield _spot("coinbase", f"{base}-USD", base, "USD")
         yield _spot("kraken", f"{base}/USD", base, "USD")
+    yield _spot("binance_spot", "USDCUSDT", "USDC", "USDT")
+    yield _spot("coinbase", "USDT-USD", "USDT", "USD")
+    yield _spot("kraken", "USDT/USD", "USDT", "USD")
+    yield _spot("kraken", "USDC/USD", "USDC", "USD")
 
 
 INSTRUMENTS: list[Instrument] = list(_derivatives())

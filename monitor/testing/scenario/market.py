@@ -27,8 +27,8 @@ from monitor.events import (
     Trade,
 )
 from monitor.instruments import Instrument, to_micros
-from monitor.testing.scenario import timeline
-from monitor.testing.scenario.curves import HOUR_NS, MINUTE_NS, Curve, Floats, bridge
+from monitor.testing.scenario import slow, timeline
+from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, Curve, Floats, at, bridge
 from monitor.testing.scenario.listings import INSTRUMENTS
 
 RESOLUTIONS_S = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
@@ -180,7 +180,7 @@ class Scenario:
 
     def _interest_then(self, row: Listed, ts_ns: int) -> float:
         base = row.instrument.base
-        grown = timeline.OPEN_INTEREST_HISTORY(ts_ns)
+        grown = timeline.open_interest_history(base)(ts_ns)
         share = timeline.open_interest_share(base, timeline.OPEN_INTEREST_SHARE(ts_ns))
         now = grown if ts_ns < self.start_ns else share
         return round(timeline.OPEN_INTEREST_AT_START_USD[base] * now * row.share, 2)
@@ -227,7 +227,7 @@ class Scenario:
     ) -> Iterator[MarketEvent]:
         instrument, recv_ns = row.instrument, ts_ns + timeline.DELAY_NS
         if instrument.kind != "spot":
-            index = self.price(instrument.base, ts_ns) * instrument.base_units
+            index = self.price(instrument.base, ts_ns) * instrument.base_units * (1 + timeline.PERP_DISCOUNT(ts_ns))
             yield Price(instrument, "index", round(index, row.price_decimals), ts_ns, recv_ns)
             yield Price(instrument, "last", price, ts_ns, recv_ns)
         yield Price(instrument, "mid", price, ts_ns, recv_ns)
@@ -304,31 +304,43 @@ class Scenario:
 
 
 class MarketPaths:
-    """The coins' prices as curves: history by the timeline, the scenario itself minute by minute with noise."""
+    """The coins' prices as curves: hour by hour by the timeline, the scenario itself minute by minute, both with noise."""
 
     def __init__(self, seed: int) -> None:
-        self._curves: dict[str, Curve] = {}
+        self._seed = seed
         grid = np.arange(timeline.START_NS, timeline.END_NS + MINUTE_NS, MINUTE_NS)
-        anchors = [int(i) for i in np.searchsorted(grid, timeline.BTC_PRICE.times_ns) if i < grid.size]
         sigma = timeline.MINUTE_SIGMA.many(grid)
-        market = np.log(timeline.BTC_PRICE.many(grid)) + bridge(
-            np.random.default_rng((seed, 3)), grid.size, sorted(set(anchors)), sigma
-        )
-        btc_start = np.log(timeline.PRICE_AT_START["BTC"])
-        for number, (base, start) in enumerate(timeline.PRICE_AT_START.items()):
-            own = np.random.default_rng((seed, 4, number))
-            moved = np.log(start) + timeline.BETA[base] * (market - btc_start)
-            if base != "BTC":
-                moved += bridge(own, grid.size, [0, grid.size - 1], 0.6 * sigma)
-            self._curves[base] = self._with_history(base, start, grid, np.exp(moved))
+        market = self._market(grid, sigma, 3)
+        around = [self._hours(*span, number) for number, span in enumerate(_AROUND)]
+        self._curves = {
+            base: self._path(base, number, market, sigma, around) for number, base in enumerate(timeline.PRICE_AT_START)
+        }
+        self._curves |= {base: price for base, (_, price) in slow.STABLECOINS.items() if base in self._curves}
 
-    @staticmethod
-    def _with_history(base: str, start: float, grid: Ints, prices: Floats) -> Curve:
-        past = [(t, v) for t, v in zip(timeline.BTC_PRICE.times_ns, timeline.BTC_PRICE.values, strict=True)]
-        beta, origin = timeline.BETA[base], timeline.PRICE_AT_START["BTC"]
-        before = [(t, start * (v / origin) ** beta) for t, v in past if t < timeline.START_NS]
-        times = (*(t for t, _ in before), *grid.tolist())
-        return Curve(times, (*(v for _, v in before), *prices.tolist()), log=True)
+    def _market(self, grid: Ints, sigma: float | Floats, *stream: int) -> Floats:
+        """Log of Bitcoin's price: the timeline's at its points, noisy between them."""
+        times = timeline.BTC_PRICE.times_ns
+        inside = np.searchsorted(grid, [t for t in times if grid[0] <= t <= grid[-1]])
+        anchors = sorted({0, *(int(i) for i in inside), grid.size - 1})
+        noise = bridge(np.random.default_rng((self._seed, *stream)), grid.size, anchors, sigma)
+        line: Floats = np.log(timeline.BTC_PRICE.many(grid)) + noise
+        return line
+
+    def _hours(self, from_ns: int, to_ns: int, number: int) -> _Hours:
+        grid = np.arange(from_ns, to_ns + HOUR_NS, HOUR_NS)
+        return _Hours(grid, self._market(grid, timeline.HISTORY_HOUR_SIGMA, 6, number))
+
+    def _path(self, base: str, number: int, market: Floats, sigma: Floats, around: Sequence[_Hours]) -> Curve:
+        own = np.random.default_rng((self._seed, 4, number))
+        moved = np.log(timeline.PRICE_AT_START[base]) + timeline.BETA[base] * (market - _LOG_START)
+        if base != "BTC":
+            moved += bridge(own, market.size, [0, market.size - 1], 0.6 * sigma)
+        inside = [(timeline.START_NS + i * MINUTE_NS, v) for i, v in enumerate(moved.tolist())]
+        before, after = ([*hours.of(self._seed, base, number)] for hours in around)
+        past = [(t, _log_history(base, t, np.log(v))) for t, v in _points() if t < before[0][0]]
+        rise = float(moved[-1]) - after[0][1]
+        points = [*past, *before[:-1], *inside, *((t, v + rise) for t, v in after[1:])]
+        return Curve(tuple(t for t, _ in points), tuple(float(np.exp(v)) for _, v in points), log=True)
 
     def price(self, base: str, ts_ns: int) -> float:
         """US dollars per coin at one instant."""
@@ -342,6 +354,41 @@ class MarketPaths:
     def prices(self, base: str, times_ns: Ints) -> Floats:
         """US dollars per coin at many instants."""
         return np.array([self.price(base, ts_ns) for ts_ns in times_ns.tolist()])
+
+
+_AROUND = ((at(timeline.HISTORY_NOISE_FROM), timeline.START_NS), (timeline.END_NS, timeline.BTC_PRICE.times_ns[-1]))
+"""Where prices go by the hour: before the scenario, and after it."""
+_LOG_START = float(np.log(timeline.PRICE_AT_START["BTC"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """Hours outside the scenario, and the log of Bitcoin's price at each."""
+
+    times_ns: Ints
+    market: Floats
+
+    def of(self, seed: int, base: str, number: int) -> Iterator[tuple[int, float]]:
+        """The log of a coin's price at each hour; its own noise is none at both ends."""
+        size = self.times_ns.size
+        own = np.zeros(size)
+        if base != "BTC":
+            rng = np.random.default_rng((seed, 7, number, int(self.times_ns[0] // HOUR_NS)))
+            own = bridge(rng, size, [0, size - 1], timeline.OWN_SHARE * timeline.HISTORY_HOUR_SIGMA)
+        for ts_ns, market, noise in zip(self.times_ns.tolist(), self.market.tolist(), own.tolist(), strict=True):
+            yield ts_ns, _log_history(base, ts_ns, market) + noise
+
+
+def _log_history(base: str, ts_ns: int, market: float) -> float:
+    """The log of a coin's price outside the scenario, from that of Bitcoin's."""
+    beta = timeline.HISTORY_BETA.get(base, timeline.BETA[base])
+    months = min(max(timeline.START_NS - ts_ns, 0) / (30 * DAY_NS), 1.0)
+    drift = timeline.MONTH_DRIFT.get(base, 0.0) * months
+    return float(np.log(timeline.PRICE_AT_START[base]) + beta * (market - _LOG_START) - drift)
+
+
+def _points() -> Iterator[tuple[int, float]]:
+    return zip(timeline.BTC_PRICE.times_ns, timeline.BTC_PRICE.values, strict=True)
 
 
 def _time(event: Any) -> int:

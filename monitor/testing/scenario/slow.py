@@ -11,12 +11,12 @@ from monitor.events import Labels, Sample
 from monitor.testing.scenario.curves import HOUR_NS, Curve, at, curve
 
 MARKET_CAP = curve(
-    (("2025-09-01", 3.80e12), ("2025-10-06", 4.27e12), ("2025-10-31", 3.75e12), ("2025-11-14", 3.35e12),
+    (("2025-04-09", 2.55e12), ("2025-04-22", 2.85e12), ("2025-04-29", 3.02e12), ("2025-07-01", 3.30e12), ("2025-09-01", 3.80e12), ("2025-10-06", 4.27e12), ("2025-10-31", 3.75e12), ("2025-11-14", 3.35e12),
      ("2025-11-20T12:00", 3.19e12), ("2025-11-21T02:00", 3.05e12), ("2025-11-21T07:35", 2.88e12),
      ("2025-11-21T12:00", 2.93e12), ("2025-11-22T00:00", 3.08e12)),
     log=True,
 )  # fmt: skip
-"""All coins; under 3T on 21 November, more than 1T below the October peak."""
+"""All coins; under 3T on 21 November, for the first time since April, more than 1T below the October peak."""
 
 SECTOR_CAPS: dict[str, Curve] = {
     "meme-token": curve((("2025-01-01", 116e9), ("2025-10-06", 78e9), ("2025-11-20T12:00", 44.0e9), ("2025-11-21T12:00", 39.4e9), ("2025-11-22T00:00", 40.5e9)), log=True),
@@ -87,8 +87,11 @@ FLOWS_M_USD: dict[str, dict[str, float]] = {
 }  # fmt: skip
 """Millions of US dollars per trading day, shaped so that the session of 20 November is about -900M."""
 
+FUND_FLOWS_M_USD = {("BTC", "IBIT"): {"2025-11-18": 130.4, "2025-11-19": -523.2, "2025-11-20": -355.5}}
+"""Of single funds, as somebody pushes them in: one lost 523M on 19 November."""
+
 SKEW_25D = curve(
-    (("2025-11-01", 1.5), ("2025-11-20T12:00", 3.2), ("2025-11-21T04:00", 4.5), ("2025-11-21T07:30", 8.5),
+    (("2025-10-25", -1.5), ("2025-11-03", -0.8), ("2025-11-05", 1.0), ("2025-11-20T12:00", 3.2), ("2025-11-21T04:00", 4.5), ("2025-11-21T07:30", 8.5),
      ("2025-11-21T14:00", 6.5), ("2025-11-22T00:00", 4.0)),
 )  # fmt: skip
 """Bitcoin, 30 days, put less call, in vol points."""
@@ -99,6 +102,9 @@ ATM_IV = curve(
 )  # fmt: skip
 """Bitcoin, 30 days, in vol points."""
 
+TERM_SLOPE = curve((("2025-11-20T12:00", 0.1), ("2025-11-21T04:00", 0.15), ("2025-11-21T07:30", 0.6), ("2025-11-21T14:00", 0.3), ("2025-11-22T00:00", 0.15)))  # fmt: skip
+"""How much dearer near expiries are, as a share per year: the market expects the storm now."""
+
 LONG_SHORT_RATIO = curve((("2025-11-20T12:00", 1.35), ("2025-11-21T03:00", 1.1), ("2025-11-21T07:00", 0.86), ("2025-11-21T18:00", 0.93), ("2025-11-22T00:00", 1.05)))  # fmt: skip
 """Accounts long over accounts short."""
 
@@ -107,8 +113,9 @@ EXTERNAL: dict[str, Curve] = {
     "gold": curve((("2025-11-19T21:00", 4125.0), ("2025-11-20T21:00", 4065.0), ("2025-11-21T12:00", 4030.0), ("2025-11-21T21:00", 4065.0))),
     "csi300": curve((("2025-11-20T07:00", 4565.0), ("2025-11-21T07:00", 4453.0))),
     "hsi": curve((("2025-11-20T08:00", 25836.0), ("2025-11-21T08:00", 25220.0))),
-    "usdjpy": curve((("2025-11-20T12:00", 157.5), ("2025-11-21T12:00", 156.6))),
-    "fed_cut_probability": curve((("2025-11-20T12:00", 0.36), ("2025-11-20T18:00", 0.29), ("2025-11-21T13:00", 0.31), ("2025-11-21T15:00", 0.71))),
+    "usdjpy": curve((("2025-11-20T12:00", 157.6), ("2025-11-21T03:00", 157.2), ("2025-11-21T09:00", 154.9), ("2025-11-21T15:00", 155.6), ("2025-11-24T00:00", 156.6))),
+    "jgb_10y": curve((("2025-11-20T12:00", 1.77), ("2025-11-21T02:00", 1.84), ("2025-11-21T12:00", 1.79))),
+    "fed_cut_probability": curve((("2025-10-29", 0.90), ("2025-10-30", 0.68), ("2025-11-14", 0.46), ("2025-11-20T12:00", 0.36), ("2025-11-20T18:00", 0.29), ("2025-11-21T13:00", 0.31), ("2025-11-21T15:00", 0.71))),
 }  # fmt: skip
 """What the demo pushes through the inlet."""
 

@@ -3,7 +3,8 @@
 Shaped on what market commentaries of that month report (Bitcoin from above 126,000 in October to 82,000; about 2.0B
 liquidated in a day, 1.9B of it longs within hours; open interest down by 35 to 41 %; funding negative; ETF outflows;
 stablecoin contraction). The path between those figures, and the split over venues and coins, is invented: **synthetic**.
-The fall of open interest, which took weeks, is pressed into the scenario's 36 hours.
+Most of the fall of open interest, which took weeks, is pressed into the scenario's 36 hours. The curves go on to
+24 November, so that the whole month can be played by the hour (`monitor.testing.scenario.november`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ BTC_PRICE = curve(
         ("2024-11-01", 69_500), ("2024-12-17", 106_000), ("2025-01-20", 108_500), ("2025-02-27", 84_000),
         ("2025-04-08", 76_300), ("2025-05-22", 111_000), ("2025-06-22", 101_000), ("2025-07-14", 120_000),
         ("2025-08-14", 123_500), ("2025-09-01", 108_500), ("2025-10-06T12:00", 126_200), ("2025-10-11", 111_500),
-        ("2025-10-26", 114_500), ("2025-10-31", 115_000), ("2025-11-04", 101_500), ("2025-11-10", 105_800),
+        ("2025-10-17", 106_800), ("2025-10-21", 109_200), ("2025-10-26", 114_500), ("2025-10-31", 115_000),
+        ("2025-11-04", 101_500), ("2025-11-07", 102_800), ("2025-11-10", 105_800), ("2025-11-14", 98_400),
         ("2025-11-17", 92_300), ("2025-11-20T00:00", 92_000), ("2025-11-20T12:00", 92_200), ("2025-11-20T15:00", 91_400),
         ("2025-11-20T16:00", 89_800), ("2025-11-20T18:00", 88_200), ("2025-11-20T21:00", 87_000),
-        ("2025-11-21T00:00", 86_500), ("2025-11-21T05:00", 85_600), ("2025-11-21T06:00", 85_100),
-        ("2025-11-21T06:45", 84_400), ("2025-11-21T07:15", 82_900), ("2025-11-21T07:35", 81_850),
+        ("2025-11-21T00:00", 86_500), ("2025-11-21T05:00", 85_600), ("2025-11-21T06:40", 85_400),
+        ("2025-11-21T07:15", 83_100), ("2025-11-21T07:35", 81_800),
         ("2025-11-21T07:50", 82_600), ("2025-11-21T09:00", 83_500), ("2025-11-21T12:00", 84_200),
-        ("2025-11-21T18:00", 84_800), ("2025-11-22T00:00", 85_600),
+        ("2025-11-21T18:00", 84_800), ("2025-11-22T00:00", 85_600), ("2025-11-22T18:00", 84_400),
+        ("2025-11-23T12:00", 86_300), ("2025-11-24T12:00", 86_900), ("2025-11-25T00:00", 88_100),
     ),
     log=True,
 )  # fmt: skip
@@ -35,16 +38,29 @@ BTC_PRICE = curve(
 PRICE_AT_START = {
     "BTC": 92_200.0, "ETH": 3_030.0, "SOL": 142.0, "XRP": 2.12, "BNB": 905.0, "DOGE": 0.158, "ADA": 0.465,
     "AVAX": 14.2, "LINK": 13.6, "LTC": 95.0, "SUI": 1.62, "ARB": 0.232, "OP": 0.352, "PEPE": 4.9e-06, "UNI": 7.3,
-    "ZEC": 590.0, "FIL": 1.95, "FET": 0.27, "SAND": 0.178, "RENDER": 1.95,
+    "ZEC": 590.0, "FIL": 1.95, "FET": 0.27, "SAND": 0.178, "RENDER": 1.95, "USDT": 1.0, "USDC": 1.0,
 }  # fmt: skip
 """US dollars per coin when the scenario begins."""
 
 BETA = {
-    "BTC": 1.0, "ETH": 1.35, "SOL": 1.3, "XRP": 1.2, "BNB": 0.95, "DOGE": 1.5, "ADA": 1.5, "AVAX": 1.4, "LINK": 1.35,
+    "BTC": 1.0, "ETH": 1.7, "SOL": 1.3, "XRP": 1.2, "BNB": 0.95, "DOGE": 1.5, "ADA": 1.5, "AVAX": 1.4, "LINK": 1.35,
     "LTC": 1.0, "SUI": 1.7, "ARB": 1.9, "OP": 1.9, "PEPE": 1.9, "UNI": 1.2, "ZEC": -0.35, "FIL": 0.6, "FET": 1.6,
-    "SAND": 1.75, "RENDER": 1.6,
+    "SAND": 1.75, "RENDER": 1.6, "USDT": 0.0, "USDC": 0.0,
 }  # fmt: skip
 """How far a coin moves for one move of Bitcoin. Privacy rises against the market, as the commentaries say."""
+
+HISTORY_BETA = {"ETH": 1.35}
+"""Before the scenario, where it differs: ether falls harder than before in the sell-off itself."""
+
+MONTH_DRIFT = {"ZEC": 0.175, "FIL": 0.21}
+"""Log return of the 30 days before the scenario on top of the market's: privacy +28 %, storage +9 % in the month."""
+
+HISTORY_NOISE_FROM = "2025-10-08"
+HISTORY_HOUR_SIGMA = 0.0043
+"""Standard deviation of Bitcoin's noise per hour outside the scenario: some 40 points of volatility a year."""
+
+OWN_SHARE = 0.4
+"""A coin's own noise against the market's, per hour outside the scenario."""
 
 MINUTE_SIGMA = curve(
     (("2025-11-20T12:00", 0.0004), ("2025-11-21T05:30", 0.0005), ("2025-11-21T07:30", 0.0012),
@@ -61,7 +77,8 @@ OPEN_INTEREST_AT_START_USD = {
 
 OPEN_INTEREST_SHARE = curve(
     (("2025-11-20T12:00", 1.0), ("2025-11-20T18:00", 0.95), ("2025-11-21T05:00", 0.87), ("2025-11-21T06:45", 0.83),
-     ("2025-11-21T08:00", 0.655), ("2025-11-21T10:00", 0.64), ("2025-11-21T18:00", 0.645), ("2025-11-22T00:00", 0.65)),
+     ("2025-11-21T08:00", 0.655), ("2025-11-21T10:00", 0.64), ("2025-11-21T18:00", 0.645), ("2025-11-22T00:00", 0.65),
+     ("2025-11-24T00:00", 0.66)),
 )  # fmt: skip
 """Bitcoin's open interest against its start; other coins fall by `ALT_OPEN_INTEREST_POWER` of it."""
 
@@ -72,10 +89,17 @@ OPEN_INTEREST_HISTORY = curve(
 )
 """Before the scenario, against its start: the peak of 6 October, 94B in Bitcoin, and a dip after it."""
 
+ALT_OPEN_INTEREST_HISTORY = curve(
+    (("2025-09-15", 0.98), ("2025-10-06", 1.105), ("2025-10-11", 0.97), ("2025-11-20T12:00", 1.0))
+)
+"""As `OPEN_INTEREST_HISTORY`, of the other coins: the whole market stood at 230B on 6 October."""
+
 FUNDING_8H = curve(
-    (("2025-11-20T12:00", 0.00008), ("2025-11-21T00:00", 0.00005), ("2025-11-21T06:00", 0.00003),
+    (("2025-10-20T00:00", 0.00006), ("2025-10-21T20:00", 0.0), ("2025-10-23T00:00", -0.00005),
+     ("2025-10-26T00:00", 0.0), ("2025-10-31T00:00", 0.0001),
+     ("2025-11-20T12:00", 0.00008), ("2025-11-21T00:00", 0.00005), ("2025-11-21T06:00", 0.00003),
      ("2025-11-21T07:20", 0.0), ("2025-11-21T08:30", -0.00012), ("2025-11-21T12:00", -0.00009),
-     ("2025-11-21T18:30", 0.0), ("2025-11-21T20:00", 0.00004), ("2025-11-22T00:00", 0.00006)),
+     ("2025-11-22T00:00", -0.00003), ("2025-11-23T12:00", -0.00004), ("2025-11-25T00:00", -0.00002)),
 )  # fmt: skip
 """Bitcoin's funding per eight hours; the other coins' is earlier and larger by their beta."""
 
@@ -121,7 +145,9 @@ VOLUME_SHARE = curve(
      ("2025-11-21T16:00", 0.8), ("2025-11-22T00:00", 0.6)),
 )  # fmt: skip
 
-SPOT_TO_PERP = curve((("2025-11-20T12:00", 0.18), ("2025-11-21T06:00", 0.22), ("2025-11-22T00:00", 0.42)))
+SPOT_TO_PERP = curve(
+    (("2025-11-20T12:00", 0.18), ("2025-11-21T06:00", 0.22), ("2025-11-22T00:00", 0.42), ("2025-11-24T00:00", 0.46))
+)
 """Spot turnover against perpetual turnover: flows return to spot."""
 
 VENUE_WEIGHT = {
@@ -138,9 +164,21 @@ DELAY_NS = 45_000_000
 """From the venue's time of an event to its receipt."""
 
 
+PERP_DISCOUNT = curve(
+    (("2025-11-21T06:45", 0.0), ("2025-11-21T07:15", 0.006), ("2025-11-21T07:45", 0.008), ("2025-11-21T08:30", 0.001),
+     ("2025-11-22T00:00", 0.0)),
+)  # fmt: skip
+"""How far the perpetuals trade below their index while longs are forced out."""
+
+
 def open_interest_share(base: str, share: float) -> float:
     """Open interest of a coin against its start, from Bitcoin's."""
     return share if base == "BTC" else share**ALT_OPEN_INTEREST_POWER
+
+
+def open_interest_history(base: str) -> Curve:
+    """A coin's open interest before the scenario, against its start."""
+    return OPEN_INTEREST_HISTORY if base == "BTC" else ALT_OPEN_INTEREST_HISTORY
 
 
 def funding_curve(base: str) -> Curve:

@@ -10,7 +10,7 @@ from math import log
 from typing import Any
 
 from monitor.clock import NS_PER_MS, NS_PER_S
-from monitor.testing.scenario import BASES, Scenario, slow
+from monitor.testing.scenario import BASES, Scenario, slow, tail
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS
 
 HISTORY_DAYS = 400
@@ -70,16 +70,13 @@ class SlowMarket:
         return [*rows, {"id": "category-without-data", "market_cap": None, "updated_at": None}]
 
     def _markets(self, _query: Query, _body: bytes, now_ns: int) -> Any:
-        rows = [
-            {
-                "symbol": base.lower(),
-                "market_cap": COINS[base] * self._scenario.price(base, now_ns),
-                "last_updated": _iso(now_ns),
-            }
-            for base in BASES
+        caps = {base: COINS[base] * self._scenario.price(base, now_ns) for base in BASES}
+        caps |= tail.RANKED_ONLY | {coin: tail.market_cap_usd(coin) for coin in tail.TAIL}
+        stamp, ranked = _iso(now_ns), sorted(caps, key=lambda coin: -caps[coin])
+        return [
+            {"symbol": coin.lower(), "market_cap": caps[coin], "last_updated": stamp, "market_cap_rank": rank}
+            for rank, coin in enumerate(ranked, start=1)
         ]
-        rows.sort(key=lambda row: -float(str(row["market_cap"])))
-        return [{**row, "market_cap_rank": rank} for rank, row in enumerate(rows, start=1)]  # fmt: skip
 
     def _supply(self, _query: Query, _body: bytes, now_ns: int) -> Any:
         return [
@@ -137,11 +134,16 @@ class SlowMarket:
 
     def _kline(self, base: str, open_ns: int, step_ns: int, now_ns: int) -> list[Any]:
         close_ns = open_ns + step_ns
-        start, end = self._scenario.price(base, open_ns), self._scenario.price(base, min(close_ns, now_ns))
+        start, end = self._price(base, open_ns), self._price(base, min(close_ns, now_ns))
         high, low = max(start, end) * 1.004, min(start, end) * 0.996
         open_ms, close_ms = open_ns // NS_PER_MS, close_ns // NS_PER_MS - 1
         prices = [f"{price:.8g}" for price in (start, high, low, end)]
         return [open_ms, *prices, "1000", close_ms, "1000000", 1000, "500", "500000", "0"]
+
+    def _price(self, base: str, ts_ns: int) -> float:
+        if base in tail.CHARTED:
+            return tail.tail_price(base, ts_ns, self._scenario.price("BTC", ts_ns))
+        return self._scenario.price(base, ts_ns)
 
     def _options(self, query: Query, _body: bytes, now_ns: int) -> Any:
         """Friday expiries and a straight smile in log-strike whose 25-delta skew is near the timeline's."""
@@ -166,7 +168,7 @@ class SlowMarket:
 
 def _option(name: str, expiry: datetime, strike: float, forward: float, now_ns: int) -> dict[str, Any]:
     years = max(0.01, (expiry.timestamp() - now_ns / NS_PER_S) / 31_536_000)
-    atm = slow.ATM_IV(now_ns) * (1 + 0.1 * (0.08 - years))
+    atm = slow.ATM_IV(now_ns) * (1 + slow.TERM_SLOPE(now_ns) * (0.08 - years))
     wings = 2 * 0.674 * atm / 100 * years**0.5  # distance of the two 25-delta strikes in log terms
     iv = atm - slow.SKEW_25D(now_ns) / wings * log(strike / forward)
     return {"instrument_name": name, "mark_iv": round(max(iv, 5.0), 2), "underlying_price": round(forward, 2),

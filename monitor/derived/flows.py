@@ -1,0 +1,45 @@
+"""What funds have taken in or paid out since the first day of the month. Pure; daily flows in, running sums out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from monitor.clock import NS_PER_S
+from monitor.events import Labels, Sample
+
+ZONE = ZoneInfo("America/New_York")
+"""Months are those of the session: 21:00 UTC on the 31st belongs to the old one, and so does 03:00 UTC on the 1st."""
+
+Month = tuple[int, int]
+
+
+class MonthToDate:
+    """Sums ``etf_flow`` by asset and fund over the newest month that is known, as ``etf_flow_month``.
+
+    A day that is revised counts with its new value. A day of an earlier month changes nothing that is shown; a month
+    begins anew with its first day, because of no flow it is not known whether it was none or is not yet published.
+    """
+
+    def __init__(self) -> None:
+        self._days: dict[Labels, tuple[Month, dict[int, float]]] = {}
+
+    def take(self, sample: Sample) -> Sample | None:
+        """Take a day's flow; returns the month's sum as it now stands, None where nothing that is shown changed."""
+        if sample.series != "etf_flow":
+            return None
+        month = _month(sample.ts_ns)
+        known, days = self._days.get(sample.labels, (month, {}))
+        if month < known:
+            return None
+        days = days if month == known else {}
+        days[sample.ts_ns] = sample.value
+        self._days[sample.labels] = month, days
+        total = sum(days.values())
+        newest_ns = max(days)
+        return Sample("etf_flow_month", sample.labels, total, newest_ns, sample.recv_ns, sample.source, sample.backfill)
+
+
+def _month(ts_ns: int) -> Month:
+    day = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).astimezone(ZONE)
+    return day.year, day.month
