@@ -19,24 +19,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import platform
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import structlog
-from receive import CLOCK, Counter, frame
 from websockets.asyncio.client import connect as plain_connect
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
+from benchmarks.receive import CLOCK, Counter, frame
+from benchmarks.sender import serve
 from monitor.alerts.lifecycle import Lifecycle
 from monitor.engine import Engine
 from monitor.events import Channel
@@ -50,6 +52,7 @@ from monitor.runtime.journal import Journal
 from monitor.runtime.link import Link
 from monitor.runtime.liveness import Liveness
 from monitor.runtime.market import MarketBoard
+from monitor.runtime.patience import Patience
 from monitor.runtime.pump import Pump
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
@@ -58,6 +61,7 @@ from monitor.telemetry.view import STAGES
 from monitor.transports import ws
 
 SYMBOLS = [f"C{number:03}USDT" for number in range(200)]
+Run = Callable[[str, int, float, int], Awaitable[tuple["Times", str]]]
 CHANNELS = frozenset({Channel.PRICE, Channel.TRADES, Channel.LIQUIDATIONS, Channel.FUNDING})
 STAMP = re.compile(r'"E":(\d+)')
 TEMPLATES = (
@@ -78,10 +82,13 @@ def rules(count: int) -> str:
     return "\n".join(lines)
 
 
-async def serve(*, even: bool) -> None:
+async def send(*, even: bool) -> None:
     """The sending process: ``rate seconds`` asks for a paced stream whose ``E`` is the sending time in nanoseconds."""
 
-    async def stream(writer: asyncio.StreamWriter, rate: int, seconds: float, *, even: bool) -> None:
+    async def answer(writer: asyncio.StreamWriter, asked: bytes) -> None:
+        if b" " not in asked[:12]:
+            return  # the feed's own subscription
+        rate, seconds = int(asked.split()[0]), float(asked.split()[1])
         rng = Random(1)
         bodies = [frame(rng, number) for number in range(5_000)]
         started, sent = time.perf_counter(), 0
@@ -96,26 +103,7 @@ async def serve(*, even: bool) -> None:
             while even and time.perf_counter() < started + sent / rate:
                 pass  # a sleep of the event loop would last a millisecond
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = ServerProtocol()
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                wire.receive_data(data)
-                for event in wire.events_received():
-                    if isinstance(event, Request):
-                        wire.send_response(wire.accept(event))
-                        writer.write(b"".join(wire.data_to_send()))
-                    elif event.opcode is Opcode.TEXT and b" " in bytes(event.data)[:12]:
-                        rate, seconds = bytes(event.data).split()
-                        await stream(writer, int(rate), float(seconds), even=even)
-                writer.write(b"".join(wire.data_to_send()))
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
+    await serve(answer)
 
 
 @dataclass
@@ -211,7 +199,7 @@ async def ours(url: str, rate: int, seconds: float, count: int, tap: Tap | None 
     """The program's own path."""
     core, times = Core(count), Times()
     desk, connection = make(url, core, times, tap)
-    link = TimedLink(desk, connection, 1, lambda _link: None)
+    link = TimedLink(desk, connection, 1, lambda _link: None, patience=Patience(desk.feed.spec.idle_s))
     link.times = times
     await ws.connect(connection.url, link, clock=CLOCK)
     link.send(f"{rate} {seconds}")
@@ -284,7 +272,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve(even=options.even))
+        asyncio.run(send(even=options.even))
         return
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     sender = subprocess.Popen(
@@ -298,7 +286,8 @@ def main() -> None:
         )
         print(f"{'':8} {'sent -> verdict':>32} {'read -> verdict':>32}")
         print(f"{'':8} {'p50':>10} {'p99':>10} {'p99.9':>10} {'p50':>10} {'p99':>10} {'p99.9':>10}")
-        for name, run in {"idle": idle, "ours": ours, "naive": naive}.items():
+        ways: dict[str, Run] = {"idle": idle, "ours": ours, "naive": naive}
+        for name, run in ways.items():
             wall, cpu = time.perf_counter(), time.process_time()
             times, remark = asyncio.run(run(url, options.rate, options.seconds, options.rules))
             share = (time.process_time() - cpu) / (time.perf_counter() - wall)

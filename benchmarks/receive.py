@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import platform
 import statistics
@@ -28,15 +27,17 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
 from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import structlog
 from websockets.asyncio.client import connect as plain_connect
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
+from benchmarks.sender import serve
 from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, Trade
 from monitor.feed import Connection, FeedOptions, Frame, Topic
@@ -45,6 +46,7 @@ from monitor.instruments import Instrument, Registry
 from monitor.runtime.desk import Desk
 from monitor.runtime.link import Link
 from monitor.runtime.liveness import Liveness
+from monitor.runtime.patience import Patience
 from monitor.runtime.pump import Pump, StreamEvent
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.stats import FeedStats
@@ -85,32 +87,16 @@ def block() -> bytes:
     )
 
 
-async def serve() -> None:
+async def send() -> None:
     """The sending process: any text frame holding a number asks for that many frames."""
     payload = block()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = ServerProtocol()
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                wire.receive_data(data)
-                for event in wire.events_received():
-                    if isinstance(event, Request):
-                        wire.send_response(wire.accept(event))
-                    elif isinstance(event, WireFrame) and event.opcode is Opcode.TEXT:
-                        for _ in range(int(bytes(event.data)) // BLOCK):
-                            writer.write(payload)
-                            await writer.drain()
-                writer.write(b"".join(wire.data_to_send()))
-                await writer.drain()
-                if wire.close_expected():
-                    break
-        writer.close()
+    async def answer(writer: asyncio.StreamWriter, asked: bytes) -> None:
+        for _ in range(int(asked) // BLOCK):
+            writer.write(payload)
+            await writer.drain()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
+    await serve(answer)
 
 
 class Engine:
@@ -213,7 +199,7 @@ async def frames_only(url: str, frames: int) -> None:
 async def open_link(url: str) -> tuple[Desk, Link, Engine]:
     """A link as the supervisor opens it."""
     desk, connection = feed_parts(url, engine := Engine())
-    link = Link(desk, connection, 1, lambda _link: None)
+    link = Link(desk, connection, 1, lambda _link: None, patience=Patience(desk.feed.spec.idle_s))
     await ws.connect(connection.url, link, clock=CLOCK)
     return desk, link, engine
 
@@ -276,7 +262,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve())
+        asyncio.run(send())
         return
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     sender = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
