@@ -24,7 +24,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -61,7 +61,7 @@ from monitor.telemetry.view import STAGES
 from monitor.transports import ws
 
 SYMBOLS = [f"C{number:03}USDT" for number in range(200)]
-Run = Callable[[str, int, float, int], Awaitable[tuple["Times", str]]]
+Run = Callable[[str, int, float, int], Coroutine[None, None, tuple["Times", str]]]
 CHANNELS = frozenset({Channel.PRICE, Channel.TRADES, Channel.LIQUIDATIONS, Channel.FUNDING})
 STAMP = re.compile(r'"E":(\d+)')
 TEMPLATES = (
