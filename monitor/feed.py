@@ -15,7 +15,7 @@ A `Feed` says what to fetch and what to open; a `Session` is the state of one op
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -78,6 +78,7 @@ class FeedSpec:
         idle_s: A connection with no *data* frame for so long is dead and is replaced.
         stale_s: Per channel, the age at which the last value of one instrument stops counting.
         docs: Address of the venue's API pages.
+        gaps: What becomes of the events of a gap, per channel of events; "lost: why" where they cannot be had.
     """
 
     venue: str
@@ -87,6 +88,7 @@ class FeedSpec:
     idle_s: float
     stale_s: Mapping[Channel, float]
     docs: str
+    gaps: Mapping[Channel, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,14 @@ class HistoryPage:
     start_ns: int
     end_ns: int
     step_ns: int = 0
+
+    def after(self, edge_ns: int) -> HistoryPage:
+        """The part of (edge, end]."""
+        return replace(self, start_ns=max(self.start_ns, edge_ns))
+
+    def until(self, edge_ns: int) -> HistoryPage:
+        """The part of (start, edge]."""
+        return replace(self, end_ns=min(self.end_ns, edge_ns))
 
 
 @dataclass(frozen=True, slots=True)

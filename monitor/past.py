@@ -135,3 +135,23 @@ def as_history(events: Iterable[MarketEvent], start_ns: int, end_ns: int) -> lis
         if start_ns < event.ts_ns <= end_ns and not isinstance(event, Depth)
     ]
     return sorted(found, key=lambda event: event.ts_ns)
+
+
+def older_edge(times_ns: Iterable[int], start_ns: int) -> int | None:
+    """Where a full page that reaches backwards is to be cut, and the next one to end; None: it reaches the start.
+
+    Rows of its oldest instant may be split between the two: they are left to the next page, which has them all. Only a page
+    that is full of one instant is taken as it is.
+    """
+    ordered = sorted(times_ns)
+    if not ordered or ordered[0] <= start_ns:
+        return None
+    return ordered[0] if ordered[0] < ordered[-1] else ordered[0] - 1
+
+
+def newer_edge(times_ns: Iterable[int], end_ns: int) -> int | None:
+    """As `older_edge`, of a page that reaches forwards."""
+    ordered = sorted(times_ns)
+    if not ordered or ordered[-1] > end_ns:
+        return None
+    return ordered[-1] - 1 if ordered[0] < ordered[-1] else ordered[-1]

@@ -181,6 +181,14 @@ class Rows(Generic[T]):
         """
         return self.decode(data, _leave_out)
 
+    def strict(self, data: msgspec.Raw | bytes) -> list[T]:
+        """All rows.
+
+        Raises:
+            DecodeError: It is no array, or a row is bad.
+        """
+        return self.decode(data, _refuse)
+
     def _salvage(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
         rows = []
         for raw in read(self._raw, data):
@@ -193,6 +201,10 @@ class Rows(Generic[T]):
 
 def _leave_out(error: DecodeError) -> None:
     """See `Rows.readable`."""
+
+
+def _refuse(error: DecodeError) -> None:
+    raise error
 
 
 def listed(rows: Iterable[T], build: Callable[[T], Instrument]) -> list[Instrument]:
@@ -343,7 +355,7 @@ class VenueFeed:
         raise DecodeError("unexpected", page.request.name)
 
     def lost(
-        self, page: HistoryPage, topic: Topic, frames: Iterable[Frame], recv_ns: int, registry: Registry, url: str = ""
+        self, page: HistoryPage, topic: Topic, frames: Iterable[Frame], recv_ns: int, registry: Registry, *, url: str = ""
     ) -> list[MarketEvent]:
         """Events of (start, end] in frames that the venue's socket would have sent, decoded as it would have been.
 

@@ -73,7 +73,12 @@ def _section(spec: FeedSpec) -> str:
         age = spec.stale_s.get(channel)
         stale = f"{age:g} s" if age is not None else ""
         rows.append(f"| {channel.value} | {law.kind} | {law.rule} | {stale} | {law.source} |")
-    lines.append(f"A connection without data for {spec.idle_s:g} s is replaced.")
+    lines.append(
+        f"A connection without data for {spec.idle_s:g} s is replaced; later each time where that changes nothing, up to "
+        f"{16 * spec.idle_s:g} s."
+    )
+    for channel, words in spec.gaps.items():
+        lines.append(f"After a lost connection, {channel.value}: {words}.")
     return "\n\n".join([*lines, "\n".join(rows), *_settings(spec.venue)])
 
 

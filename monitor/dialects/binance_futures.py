@@ -15,6 +15,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.binance import STREAMS_PER_CONNECTION
+from monitor.dialects.binance_gaps import GapFeed
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, arrays, records, settled
@@ -23,7 +24,7 @@ from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import Connection, FeedOptions, Limits, Poll, Request, Topic
 from monitor.instruments import Instrument, Registry, Status
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Rows, Settings, VenueFeed, gauge, read, shards
+from monitor.venue import Rows, Settings, gauge, read, shards
 
 FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0, rest_weight=1200)
 """Half of the ten incoming messages a second that the venue allows; pongs count too. Half of the 2400 units of weight a
@@ -127,11 +128,12 @@ class RestPlan:
     depth_weight: int = 20
 
 
-class FuturesFeed(VenueFeed):
+class FuturesFeed(GapFeed):
     """Base of the two futures feeds; a product gives its `RestPlan` and turns a `Listing` into an instrument."""
 
     settings_type = FuturesSettings
     plan: ClassVar[RestPlan]
+    trades_weight: ClassVar[int] = 20
 
     def __init__(self, options: FeedOptions) -> None:
         super().__init__(options)

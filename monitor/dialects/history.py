@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from monitor.clock import NS_PER_MS
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS
 from monitor.venue import gauge, ms_ns, read
@@ -80,6 +82,12 @@ def number(value: Any) -> float:
     if found is None:
         raise DecodeError("missing_field", "a row without its value")
     return found
+
+
+def iso_ms(ts_ns: int) -> str:
+    """A time to the millisecond as ISO 8601 in UTC, fit for an address."""
+    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
+    return quote(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 def settled(values: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]]:

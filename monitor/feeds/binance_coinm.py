@@ -51,9 +51,15 @@ class BinanceCoinmFeed(FuturesFeed):
             Channel.OPEN_INTEREST: 300.0, Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "lost: the venue withdrew its public REST address",
+            Channel.TRADES: "aggregated trades, for gaps of up to 15 minutes",
+        },
     )  # fmt: skip
     settings_type = CoinmSettings
     plan = RestPlan("https://dapi.binance.com/dapi/v1", interest_weight_per_min=300.0)
+    trades_url: ClassVar[str] = "https://dapi.binance.com/dapi/v1/aggTrades"
+    gap_url: ClassVar[str] = WS
 
     def instrument(self, listing: Listing) -> Instrument | None:
         """Always inverse."""

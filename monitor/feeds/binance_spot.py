@@ -24,6 +24,7 @@ import msgspec
 
 from monitor.dialects.binance import STREAMS_PER_CONNECTION, BinanceSession
 from monitor.dialects.binance_futures import MANY, instrument_usd
+from monitor.dialects.binance_gaps import GapFeed
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import BARS, arrays
@@ -44,7 +45,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, Status, canonical_base
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Rows, Settings, VenueFeed, read, shards
+from monitor.venue import Rows, Settings, read, shards
 
 DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md"
 WS = "wss://stream.binance.com:9443/ws"
@@ -87,7 +88,7 @@ _RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _DAY_TICKER = msgspec.json.Decoder(_DayTicker, strict=False)
 
 
-class BinanceSpotFeed(VenueFeed):
+class BinanceSpotFeed(GapFeed):
     """See the module."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -102,8 +103,14 @@ class BinanceSpotFeed(VenueFeed):
         idle_s=20.0,
         stale_s={Channel.PRICE: 120.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,
+        gaps={
+            Channel.TRADES: "aggregated trades, for gaps of up to 15 minutes",
+        },
     )  # fmt: skip
     settings_type = SpotSettings
+    trades_url: ClassVar[str] = f"{REST}aggTrades"
+    trades_weight: ClassVar[int] = 4
+    gap_url: ClassVar[str] = WS
 
     def metadata(self) -> list[Request]:
         """All pairs in one reply."""

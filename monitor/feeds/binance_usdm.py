@@ -54,8 +54,14 @@ class BinanceUsdmFeed(FuturesFeed):
             Channel.OPEN_INTEREST: 300.0, Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "lost: the venue withdrew its public REST address",
+            Channel.TRADES: "aggregated trades, for gaps of up to 15 minutes",
+        },
     )  # fmt: skip
     plan = RestPlan("https://fapi.binance.com/fapi/v1", interest_weight_per_min=900.0)
+    trades_url: ClassVar[str] = "https://fapi.binance.com/fapi/v1/aggTrades"
+    gap_url: ClassVar[str] = MARKET
 
     def metadata(self) -> list[Request]:
         """This product's listings, and those of COIN-M, whose liquidations come on the merged stream."""

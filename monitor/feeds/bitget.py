@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, cast
 
 import msgspec
 
+from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
@@ -27,6 +28,7 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Refused,
     ReportingLaw,
@@ -42,6 +44,7 @@ WS = "wss://ws.bitget.com/v3/ws/public"
 REST = "https://api.bitget.com/api/v2/mix/market"
 ProductLine = Literal["usdt-futures", "usdc-futures", "coin-futures"]
 _TOPICS_PER_CONNECTION = 50
+_MOST_TRADES = 1000
 
 
 class BitgetSettings(BookSettings, frozen=True):
@@ -96,6 +99,16 @@ class _Trade(msgspec.Struct, gc=False):
     T: int | str
 
 
+class _Fill(msgspec.Struct):
+    """A trade of the REST history."""
+
+    tradeId: str
+    price: str
+    size: str
+    side: str
+    ts: str
+
+
 class _Listing(msgspec.Struct):
     symbol: str
     baseCoin: str
@@ -132,6 +145,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
 _TRADES = Rows(_Trade)
+_FILLS = Rows(_Fill)
 _LISTINGS = Rows(_Listing)
 _RANKS = Rows(_Rank)
 
@@ -171,6 +185,10 @@ class BitgetFeed(BookFeed):
             Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "lost: the venue has no REST address for them",
+            Channel.TRADES: "REST, 90 days",
+        },
     )
 
     def __init__(self, options: FeedOptions) -> None:
@@ -225,6 +243,36 @@ class BitgetFeed(BookFeed):
         """Sizes in base coins."""
         book = read(_BOOK, _data(body))
         return book.bids, book.asks, ms_ns(book.ts) if book.ts else 0
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, per contract, from the newest backwards; the venue keeps no past liquidations."""
+        if channel is not Channel.TRADES or not self.carries(channel):
+            return []
+        return [self._trades_page(f"{item.category}/{item.symbol}", start_ns, end_ns) for item in instruments]
+
+    def _trades_page(self, name: str, start_ns: int, end_ns: int, before: str = "") -> HistoryPage:
+        """`name` is product line and symbol. The venue heeds the end of the time, not its start."""
+        line, _, symbol = name.partition("/")
+        query = f"productType={line.upper()}&symbol={symbol}&limit={_MOST_TRADES}&endTime={end_ns // NS_PER_MS + 1}"
+        url = self.rest(f"{REST}/fills-history?{query}{before and f'&idLessThan={before}'}")
+        return HistoryPage(Request(f"gap/{name}", url, weight=2), Channel.TRADES, name, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """Rows spelt out; a full page goes on before its oldest trade."""
+        line, _, symbol = page.symbol.partition("/")
+        rows = _FILLS.strict(_data(body))
+        data = [{"p": row.price, "v": row.size, "S": row.side.lower(), "T": row.ts} for row in rows]
+        arg = {"instType": line, "topic": "publicTrade", "symbol": symbol}
+        frame = msgspec.json.encode({"action": "update", "arg": arg, "data": data})
+        topic = Topic(f"{line}/publicTrade/{symbol}", (page.channel,), symbol)
+        events = self.lost(page, topic, [frame], recv_ns, registry)
+        oldest = min(((ms_ns(row.ts), row.tradeId) for row in rows), default=(0, ""))
+        more = len(rows) >= _MOST_TRADES and oldest[0] > page.start_ns
+        return events, [self._trades_page(page.symbol, page.start_ns, page.end_ns, oldest[1])] if more else []
 
     def session(self, connection: Connection, registry: Registry) -> BitgetSession:
         """A new protocol state."""

@@ -16,13 +16,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import (
     ClassVar,
     Literal,
 )
-from urllib.parse import quote
 
 import msgspec
 
@@ -30,7 +28,7 @@ from monitor.clock import (
     NS_PER_S,
 )
 from monitor.dialects.books import Book, BookFeed
-from monitor.dialects.history import BARS, SETTLEMENTS, listed_rows, number
+from monitor.dialects.history import BARS, SETTLEMENTS, iso_ms, listed_rows, number
 from monitor.errors import DecodeError
 from monitor.events import (
     Channel,
@@ -61,6 +59,7 @@ from monitor.past import (
     Archive,
     HistorySpan,
     as_history,
+    newer_edge,
 )
 from monitor.session import SessionRules
 from monitor.venue import (
@@ -176,6 +175,10 @@ class BitmexFeed(BookFeed):
         idle_s=60.0,
         stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "lost: the venue keeps no past orders of its engine",
+            Channel.TRADES: "REST",
+        },
     )  # fmt: skip
 
     def metadata(self) -> list[Request]:
@@ -239,7 +242,7 @@ class BitmexFeed(BookFeed):
     def history_request(self, span: HistorySpan) -> Request | None:
         """Closed buckets of trades, and settled funding; buckets are stamped with their end."""
         item, name = span.instrument, f"history/{span.channel.value}/{span.instrument.symbol}"
-        times = f"startTime={_iso(span.start_ns + 1)}&endTime={_iso(span.end_ns)}&count={span.rows}"
+        times = f"startTime={iso_ms(span.start_ns + 1)}&endTime={iso_ms(span.end_ns)}&count={span.rows}"
         if span.channel is Channel.PRICE:
             bar = self.archives[span.channel].words[span.step_ns]
             return Request(name, self.rest(f"{REST}/trade/bucketed?binSize={bar}&symbol={item.symbol}&{times}"))
@@ -260,7 +263,7 @@ class BitmexFeed(BookFeed):
         return [self._trades_page(item.symbol, start_ns, end_ns) for item in instruments]
 
     def _trades_page(self, symbol: str, start_ns: int, end_ns: int) -> HistoryPage:
-        times = f"startTime={_iso(start_ns)}&endTime={_iso(end_ns)}&count=1000"
+        times = f"startTime={iso_ms(start_ns)}&endTime={iso_ms(end_ns)}&count=1000"
         request = Request(f"gap/{symbol}", self.rest(f"{REST}/trade?symbol={symbol}&{times}"))
         return HistoryPage(request, Channel.TRADES, symbol, start_ns, end_ns)
 
@@ -268,17 +271,14 @@ class BitmexFeed(BookFeed):
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
         """Worth ``foreignNotional``, which is in dollars wherever the quote is."""
-        item, events = registry.get(self.spec.venue, page.symbol), []
-        rows = _LOST.readable(body)
-        for row in rows:
-            if item is None or not item.usd_quoted:
-                break
-            usd_micros = to_micros(exact(abs(row.foreignNotional)))
-            side: TakerSide = "buy" if row.side == "Buy" else "sell"
-            events.append(Trade(item, side, usd_micros, float(row.price), iso_ns(row.timestamp), recv_ns))
-        found = as_history(events, page.start_ns, page.end_ns)
-        more = len(rows) >= _MOST_TRADES and bool(found) and found[-1].ts_ns > page.start_ns
-        return found, [self._trades_page(page.symbol, found[-1].ts_ns, page.end_ns)] if more else []
+        item, rows = registry.get(self.spec.venue, page.symbol), _LOST.strict(body)
+        if item is None or not item.usd_quoted:
+            return [], []
+        events = [_lost_trade(item, row, recv_ns) for row in rows]
+        edge_ns = newer_edge((event.ts_ns for event in events), page.end_ns) if len(rows) >= _MOST_TRADES else None
+        if edge_ns is None:
+            return as_history(events, page.start_ns, page.end_ns), []
+        return as_history(events, page.start_ns, edge_ns), [self._trades_page(page.symbol, edge_ns, page.end_ns)]
 
     def session(self, connection: Connection, registry: Registry) -> BitmexSession:
         """A new protocol state."""
@@ -289,16 +289,17 @@ class _LostFill(msgspec.Struct):
     timestamp: str
     price: Decimal
     foreignNotional: Decimal
-    side: str = ""
+    side: Literal["Buy", "Sell"]
+
+
+def _lost_trade(item: Instrument, row: _LostFill, recv_ns: int) -> Trade:
+    usd_micros = to_micros(exact(abs(row.foreignNotional)))
+    side: TakerSide = "buy" if row.side == "Buy" else "sell"
+    return Trade(item, side, usd_micros, float(positive(row.price)), iso_ns(row.timestamp), recv_ns)
 
 
 _LOST = Rows(_LostFill)
 _MOST_TRADES = 1000
-
-
-def _iso(ts_ns: int) -> str:
-    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
-    return quote(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 class BitmexSession(VenueSession):

@@ -41,7 +41,19 @@ from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
-from monitor.feed import Connection, FeedSpec, Frame, Limits, Poll, Reply, ReportingLaw, Request, Session, Topic
+from monitor.feed import (
+    Connection,
+    FeedSpec,
+    Frame,
+    HistoryPage,
+    Limits,
+    Poll,
+    Reply,
+    ReportingLaw,
+    Request,
+    Session,
+    Topic,
+)
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
@@ -444,6 +456,14 @@ class _Listing(msgspec.Struct):
     symbolType: str = ""
 
 
+class _Fill(msgspec.Struct):
+    symbol: str
+    price: str
+    size: str
+    side: str
+    time: str
+
+
 class _Result(msgspec.Struct):
     list: msgspec.Raw = msgspec.Raw(b"[]")
     nextPageCursor: str = ""
@@ -459,7 +479,7 @@ class _Answer(msgspec.Struct):
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_LISTINGS, _TICKERS = Rows(_Listing), Rows(_Ticker)
+_LISTINGS, _TICKERS, _FILLS = Rows(_Listing), Rows(_Ticker), Rows(_Fill)
 
 
 def _result(body: bytes) -> _Result:
@@ -494,6 +514,10 @@ class BybitFeed(VenueFeed):
             Channel.OPEN_INTEREST: 300.0, Channel.DEPTH: 60.0,
         },
         docs="https://bybit-exchange.github.io/docs/v5/intro",
+        gaps={
+            Channel.LIQUIDATIONS: "lost: the venue keeps none for the public",
+            Channel.TRADES: "the last 1000 of a contract (60 of a spot pair); what is older is lost",
+        },
     )  # fmt: skip
     settings_type = BybitSettings
 
@@ -609,6 +633,34 @@ class BybitFeed(VenueFeed):
             return settled(records(rows, "fundingRateTimestamp", "fundingRate"))
         one_side = ((ts_ns, both / 2) for ts_ns, both in records(rows, "timestamp", "openInterest"))
         return one_side if span.instrument.form == "inverse" else self.valuation.dollars(span, one_side)
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """The last trades of each symbol, 1000 of contracts and 60 of spot pairs; past liquidations are not kept."""
+        if channel is not Channel.TRADES or not self.carries(channel):
+            return []
+        return [
+            HistoryPage(
+                Request(
+                    f"bybit/gap/{item.key}",
+                    self.rest(f"{REST}recent-trade?category={item.category}&symbol={quote(item.symbol)}&limit=1000"),
+                ),
+                channel, item.key, start_ns, end_ns,
+            )
+            for item in instruments
+        ]  # fmt: skip
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """Rows spelt out. The venue tells no older ones, so a gap that begins before them stays open."""
+        category = _category(page.request)
+        rows = _FILLS.strict(_result(body).list)
+        if rows and min(ms_ns(row.time) for row in rows) > page.start_ns:
+            raise DecodeError("gone", f"{page.symbol}: the venue's last {len(rows)} trades are younger than the gap")
+        data = [{"T": row.time, "s": row.symbol, "S": row.side, "v": row.size, "p": row.price} for row in rows]
+        topic = Topic(f"publicTrade.{page.symbol.removeprefix('spot:')}", (page.channel,), page.symbol)
+        frame = msgspec.json.encode({"topic": topic.name, "type": "snapshot", "data": data})
+        return self.lost(page, topic, [frame], recv_ns, registry, url=WS + category), []
 
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""

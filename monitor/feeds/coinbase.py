@@ -28,7 +28,7 @@ from monitor.clock import (
     NS_PER_S,
 )
 from monitor.dialects.books import Book, BookFeed, BookSettings
-from monitor.dialects.history import arrays
+from monitor.dialects.history import arrays, listed_rows
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSide
 from monitor.feed import (
@@ -36,6 +36,7 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Poll,
     Refused,
@@ -54,6 +55,7 @@ ADVANCED_WS = "wss://advanced-trade-ws.coinbase.com"
 EXCHANGE_REST = "https://api.exchange.coinbase.com/products"
 ADVANCED_REST = "https://api.coinbase.com/api/v3/brokerage/market/products"
 _TOPICS_PER_CONNECTION = 300
+_MOST_TRADES = 1000
 _HOUR_NS = 3600 * NS_PER_S
 
 
@@ -188,6 +190,9 @@ class CoinbaseFeed(BookFeed):
         idle_s=30.0,
         stale_s={Channel.PRICE: 120.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,
+        gaps={
+            Channel.TRADES: "REST",
+        },
     )  # fmt: skip
 
     def __init__(self, options: FeedOptions) -> None:
@@ -294,9 +299,34 @@ class CoinbaseFeed(BookFeed):
         """A row is ``[opening in seconds, low, high, open, close, volume]``; a period without a trade has none."""
         return arrays(body, 0, 4, span.step_ns, NS_PER_S)
 
+    gap_url: ClassVar[str] = EXCHANGE_WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades of spot products, from the newest backwards; both feeds tell the trades of the Exchange."""
+        if channel is not Channel.TRADES or not self.carries(channel):
+            return []
+        return [self._trades_page(item.symbol, start_ns, end_ns) for item in instruments if item.kind == "spot"]
+
+    def _trades_page(self, symbol: str, start_ns: int, end_ns: int, before: int = 0) -> HistoryPage:
+        """Trades older than the number `before`, which the venue calls ``after``."""
+        url = self.rest(f"{EXCHANGE_REST}/{symbol}/trades?limit={_MOST_TRADES}{f'&after={before}' if before else ''}")
+        return HistoryPage(Request(f"gap/{symbol}", url), Channel.TRADES, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the Exchange feed, the maker's side included."""
+        rows = [{**row, "type": "match", "product_id": page.symbol} for row in listed_rows(body)]
+        topic = Topic(f"matches:{page.symbol}", (page.channel,), page.symbol)
+        events = self.lost(page, topic, map(msgspec.json.encode, rows), recv_ns, registry)
+        oldest_ns, first = min(((iso_ns(str(row["time"])), row["trade_id"]) for row in rows), default=(0, 0))
+        more = len(rows) >= _MOST_TRADES and oldest_ns > page.start_ns and isinstance(first, int)
+        return events, [self._trades_page(page.symbol, page.start_ns, page.end_ns, first)] if more else []
+
     def session(self, connection: Connection, registry: Registry) -> VenueSession:
-        """A new protocol state, of the chosen feed."""
-        return (AdvancedSession if self.own.api == "advanced" else ExchangeSession)(self, connection, registry)
+        """A new protocol state, of the feed that the connection is to."""
+        advanced = connection.name.startswith("coinbase/advanced/")
+        return (AdvancedSession if advanced else ExchangeSession)(self, connection, registry)
 
 
 class ExchangeSession(VenueSession):

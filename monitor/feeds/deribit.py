@@ -28,7 +28,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
-from monitor.dialects.history import SETTLEMENTS, listed_rows, records, settled
+from monitor.dialects.history import SETTLEMENTS, listed_rows, number, records, settled
 from monitor.errors import DecodeError
 from monitor.events import (
     Channel,
@@ -53,7 +53,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
-from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, newer_edge
 from monitor.session import SessionRules
 from monitor.venue import Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
 
@@ -213,6 +213,10 @@ class DeribitFeed(BookFeed):
             Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, marked among the trades",
+            Channel.TRADES: "REST, per currency",
+        },
     )
 
     def __init__(self, options: FeedOptions) -> None:
@@ -337,11 +341,12 @@ class DeribitFeed(BookFeed):
         frame = f"{head}{bytes(found.trades).decode()}}}}}"
         chosen = None if self.selects_all else self.selection(self.wanted(registry))
         topic = Topic("trades.future.any.100ms", (page.channel,), payload=chosen)
-        events = self.lost(page, topic, [frame], recv_ns, registry)
-        times = [row["timestamp"] for row in listed_rows(found.trades) if isinstance(row.get("timestamp"), int)]
-        more = found.has_more and times and ms_ns(max(times)) > page.start_ns
-        pages = [self._trades_page(page.channel, page.symbol, ms_ns(max(times)), page.end_ns)] if more else []
-        return events, pages
+        times = (ms_ns(number(row.get("timestamp"))) for row in listed_rows(found.trades))
+        edge_ns = newer_edge(times, page.end_ns) if found.has_more else None
+        if edge_ns is None:
+            return self.lost(page, topic, [frame], recv_ns, registry), []
+        events = self.lost(page.until(edge_ns), topic, [frame], recv_ns, registry)
+        return events, [self._trades_page(page.channel, page.symbol, edge_ns, page.end_ns)]
 
     def session(self, connection: Connection, registry: Registry) -> DeribitSession:
         """A new protocol state."""

@@ -16,7 +16,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import (
     ClassVar,
@@ -25,15 +24,13 @@ from typing import (
 
 import msgspec
 
-from monitor.clock import (
-    NS_PER_S,
-)
+from monitor.clock import NS_PER_S
 from monitor.dialects.books import Book, BookFeed
-from monitor.dialects.history import listed_rows, number
+from monitor.dialects.history import iso_ms, listed_rows, number
 from monitor.events import Channel, MarketEvent
-from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
-from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
 from monitor.venue import (
     Number,
@@ -51,10 +48,12 @@ from monitor.venue import (
 DOCS = "https://docs.dydx.xyz/indexer-client/websockets"
 WS = "wss://indexer.dydx.trade/v4/ws"
 CANDLES = "https://indexer.dydx.trade/v4/candles/perpetualMarkets"
+TRADES = "https://indexer.dydx.trade/v4/trades/perpetualMarket"
 REST = "https://indexer.dydx.trade/v4/perpetualMarkets"
 _SUBSCRIPTIONS_PER_CONNECTION = 32
 _HOUR_NS = 3600 * NS_PER_S
 _STATUS: dict[str, Status] = {"ACTIVE": "trading", "FINAL_SETTLEMENT": "closed"}
+_MOST_TRADES = 1000
 _TRADE_TYPES = frozenset({"LIMIT", "MARKET", "LIQUIDATED", "TWAP_SUBORDER"})
 
 
@@ -128,10 +127,6 @@ _CANDLES = msgspec.json.Decoder(_Candles)
 _RESOLUTIONS: Mapping[int, str] = {MINUTE_NS: "1MIN", 5 * MINUTE_NS: "5MINS", HOUR_NS: "1HOUR", DAY_NS: "1DAY"}
 
 
-def _iso(ts_ns: int) -> str:
-    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
 class DydxFeed(BookFeed):
     """dYdX v4."""
 
@@ -163,6 +158,10 @@ class DydxFeed(BookFeed):
             Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, marked among the trades",
+            Channel.TRADES: "REST",
+        },
     )
 
     def metadata(self) -> list[Request]:
@@ -213,7 +212,7 @@ class DydxFeed(BookFeed):
         """Closed candles of trades, which carry the open interest of their beginning."""
         item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
         later_ns = span.step_ns if span.channel is Channel.OPEN_INTEREST else 0
-        first, last = _iso(span.start_ns + later_ns), _iso(span.end_ns + later_ns)
+        first, last = iso_ms(span.start_ns + later_ns), iso_ms(span.end_ns + later_ns)
         query = f"?resolution={bar}&fromISO={first}&toISO={last}&limit=1000"
         url = self.rest(f"{CANDLES}/{item.symbol}{query}")
         return Request(f"history/{span.channel.value}/{item.symbol}", url)
@@ -230,6 +229,34 @@ class DydxFeed(BookFeed):
         return self.valuation.dollars(span, interest)
 
     interest_in_coins: ClassVar[bool] = True
+    gap_url: ClassVar[str] = WS
+    gap_overlap_s: ClassVar[float] = 5.0
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, which carry the liquidations, per market, from the newest backwards."""
+        if channel not in {Channel.TRADES, Channel.LIQUIDATIONS} or not self.carries(channel):
+            return []
+        return [self._trades_page(channel, item.symbol, start_ns, end_ns) for item in instruments]
+
+    def _trades_page(self, channel: Channel, symbol: str, start_ns: int, end_ns: int) -> HistoryPage:
+        url = self.rest(f"{TRADES}/{symbol}?limit={_MOST_TRADES}&createdBeforeOrAt={iso_ms(end_ns)}")
+        return HistoryPage(Request(f"gap/{symbol}", url), channel, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the socket; a full page goes on with its oldest block."""
+        trades = read(_CONTENTS, body).trades
+        frame = msgspec.json.encode(
+            {"type": "channel_data", "channel": "v4_trades", "id": page.symbol, "contents": {"trades": trades}}
+        )
+        topic = Topic(f"v4_trades:{page.symbol}", (page.channel,), page.symbol)
+        times = [iso_ns(str(row.get("createdAt"))) for row in listed_rows(trades)]
+        edge_ns = older_edge(times, page.start_ns) if len(times) >= _MOST_TRADES else None
+        if edge_ns is None:
+            return self.lost(page, topic, [frame], recv_ns, registry), []
+        events = self.lost(page.after(edge_ns), topic, [frame], recv_ns, registry)
+        return events, [self._trades_page(page.channel, page.symbol, page.start_ns, edge_ns)]
 
     def session(self, connection: Connection, registry: Registry) -> DydxSession:
         """A new protocol state."""

@@ -30,7 +30,7 @@ from monitor.clock import (
     NS_PER_S,
 )
 from monitor.dialects.books import Book, BookFeed, BookSettings
-from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, records, settled
+from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, listed_rows, number, records, settled
 from monitor.events import (
     Channel,
     Liquidation,
@@ -159,6 +159,7 @@ class _LostLiquidation(msgspec.Struct):
 _REST_LIQUIDATIONS = Rows(_RestLiquidation)
 _LOST = Rows(_LostLiquidation)
 _LONGEST_GAP_S = 3600
+_MOST_TRADES = 1000
 
 
 class SignCalibration:
@@ -240,6 +241,10 @@ class GateFeed(BookFeed):
             Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, the last hour; times in whole seconds, so the last second is left out",
+            Channel.TRADES: "REST",
+        },
     )
 
     def __init__(self, options: FeedOptions) -> None:
@@ -346,9 +351,11 @@ class GateFeed(BookFeed):
         return records(body, "time", "open_interest_usd", span.step_ns, NS_PER_S)
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
-        """Liquidations of the last hour at most, all contracts of a settlement currency at once."""
-        if channel is not Channel.LIQUIDATIONS or not self.carries(channel):
+        """Liquidations of the last hour at most, all contracts of a settlement currency at once; trades per contract."""
+        if not self.carries(channel):
             return []
+        if channel is Channel.TRADES:
+            return [self._trades_page(item.category, item.symbol, start_ns, end_ns) for item in instruments]
         start_s, end_s = start_ns // NS_PER_S, -(-end_ns // NS_PER_S)
         times = f"from={max(start_s, end_s - _LONGEST_GAP_S)}&to={end_s}&limit=1000"
         start_ns = max(start_ns, (end_s - _LONGEST_GAP_S) * NS_PER_S)
@@ -361,13 +368,43 @@ class GateFeed(BookFeed):
             for coin in coins
         ]
 
+    def carried(
+        self, connection: Connection, channel: Channel, instruments: Sequence[Instrument]
+    ) -> Sequence[Instrument]:
+        """``!all`` means all contracts of the socket's settlement currency."""
+        coin = connection.name.split("/")[1]
+        return super().carried(connection, channel, [item for item in instruments if item.category == coin])
+
+    def _trades_page(self, coin: str, symbol: str, start_ns: int, end_ns: int, offset: int = 0) -> HistoryPage:
+        times = f"from={start_ns // NS_PER_S}&to={-(-end_ns // NS_PER_S)}"
+        url = f"{REST}/{coin}/trades?contract={symbol}&{times}&limit={_MOST_TRADES}&offset={offset}"
+        request = Request(f"gap/trades/{coin}/{offset}", self.rest(url), headers=_HEADERS)
+        return HistoryPage(request, Channel.TRADES, symbol, start_ns, end_ns)
+
+    def _lost_trades(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the socket, but for the time, which is in seconds; a full page goes on behind it."""
+        coin, offset = page.request.name.split("/")[-2:]
+        rows = [{**row, "create_time_ms": round(number(row.get("create_time_ms")) * 1000)} for row in listed_rows(body)]
+        frame = msgspec.json.encode({"channel": "futures.trades", "event": "update", "result": rows})
+        topic = _topic("futures.trades", page.symbol, (page.channel,))
+        events = self.lost(page, topic, [frame], recv_ns, registry)
+        if len(rows) < _MOST_TRADES:
+            return events, []
+        return events, [self._trades_page(coin, page.symbol, page.start_ns, page.end_ns, int(offset) + len(rows))]
+
+    gap_url: ClassVar[str] = f"{WS}/usdt"
+
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
         """Rows with whole seconds; ``size`` is that of the position, so more than nothing is a long."""
+        if page.channel is Channel.TRADES:
+            return self._lost_trades(page, body, recv_ns, registry)
         wanted = None if self.selects_all else self.selection(self.wanted(registry))
         events: list[MarketEvent] = []
-        for row in _LOST.readable(body):
+        for row in _LOST.strict(body):
             instrument = registry.get(self.spec.venue, row.contract)
             if (
                 instrument is None

@@ -11,13 +11,14 @@ Liquidation rows are orders and are not doubled; ``direction`` is the order's si
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
@@ -26,6 +27,7 @@ from monitor.feed import (
     Connection,
     FeedSpec,
     Frame,
+    HistoryPage,
     Limits,
     Poll,
     Refused,
@@ -43,10 +45,13 @@ WS_MARKET = "wss://api.hbdm.com/linear-swap-ws"
 WS_INDEX = "wss://api.hbdm.com/ws_index"
 WS_NOTIFICATION = "wss://api.hbdm.com/linear-swap-notification"
 REST = "https://api.hbdm.com/linear-swap-api/v1"
+LIQUIDATED = "https://api.hbdm.com/linear-swap-api/v3/swap_liquidation_orders"
+TRADED = "https://api.hbdm.com/linear-swap-ex/market/history/trade"
 LARGEST_FRAME = 16 * 1024 * 1024
 """A frame that inflates beyond this is refused before it fills the memory."""
 _TOPICS_PER_CONNECTION = 300
 _BOTH_SIDES = 2
+_MOST_TRADES = 2000
 _GZIP = b"\x1f\x8b"
 
 
@@ -140,7 +145,23 @@ class _BookAnswer(msgspec.Struct):
     tick: _BookTick | None = None
 
 
+class _Lost(msgspec.Struct):
+    """Liquidations of the past: ``code`` 200 says that all is well."""
+
+    code: int
+    data: list[dict[str, Any]] = []
+    msg: str = ""
+
+
+class _Batch(msgspec.Struct):
+    """Trades of one moment, as on the socket."""
+
+    data: list[dict[str, Any]] = []
+
+
 _BOOK = msgspec.json.Decoder(_BookAnswer)
+_LOST = msgspec.json.Decoder(_Lost)
+_BATCHES = msgspec.json.Decoder(list[_Batch])
 _MARKET = msgspec.json.Decoder(_Market)
 _NOTIFICATION = msgspec.json.Decoder(_Notification)
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -173,6 +194,10 @@ class HtxFeed(BookFeed):
         idle_s=60.0,
         stale_s={Channel.PRICE: 30.0, Channel.FUNDING: 180.0, Channel.OPEN_INTEREST: 180.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, per contract",
+            Channel.TRADES: "the last 2000 of a contract; what is older is lost",
+        },
     )  # fmt: skip
 
     def metadata(self) -> list[Request]:
@@ -260,9 +285,53 @@ class HtxFeed(BookFeed):
             raise DecodeError("unexpected", answer.status)
         return answer.tick.bids, answer.tick.asks, ms_ns(answer.tick.ts)
 
+    gap_overlap_s: ClassVar[float] = 5.0
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Liquidations, and the last 2000 trades, per contract."""
+        if not self.carries(channel):
+            return []
+        if channel is Channel.LIQUIDATIONS:
+            return [self._liquidated(item.symbol, start_ns, end_ns) for item in instruments]
+        urls = {item.symbol: f"{TRADED}?contract_code={item.symbol}&size={_MOST_TRADES}" for item in instruments}
+        return [
+            HistoryPage(Request(f"gap/trades/{symbol}", self.rest(url)), channel, symbol, start_ns, end_ns)
+            for symbol, url in urls.items()
+        ]
+
+    def _liquidated(self, symbol: str, start_ns: int, end_ns: int, after: int = 0) -> HistoryPage:
+        """Rows of both sides (``trade_type`` 0), forwards in time, from the row after a known one on."""
+        times = f"start_time={start_ns // NS_PER_MS}&end_time={end_ns // NS_PER_MS + 1}"
+        more = f"&from_id={after}" if after else ""
+        url = self.rest(f"{LIQUIDATED}?contract={symbol}&trade_type=0&{times}&direct=next{more}")
+        return HistoryPage(Request(f"gap/{symbol}", url), Channel.LIQUIDATIONS, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """The rows are those of the sockets."""
+        if page.channel is Channel.TRADES:
+            return self._lost_trades(page, body, recv_ns, registry), []
+        answer = read(_LOST, body)
+        if answer.code != 200:
+            raise DecodeError("refused", f"{answer.code} {answer.msg[:160]}")
+        topic = Topic("public.*.liquidation_orders", (page.channel,))
+        frame = msgspec.json.encode({"op": "notify", "topic": topic.name, "data": answer.data})
+        events = self.lost(page, topic, [frame], recv_ns, registry, url=WS_NOTIFICATION)
+        last = max((row["query_id"] for row in answer.data if isinstance(row.get("query_id"), int)), default=0)
+        return events, [self._liquidated(page.symbol, page.start_ns, page.end_ns, last)] if last else []
+
+    def _lost_trades(self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+        rows = [row for batch in read(_BATCHES, _data(body).data) for row in batch.data]
+        if len(rows) >= _MOST_TRADES and min(_ms(row) for row in rows) * NS_PER_MS > page.start_ns:
+            raise DecodeError("gone", f"{page.symbol}: the venue keeps {_MOST_TRADES} trades, the gap is older")
+        topic = Topic(f"market.{page.symbol}.trade.detail", (page.channel,), page.symbol)
+        frame = msgspec.json.encode({"ch": topic.name, "tick": {"data": rows}})
+        return self.lost(page, topic, [frame], recv_ns, registry, url=WS_MARKET)
+
     def session(self, connection: Connection, registry: Registry) -> HtxSession:
         """A new protocol state, in the dialect of the connection's socket."""
-        notification = connection.name.startswith("htx/notification/")
+        notification = urlsplit(connection.url).path.endswith("-notification")
         return (NotificationSession if notification else MarketSession)(self, connection, registry)
 
 
@@ -411,6 +480,18 @@ class NotificationSession(HtxSession):
             if before and 1 <= hours <= 24:
                 self._interval_h[symbol] = hours
         return self._interval_h.get(symbol)
+
+
+def _ms(row: Mapping[str, Any]) -> int:
+    """A trade's time.
+
+    Raises:
+        DecodeError: It has none.
+    """
+    ts = row.get("ts")
+    if not isinstance(ts, int):
+        raise DecodeError("missing_field", "a trade without its time")
+    return ts
 
 
 def inflate(frame: bytes, limit: int = LARGEST_FRAME) -> bytes:

@@ -167,6 +167,9 @@ class HyperliquidFeed(VenueFeed):
             Channel.LIQUIDATIONS: 3600.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.TRADES: "lost: the venue tells only the last few by REST",
+        },
     )
 
     def __init__(self, options: FeedOptions) -> None:

@@ -9,15 +9,16 @@ The trade snapshot after a subscription is history. Version 2 writes BTC and DOG
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
-from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base, notional_micros
 from monitor.session import SessionRules
 from monitor.venue import Rows, VenueSession, iso_ns, listed, positive, read, shards
@@ -26,6 +27,7 @@ DOCS = "https://docs.kraken.com/api/docs/websocket-v2"
 WS = "wss://ws.kraken.com/v2"
 REST = "https://api.kraken.com/0/public"
 _TOPICS_PER_CONNECTION = 400
+_MOST_TRADES = 1000
 
 
 class _Result(msgspec.Struct):
@@ -78,7 +80,10 @@ class _Book(msgspec.Struct):
     asks: list[tuple[str, str, float]]
 
 
+_Past = tuple[Decimal, Decimal, Annotated[float, msgspec.Meta(ge=0, lt=4e9)], Literal["b", "s"], str, str, int]
 _BOOK = msgspec.json.Decoder(_Book)
+_PAST = msgspec.json.Decoder(list[_Past])
+_LAST = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=0, lt=2**62)], strict=False)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _PAIR = msgspec.json.Decoder(_Pair)
@@ -105,6 +110,9 @@ class KrakenFeed(BookFeed):
         idle_s=60.0,
         stale_s={Channel.PRICE: 60.0, Channel.TRADES: 300.0, Channel.DEPTH: 60.0},
         docs=DOCS,
+        gaps={
+            Channel.TRADES: "REST",
+        },
     )
 
     def metadata(self) -> list[Request]:
@@ -134,9 +142,7 @@ class KrakenFeed(BookFeed):
 
     def book_url(self, instrument: Instrument) -> str:
         """``Depth``, under the REST list's old names."""
-        base, _, quote = instrument.symbol.partition("/")
-        old = {new: name for name, new in BASE_ALIASES.items()}
-        return f"{REST}/Depth?pair={old.get(base, base)}{old.get(quote, quote)}&count=500"
+        return f"{REST}/Depth?pair={_old_name(instrument.symbol)}&count=500"
 
     def read_book(self, body: bytes) -> Book:
         """Rows of price, volume and time, under the pair's internal name."""
@@ -144,6 +150,35 @@ class KrakenFeed(BookFeed):
             book = read(_BOOK, raw)
             return book.bids, book.asks, 0
         raise DecodeError("missing_field", "no book")
+
+    gap_url: ClassVar[str] = WS
+
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
+        """Trades, per pair, forwards in time."""
+        if channel is not Channel.TRADES or not self.carries(channel):
+            return []
+        return [self._trades_page(item.symbol, start_ns, start_ns, end_ns) for item in instruments]
+
+    def _trades_page(self, symbol: str, since_ns: int, start_ns: int, end_ns: int) -> HistoryPage:
+        url = self.rest(f"{REST}/Trades?pair={_old_name(symbol)}&since={since_ns}&count={_MOST_TRADES}")
+        return HistoryPage(Request(f"gap/{symbol}", url), Channel.TRADES, symbol, start_ns, end_ns)
+
+    def parse_gap(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """Rows ``[price, volume, seconds, b or s, ...]`` under the pair's internal name, and ``last``, where to go on."""
+        answer = read(_ANSWER, body)
+        if answer.error or "last" not in answer.result:
+            raise DecodeError("refused", "; ".join(answer.error)[:160] or "no trades")
+        found = next((raw for name, raw in answer.result.items() if name != "last"), msgspec.Raw(b"[]"))
+        rows = read(_PAST, found)
+        topic = Topic(f"trade:{page.symbol}", (page.channel,), page.symbol)
+        data = [_as_row(page.symbol, number, row) for number, row in enumerate(rows)]
+        frame = msgspec.json.encode({"channel": "trade", "type": "update", "data": data})
+        events = self.lost(page, topic, [frame], recv_ns, registry)
+        last_ns = read(_LAST, answer.result["last"])
+        more = len(rows) >= _MOST_TRADES and page.start_ns < last_ns < page.end_ns
+        return events, [self._trades_page(page.symbol, last_ns, page.start_ns, page.end_ns)] if more else []
 
     def session(self, connection: Connection, registry: Registry) -> KrakenSession:
         """A new protocol state."""
@@ -219,6 +254,21 @@ class KrakenSession(VenueSession):
         price = positive(row.price)
         usd_micros = notional_micros(instrument, positive(row.qty), price)
         return self.trade(instrument, row.side, usd_micros, price, iso_ns(row.timestamp), recv_ns)
+
+
+def _old_name(symbol: str) -> str:
+    """``XBTUSD`` for BTC/USD."""
+    old = {new: name for name, new in BASE_ALIASES.items()}
+    return "".join(old.get(part, part) for part in symbol.split("/"))
+
+
+def _as_row(symbol: str, number: int, row: _Past) -> dict[str, object]:
+    """A trade of the REST history as the socket tells it."""
+    price, quantity, seconds, side = row[:4]
+    return {
+        "symbol": symbol, "side": "buy" if side == "b" else "sell", "price": price, "qty": quantity, "trade_id": number,
+        "timestamp": datetime.fromtimestamp(seconds, UTC).isoformat(),
+    }  # fmt: skip
 
 
 def _instrument(raw: msgspec.Raw) -> Instrument:

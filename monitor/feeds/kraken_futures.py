@@ -14,20 +14,18 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import (
     Any,
     ClassVar,
     Literal,
 )
-from urllib.parse import quote
 
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
-from monitor.dialects.history import BARS, listed_rows, records
+from monitor.dialects.history import BARS, iso_ms, listed_rows, records
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -42,7 +40,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
-from monitor.past import Archive, HistorySpan
+from monitor.past import Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
 from monitor.venue import (
     Rows,
@@ -167,6 +165,10 @@ class KrakenFuturesFeed(BookFeed):
             Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, marked among the trades",
+            Channel.TRADES: "REST",
+        },
     )
 
     def metadata(self) -> list[Request]:
@@ -235,7 +237,7 @@ class KrakenFuturesFeed(BookFeed):
         return [self._trades_page(channel, item.symbol, start_ns, end_ns) for item in instruments]
 
     def _trades_page(self, channel: Channel, symbol: str, start_ns: int, end_ns: int) -> HistoryPage:
-        url = self.rest(f"{REST}/history?symbol={symbol}&lastTime={_iso(end_ns)}")
+        url = self.rest(f"{REST}/history?symbol={symbol}&lastTime={iso_ms(end_ns)}")
         return HistoryPage(Request(f"gap/{symbol}", url), channel, symbol, start_ns, end_ns)
 
     def parse_gap(
@@ -244,10 +246,13 @@ class KrakenFuturesFeed(BookFeed):
         """A hundred fills a page, newest first; the next page ends where this one begins."""
         rows = listed_rows(_answer(body).history)
         topic = Topic(f"trade:{page.symbol}", (page.channel,), page.symbol)
-        events = self.lost(page, topic, [_as_frame(page.symbol, row) for row in rows], recv_ns, registry)
-        oldest_ns = min((iso_ns(str(row.get("time"))) for row in rows), default=0)
-        more = len(rows) >= _HISTORY_ROWS and page.start_ns < oldest_ns < page.end_ns
-        return events, [self._trades_page(page.channel, page.symbol, page.start_ns, oldest_ns)] if more else []
+        frames = [_as_frame(page.symbol, row) for row in rows]
+        times = (iso_ns(str(row["time"])) // NS_PER_MS * NS_PER_MS for row in rows)
+        edge_ns = older_edge(times, page.start_ns) if len(rows) >= _HISTORY_ROWS else None
+        if edge_ns is None:
+            return self.lost(page, topic, frames, recv_ns, registry), []
+        events = self.lost(page.after(edge_ns), topic, frames, recv_ns, registry)
+        return events, [self._trades_page(page.channel, page.symbol, page.start_ns, edge_ns)]
 
     def session(self, connection: Connection, registry: Registry) -> KrakenFuturesSession:
         """A new protocol state."""
@@ -255,11 +260,6 @@ class KrakenFuturesFeed(BookFeed):
 
 
 _HISTORY_ROWS = 100
-
-
-def _iso(ts_ns: int) -> str:
-    moment = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).replace(microsecond=ts_ns // 1000 % 1_000_000)
-    return quote(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 def _as_frame(symbol: str, row: dict[str, Any]) -> str:

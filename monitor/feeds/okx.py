@@ -39,7 +39,7 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.depth import depth
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
-from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
+from monitor.dialects.history import SETTLEMENTS, arrays, listed_rows, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
@@ -67,6 +67,7 @@ DOCS = "https://www.okx.com/docs-v5/en/"
 WS = "wss://ws.okx.com:8443/ws/v5/public"
 REST = "https://www.okx.com/api/v5/"
 TOPICS_PER_CONNECTION = 400
+MOST_TRADES = 100
 MANY = 50
 """Above so many instruments, funding and open interest are polled."""
 NS_PER_HOUR = 3600 * NS_PER_S
@@ -490,6 +491,10 @@ class OkxFeed(VenueFeed):
             Channel.OPEN_INTEREST: 120.0, Channel.DEPTH: 60.0,
         },
         docs=DOCS,
+        gaps={
+            Channel.LIQUIDATIONS: "REST, all instruments of a family",
+            Channel.TRADES: "REST, three months",
+        },
     )  # fmt: skip
     settings_type = OkxSettings
 
@@ -606,9 +611,12 @@ class OkxFeed(VenueFeed):
     gap_overlap_s: ClassVar[float] = 5.0
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
-        """Liquidations, one request per family of contracts; there is no REST history of other events."""
-        if channel is not Channel.LIQUIDATIONS or not self.carries(channel):
+        """Liquidations, one request per family of contracts; trades per instrument, from the newest backwards."""
+        if not self.carries(channel):
             return []
+        if channel is Channel.TRADES:
+            after = f"type=2&after={end_ns // NS_PER_MS + 1}"
+            return [self._trades_page(item.symbol, after, start_ns, end_ns) for item in instruments]
         families = {(_inst_type(item), _family(item)): None for item in instruments if item.kind != "spot"}
         times = f"before={start_ns // NS_PER_MS}&after={end_ns // NS_PER_MS + 1}"
         return [
@@ -622,10 +630,29 @@ class OkxFeed(VenueFeed):
             for kind, family in families
         ]  # fmt: skip
 
+    def _trades_page(self, symbol: str, after: str, start_ns: int, end_ns: int) -> HistoryPage:
+        path = f"market/history-trades?instId={quote(symbol)}&{after}&limit={MOST_TRADES}"
+        return HistoryPage(self._request(f"gap/{symbol}", path), Channel.TRADES, symbol, start_ns, end_ns)
+
+    def _lost_trades(
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
+    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
+        """A full page goes on before its oldest trade."""
+        data = _data(body)
+        frame = f'{{"arg":{{"channel":"trades","instId":"{page.symbol}"}},"data":{bytes(data).decode()}}}'
+        topic = Topic(f"trades:{page.symbol}", (page.channel,), page.symbol)
+        events = self.lost(page, topic, [frame], recv_ns, registry)
+        rows = [(ms_ns(row.get("ts") or ""), str(row.get("tradeId"))) for row in listed_rows(data)]
+        if len(rows) < MOST_TRADES or (oldest := min(rows))[0] <= page.start_ns:
+            return events, []
+        return events, [self._trades_page(page.symbol, f"type=1&after={oldest[1]}", page.start_ns, page.end_ns)]
+
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
         """The rows are those of the socket."""
+        if page.channel is Channel.TRADES:
+            return self._lost_trades(page, body, recv_ns, registry)
         kind = page.symbol.partition(":")[0]
         arg = f'{{"channel":"liquidation-orders","instType":"{kind}"}}'
         frame = f'{{"arg":{arg},"data":{bytes(_data(body)).decode()}}}'

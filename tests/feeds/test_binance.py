@@ -251,9 +251,9 @@ def test_streams_are_chunked_and_connections_sharded() -> None:
     many = [Instrument(venue="binance_usdm", symbol=f"C{n}USDT", base=f"C{n}", quote="USDT", settle="USDT", kind="perp")
             for n in range(450)]  # fmt: skip
     connections = feed.connections(many)
-    assert [len(connection.topics) for connection in connections] == [200, 200, 50]
+    assert [len(connection.topics) for connection in connections] == [150, 150, 150]
     sends = feed.session(connections[0], Registry(many)).on_open(NOW_NS)
-    assert [len(msgspec.json.decode(send.frame)["params"]) for send in sends] == [100, 100]
+    assert [len(msgspec.json.decode(send.frame)["params"]) for send in sends] == [100, 50]
     assert [send.after_ns for send in sends] == [0, 300_000_000]
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from msgspec import structs
 
-from monitor.clock import NS_PER_S
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.feed import FeedOptions, HistoryPage
 from monitor.feeds import FEEDS, feed_class, make_feed
+from monitor.feeds.gate import GateFeed
 from monitor.instruments import Instrument, Registry
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS
 from monitor.testing.json_venue import dumps
@@ -21,7 +24,7 @@ from monitor.venue import VenueFeed
 from tests.integration.test_venues import instrument_of
 
 NOW_NS = 1_763_700_000 * NS_PER_S // DAY_NS * DAY_NS + 7 * HOUR_NS + 90 * NS_PER_S
-KEEPERS = [venue for venue in FEEDS if venue in PAST]
+KEEPERS = [venue for venue in FEEDS if feed_class(venue).archives]  # type: ignore[attr-defined]
 ARCHIVES = [(venue, channel) for venue in KEEPERS for channel in feed_class(venue).archives]  # type: ignore[attr-defined]
 
 
@@ -160,7 +163,9 @@ def test_weight_grows_with_the_rows_that_are_asked_for() -> None:
 
 GAPS = [
     ("okx", Liquidation), ("deribit", Liquidation), ("deribit", Trade), ("bitmex", Trade), ("gate", Liquidation),
-    ("kraken_futures", Liquidation), ("kraken_futures", Trade),
+    ("kraken_futures", Liquidation), ("kraken_futures", Trade), ("dydx", Liquidation), ("dydx", Trade), ("htx", Liquidation),
+    ("htx", Trade), ("okx", Trade), ("gate", Trade), ("bitget", Trade), ("bybit", Trade), ("binance_usdm", Trade),
+    ("binance_coinm", Trade), ("binance_spot", Trade), ("coinbase", Trade), ("kraken", Trade),
 ]  # fmt: skip
 
 
@@ -185,21 +190,91 @@ def test_what_a_gap_lost_is_had_again(venue: str, kind: type[MarketEvent]) -> No
     assert [event.ts_ns for event in found] == [NOW_NS - 50 * NS_PER_S, NOW_NS - 40 * NS_PER_S]
     assert all(isinstance(event, kind) and event.backfill for event in found)  # type: ignore[union-attr]
     assert [event.usd_micros for event in found] == pytest.approx([50_000e6, 40_000e6], rel=1e-9)  # type: ignore[union-attr]
-    if kind is Liquidation:
-        assert {event.side for event in found} == {"long"}  # type: ignore[union-attr]
+    assert {event.side for event in found} == {"long" if kind is Liquidation else "sell"}  # type: ignore[union-attr]
 
 
-def test_a_full_page_of_a_gap_goes_on_where_it_ended() -> None:
-    feed, item, registry = venue_of("kraken_futures")
-    told = [lost(item, Trade, NOW_NS - ago * NS_PER_S // 10, 10) for ago in range(250, 0, -1)]
-    pages = feed.gap(Channel.TRADES, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
-    found: set[int] = set()
+PAGED = {
+    "kraken_futures": 100, "okx": 100, "dydx": 1000, "gate": 1000, "bitget": 1000, "binance_usdm": 1000, "binance_spot": 1000,
+    "coinbase": 1000, "kraken": 1000, "deribit": 1000, "bitmex": 1000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("venue", "rows"), PAGED.items())
+def test_a_full_page_of_a_gap_goes_on_where_it_ended(venue: str, rows: int) -> None:
+    feed, item, registry = venue_of(venue)
+    step_ns, count = 10 * NS_PER_MS, 2 * rows + rows // 2
+    told = [lost(item, Trade, NOW_NS - ago * step_ns, 10) for ago in range(count, 0, -1)]
+    start_ns, end_ns = NOW_NS - (count - 5) * step_ns - 1, NOW_NS - 5 * step_ns
+    pages = feed.gap(Channel.TRADES, [item], start_ns, end_ns)
+    found: list[int] = []
     for page in pages:
-        events, more = feed.parse_history(page, answered("kraken_futures", item, page, told), NOW_NS, registry)
-        found |= {event.ts_ns for event in events}
+        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
+        found += [event.ts_ns for event in events]
         pages += more
-    assert len(found) == 250
+    assert sorted(found) == [event.ts_ns for event in told if start_ns < event.ts_ns <= end_ns]
     assert len(pages) == 3
+
+
+@pytest.mark.parametrize(("venue", "rows"), [("bybit", 1000), ("htx", 2000)])
+def test_a_gap_that_is_older_than_the_trades_that_a_venue_keeps_is_not_called_filled(venue: str, rows: int) -> None:
+    feed, item, registry = venue_of(venue)
+    told = [lost(item, Trade, NOW_NS - ago * NS_PER_MS, 10) for ago in range(rows, 0, -1)]
+    for before_ns, whole in ((rows * NS_PER_MS, True), ((rows + 5) * NS_PER_MS, False)):
+        (page,) = feed.gap(Channel.TRADES, [item], NOW_NS - before_ns, NOW_NS)
+        body = answered(venue, item, page, told)
+        if whole:
+            assert len(feed.parse_history(page, body, NOW_NS, registry)[0]) >= rows - 1
+        else:
+            with pytest.raises(DecodeError, match="gone"):
+                feed.parse_history(page, body, NOW_NS, registry)
+
+
+def test_htx_is_asked_on_until_it_has_no_more_liquidations() -> None:
+    """The venue was seen to answer with one row a call."""
+    feed, item, registry = venue_of("htx")
+    told = [lost(item, Liquidation, NOW_NS - ago * NS_PER_S, 10) for ago in range(5, 0, -1)]
+    pages = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    found: list[MarketEvent] = []
+    for page in pages:
+        events, more = feed.parse_history(page, answered("htx", item, page, told), NOW_NS, registry)
+        found += events
+        pages += more
+    assert (len(found), len(pages)) == (5, 6)
+
+
+@pytest.mark.parametrize(("venue", "kind"), GAPS, ids=lambda part: part if isinstance(part, str) else part.__name__)
+def test_a_gap_with_a_row_that_cannot_be_read_is_an_error(venue: str, kind: type[MarketEvent]) -> None:
+    feed, item, registry = venue_of(venue)
+    start_ns, end_ns = NOW_NS - 60 * NS_PER_S, NOW_NS - 20 * NS_PER_S
+    channel = Channel.TRADES if kind is Trade else Channel.LIQUIDATIONS
+    told = [lost(item, kind, NOW_NS - 50 * NS_PER_S, 10_000)]
+    (page, *_) = feed.gap(channel, [item], start_ns, end_ns)
+    body = answered(venue, item, page, told)
+    spoilt = re.sub(rb'"(price|px|p|bkPx|order_price)": ?"?[0-9.]+"?', rb'"\1":"x"', body).replace(b'"50000', b'"x')
+    assert spoilt != body
+    with pytest.raises(DecodeError):
+        feed.parse_history(page, spoilt, NOW_NS, registry)
+
+
+@pytest.mark.parametrize("venue", FEEDS)
+def test_what_becomes_of_a_gap_is_said(venue: str) -> None:
+    """docs/venues.md shows it; a channel that says "lost" asks for nothing, and the others ask for something."""
+    feed, item, _ = venue_of(venue)
+    spec = feed.spec
+    said = {channel for channel in (Channel.TRADES, Channel.LIQUIDATIONS) if channel in spec.laws}
+    assert set(spec.gaps) == {channel for channel in said if spec.laws[channel].kind != "not_covered"}
+    for channel, words in spec.gaps.items():
+        pages = feed.gap(channel, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+        assert bool(pages) is not words.startswith("lost"), (venue, channel)
+
+
+def test_gate_asks_only_for_the_settlement_currency_of_the_lost_connection() -> None:
+    feed, usdt, _ = venue_of("gate")
+    btc = structs.replace(usdt, symbol="BTC_USD", settle="BTC", category="btc", form="inverse")
+    assert isinstance(feed, GateFeed)
+    names = {connection.name: connection for connection in feed.connections([usdt, btc])}
+    assert list(feed.carried(names["gate/btc/0"], Channel.LIQUIDATIONS, [usdt, btc])) == [btc]
+    assert list(feed.carried(names["gate/usdt/0"], Channel.TRADES, [usdt, btc])) == [usdt]
 
 
 @pytest.mark.parametrize("venue", ["binance_usdm", "bybit", "hyperliquid"])

@@ -209,7 +209,7 @@ def test_operations_keep_within_64_kilobytes() -> None:
     connections = feed.connections(listed)
     sends = [send for connection in connections for send in feed.session(connection, Registry(listed)).on_open(NOW_NS)]
     assert all(len(send.frame.encode()) <= 64 * 1024 for send in sends)
-    assert max(len(connection.topics) for connection in connections) == 400
+    assert max(len(connection.topics) for connection in connections) <= 400
 
 
 @pytest.mark.parametrize(("count", "polled"), [(10, False), (51, True)])

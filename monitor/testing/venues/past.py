@@ -85,6 +85,16 @@ class Asked:
             if isinstance(event, kind) and first_ns <= event.ts_ns <= last_ns and id(event.instrument) in listed  # type: ignore[union-attr]
         ]
 
+    def trades(self, symbol: str) -> list[Trade]:
+        """All trades of one instrument that were told, oldest first."""
+        mine: list[Trade] = [event for event in self.lost(Trade, 0, 1 << 63) if event.instrument.symbol == symbol]
+        return sorted(mine, key=lambda event: event.ts_ns)
+
+    def newest(self, symbol: str, until_ms: int, count: int) -> list[tuple[int, Trade]]:
+        """The last `count` trades before a time, numbered from 1, newest first."""
+        numbered = [(n, event) for n, event in enumerate(self.trades(symbol), 1) if ms(event.ts_ns) < until_ms]
+        return numbered[::-1][:count]
+
 
 def remembered(told: deque[MarketEvent], events: Sequence[MarketEvent]) -> None:
     """Keep liquidations and trades for who asks later."""
@@ -112,7 +122,19 @@ def _binance(asked: Asked) -> Any:
             {"timestamp": at, "sumOpenInterestValue": repr(v), "sumOpenInterest": repr(v / _contract(asked, symbol))}
             for at, v in found
         ]
+    if name == "aggTrades":
+        return _aggregated(asked, symbol)[: asked.number("limit", 500)]
     return None
+
+
+def _aggregated(asked: Asked, symbol: str) -> list[dict[str, Any]]:
+    """Numbered by their place in all that was told, from a time or a number on."""
+    first, since_ms = asked.number("fromId", 0), asked.number("startTime", 0)
+    return [
+        {"a": number, "p": text(event.price), "q": text(exact_quantity(event)), "T": ms(event.ts_ns), "m": event.side == "sell"}
+        for number, event in enumerate(asked.trades(symbol))
+        if number >= first and ms(event.ts_ns) >= since_ms
+    ]  # fmt: skip
 
 
 def _contract(asked: Asked, symbol: str) -> float:
@@ -132,6 +154,14 @@ def _bybit(asked: Asked) -> Any:
     elif name == "funding/history":
         rows = asked.settlements(symbol, asked.number("startTime", 0), asked.number("endTime", 0))
         found = [{"symbol": symbol, "fundingRate": f"{v:.8f}", "fundingRateTimestamp": str(at)} for at, v in rows]
+    elif name == "recent-trade":
+        found = [
+            {
+                "execId": str(number), "symbol": symbol, "price": text(event.price), "size": text(exact_quantity(event)),
+                "side": event.side.title(), "time": str(ms(event.ts_ns)),
+            }
+            for number, event in reversed(asked.newest(symbol, ms(asked.now_ns) + 1, asked.number("limit", 500)))
+        ]  # fmt: skip
     elif name == "open-interest":
         span = asked.number("startTime", 0), asked.number("endTime", 0)
         rows = asked.points(symbol, Channel.OPEN_INTEREST, span, STEPS_MS[query["intervalTime"]])
@@ -167,6 +197,8 @@ def _okx(asked: Asked) -> Any:
         found = [[str(at), "0", "0", repr(v)] for at, v in rows]
     elif name == "public/liquidation-orders":
         found = _okx_liquidations(asked, before, after)
+    elif name == "market/history-trades":
+        found = _okx_trades(asked, symbol, after)
     else:
         return None
     return {"code": "0", "msg": "", "data": found[::-1]}
@@ -187,6 +219,20 @@ def _okx_liquidations(asked: Asked, before: int, after: int) -> list[Any]:
     return [
         {"instType": kind, "instFamily": family, "instId": symbol, "details": rows} for symbol, rows in details.items()
     ]
+
+
+def _okx_trades(asked: Asked, symbol: str, after: int) -> list[Any]:
+    """Before a time (type 2) or a number (type 1), oldest first."""
+    by_time = asked.query["type"] == "2"
+    numbered = asked.newest(symbol, after if by_time else 1 << 62, 1 << 30)
+    mine = [(number, event) for number, event in numbered if by_time or number < after][: asked.number("limit", 100)]
+    return [
+        {
+            "instId": symbol, "tradeId": str(number), "px": text(event.price), "sz": text(exact_quantity(event)),
+            "side": event.side, "ts": str(ms(event.ts_ns)),
+        }
+        for number, event in reversed(mine)
+    ]  # fmt: skip
 
 
 def _deribit(asked: Asked) -> Any:
@@ -242,7 +288,7 @@ def _bitmex(asked: Asked) -> Any:
             "timestamp": iso(event.ts_ns), "symbol": symbol, "side": event.side.title(), "size": 0, "price": event.price,
             "trdMatchID": f"lost-{n}", "foreignNotional": float(dollars(event)), "homeNotional": float(dollars(event) / price_of(event)),
         }
-        for n, event in enumerate(trades)
+        for n, event in enumerate(sorted(trades, key=lambda event: event.ts_ns)[: asked.number("count", 100)])
     ]  # fmt: skip
 
 
@@ -261,6 +307,17 @@ def _gate(asked: Asked) -> Any:
             symbol, Channel.OPEN_INTEREST, (first, first + step * asked.number("limit", 30)), step, step
         )
         return [{"time": at // 1000, "open_interest_usd": v} for at, v in found]
+    if name == "trades":
+        mine = [event for event in asked.trades(symbol) if first <= ms(event.ts_ns) <= last]
+        start = asked.number("offset", 0)
+        page = mine[::-1][start : start + asked.number("limit", 100)]
+        return [
+            {
+                "id": n, "create_time": event.ts_ns // NS_PER_S, "create_time_ms": ms(event.ts_ns) / 1000, "contract": symbol,
+                "size": _plain(quantity(event) * (1 if event.side == "buy" else -1)), "price": str(price_of(event)),
+            }
+            for n, event in enumerate(page)
+        ]  # fmt: skip
     if name == "liq_orders" and "from" in query:
         return [_forced(event) for event in asked.lost(Liquidation, first * NS_PER_MS, last * NS_PER_MS)]
     return None
@@ -313,7 +370,26 @@ def _hyperliquid(asked: Asked) -> Any:
     return None
 
 
+def _dydx_trades(asked: Asked) -> Any:
+    symbol, until_ns = asked.path.rpartition("/")[2], iso_ns(asked.query["createdBeforeOrAt"])
+    events = [*asked.lost(Liquidation, 0, until_ns), *asked.lost(Trade, 0, until_ns)]
+    mine = sorted((e for e in events if e.instrument.symbol == symbol), key=lambda event: -event.ts_ns)
+    return {"trades": [_dydx_trade(event) for event in mine[: asked.number("limit", 100)]]}
+
+
+def _dydx_trade(event: Trade | Liquidation) -> dict[str, Any]:
+    forced = isinstance(event, Liquidation)
+    side = forced_order(event) if isinstance(event, Liquidation) else event.side
+    return {
+        "id": f"lost-{event.ts_ns}-{event.usd_micros}", "side": side.upper(), "size": str(quantity(event)),
+        "price": str(price_of(event)), "type": "LIQUIDATED" if forced else "LIMIT", "createdAt": iso(event.ts_ns),
+        "createdAtHeight": "1",
+    }  # fmt: skip
+
+
 def _dydx(asked: Asked) -> Any:
+    if "/trades/perpetualMarket/" in asked.path:
+        return _dydx_trades(asked)
     if "/candles/perpetualMarkets/" not in asked.path:
         return None
     symbol, step = asked.path.rpartition("/")[2], {"1MIN": 60_000, "5MINS": 300_000, "1HOUR": 3_600_000, "1DAY": 86_400_000}[asked.query["resolution"]]  # fmt: skip
@@ -329,12 +405,100 @@ def _dydx(asked: Asked) -> Any:
     return {"candles": rows[::-1]}
 
 
+def _coinbase_trades(asked: Asked) -> Any:
+    symbol, after = asked.path.split("/")[-2], asked.number("after", 1 << 62)
+    numbered = [row for row in asked.newest(symbol, ms(asked.now_ns) + 1, 1 << 30) if row[0] < after]
+    return [
+        {
+            "trade_id": number, "time": iso(event.ts_ns), "price": text(event.price), "size": text(exact_quantity(event)),
+            "side": "sell" if event.side == "buy" else "buy",
+        }
+        for number, event in numbered[: asked.number("limit", 100)]
+    ]  # fmt: skip
+
+
 def _coinbase(asked: Asked) -> Any:
+    if asked.path.endswith("/trades"):
+        return _coinbase_trades(asked)
     if not asked.path.endswith("/candles"):
         return None
     step = asked.number("granularity", 60) * 1000
     rows = asked.closes(asked.path.split("/")[-2], asked.number("start", 0) * 1000, asked.number("end", 0) * 1000, step)
     return [[at // 1000, v, v, v, v, 1.0] for at, v in rows][::-1]
+
+
+def _bitget(asked: Asked) -> Any:
+    """The venue heeds the end of the time and not its start."""
+    if not asked.path.endswith("/fills-history"):
+        return None
+    before = asked.number("idLessThan", 1 << 62)
+    numbered = [
+        row for row in asked.newest(asked.query["symbol"], asked.number("endTime", 0), 1 << 30) if row[0] < before
+    ]
+    rows = [
+        {
+            "tradeId": str(number), "symbol": asked.query["symbol"], "price": text(event.price),
+            "size": text(exact_quantity(event)), "side": event.side.title(), "ts": str(ms(event.ts_ns)),
+        }
+        for number, event in numbered[: asked.number("limit", 500)]
+    ]  # fmt: skip
+    return {"code": "00000", "msg": "success", "data": rows}
+
+
+def _htx(asked: Asked) -> Any:
+    """Liquidations one row at a time, as the venue was seen to answer; trades in batches, counted on both sides."""
+    if asked.path.endswith("/market/history/trade"):
+        symbol = asked.query["contract_code"]
+        newest = asked.newest(symbol, ms(asked.now_ns) + 1, asked.number("size", 100))
+        rows = [
+            {
+                "id": number, "ts": ms(event.ts_ns), "direction": event.side, "price": float(price_of(event)),
+                "amount": float(2 * quantity(event)), "trade_turnover": float(2 * dollars(event)),
+            }
+            for number, event in newest
+        ]  # fmt: skip
+        return {
+            "status": "ok",
+            "ch": f"market.{symbol}.trade.detail",
+            "data": [{"id": row["id"], "data": [row]} for row in rows],
+        }
+    if not asked.path.endswith("/swap_liquidation_orders"):
+        return None
+    first, last = asked.number("start_time", 0) * NS_PER_MS, asked.number("end_time", 0) * NS_PER_MS
+    told = [
+        event for event in asked.lost(Liquidation, 0, 1 << 63) if event.instrument.symbol == asked.query["contract"]
+    ]
+    told.sort(key=lambda event: event.ts_ns)
+    left = [
+        (number, event)
+        for number, event in enumerate(told, 1)
+        if first <= event.ts_ns <= last and number > asked.number("from_id", 0)
+    ]
+    orders: list[dict[str, Any]] = [
+        {
+            "query_id": number, "contract_code": event.instrument.symbol, "direction": forced_order(event), "offset": "close",
+            "volume": float(quantity(event)), "price": float(price_of(event)), "created_at": ms(event.ts_ns),
+            "trade_turnover": float(dollars(event)),
+        }
+        for number, event in left[:1]
+    ]  # fmt: skip
+    return {"code": 200, "msg": "", "data": orders, "ts": ms(asked.now_ns)}
+
+
+def _kraken(asked: Asked) -> Any:
+    if not asked.path.endswith("/public/Trades"):
+        return None
+    names = {
+        symbol.replace("BTC", "XBT").replace("DOGE", "XDG").replace("/", ""): symbol for symbol in asked.instruments
+    }
+    since = asked.number("since", 0)
+    mine = [event for event in asked.trades(names[asked.query["pair"]]) if event.ts_ns > since]
+    page = mine[: asked.number("count", 1000)]
+    rows = [
+        [text(event.price), text(exact_quantity(event)), event.ts_ns / NS_PER_S, event.side[0], "m", "", n]
+        for n, event in enumerate(page)
+    ]
+    return {"error": [], "result": {f"X{asked.query['pair']}": rows, "last": str(page[-1].ts_ns if page else since)}}
 
 
 PAST: Mapping[str, Callable[[Asked], Any]] = {
@@ -350,5 +514,8 @@ PAST: Mapping[str, Callable[[Asked], Any]] = {
     "hyperliquid": _hyperliquid,
     "dydx": _dydx,
     "coinbase": _coinbase,
+    "bitget": _bitget,
+    "htx": _htx,
+    "kraken": _kraken,
 }
 """Venue -> its reply to a request for the past; None where the request is for something else."""
