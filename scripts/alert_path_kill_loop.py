@@ -36,7 +36,8 @@ from aiohttp import web
 
 from monitor.alert import MemoryRow
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
-from monitor.alerts.routing import Planned, Router, SinkPolicy
+from monitor.alerts.plans import Planned, SinkPolicy
+from monitor.alerts.routing import Router
 from monitor.clock import SystemClock
 from monitor.expression import Number
 from monitor.reading import Evaluation

@@ -14,89 +14,40 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
-from monitor.alerts import message
+from monitor.alerts import message, quiet, storms
 from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.machine import AWAITED
 from monitor.alerts.matchers import matcher_text, matches
+from monitor.alerts.memory import Memory, rows
+from monitor.alerts.plans import NEVER, GroupId, Planned, RouteStep, SinkPolicy, Told
+from monitor.alerts.quiet import Quiet
 from monitor.alerts.routes import Route, RoutingConfig, route_tree
 from monitor.alerts.silences import Acknowledgement, Silence
+from monitor.alerts.storms import Storm
 from monitor.clock import NS_PER_S
 from monitor.events import Labels
-from monitor.sink import Notification, SinkOptions, Status
+from monitor.sink import Notification, Status
 
-NEVER = 2**63 - 1
 _RECHECK_NS = 5 * NS_PER_S
 _MINUTE_NS = 60 * NS_PER_S
-_FIRST_DIGEST_NS = 2 * NS_PER_S
-_MAX_SILENCES = 10_000
+_TOLD, _GROUP = "told", "group"
+MEMORY_KINDS = (_TOLD, _GROUP, *quiet.KINDS, *storms.KINDS)
+"""The records of which a router's memory consists."""
 
 
 @dataclass(frozen=True, slots=True)
-class SinkPolicy:
-    """What routing must know of a sink; see `monitor.sink.SinkOptions`."""
+class Rest:
+    """How far a group is: when it is to be looked at next, and when it last told something."""
 
-    name: str
-    min_severity: str = ""
-    per_minute: float | None = None
-    burst: int = 10
-    digest_every_ns: int = 30 * NS_PER_S
-    max_chars: int = 100_000
-
-    @classmethod
-    def of(cls, options: SinkOptions) -> SinkPolicy:
-        """From a sink's settings."""
-        return cls(
-            options.id,
-            options.min_severity,
-            options.per_minute,
-            options.burst,
-            int(options.digest_every_s * NS_PER_S),
-            options.max_chars,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A decision. Without ``notification`` nothing is sent, and ``reason`` says why; both belong into the history.
-
-    ``outcome``: send, digest, silenced, inhibited, muted, acknowledged, below_severity, unannounced.
-    """
-
-    sink: str
-    outcome: str
-    reason: str
-    fingerprints: tuple[str, ...]
-    at_ns: int
-    notification: Notification | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a sink was last told of an alert. ``count`` numbers the notifications of this life of the alert."""
-
-    sink: str
-    status: str
-    at_ns: int
-    count: int
-    view: AlertView
+    path: str
+    labels: Labels
+    due_ns: int = NEVER
+    flushed_ns: int | None = None
 
     @property
     def id(self) -> str:
         """Key in the store."""
-        return f"{self.sink}/{self.view.fingerprint}"
-
-
-@dataclass(frozen=True, slots=True)
-class RouteStep:
-    """Where an alert with certain labels would go by one route, and when; for ``monitor route``."""
-
-    path: str
-    sinks: tuple[str, ...]
-    group: Labels
-    first_after_ns: int
-    then_every_ns: int
-    repeat_ns: int
-    notes: tuple[str, ...]
+        return f"{self.path}/{fingerprint(self.labels)}"
 
 
 @dataclass(slots=True)
@@ -106,6 +57,12 @@ class _Group:
     members: dict[str, None] = field(default_factory=dict)
     flush_ns: int = NEVER
     flushed_ns: int | None = None
+    kept: bool = False
+    """Whether the store has a record of its rest."""
+
+    @property
+    def id(self) -> GroupId:
+        return self.route.path, self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +73,6 @@ class _Verdict:
     outcome: str
     reason: str
     again_ns: int = NEVER
-
-
-@dataclass(slots=True)
-class _Storm:
-    """The rate limit of one sink: tokens, and the alerts that wait for the digest."""
-
-    tokens: float
-    filled_ns: int
-    digest_ns: int = NEVER
-    last_digest_ns: int = 0
-    waiting: dict[str, tuple[_Group, Status]] = field(default_factory=dict)
 
 
 class Router:
@@ -145,17 +91,16 @@ class Router:
         self._sinks = {policy.name: policy for policy in sinks}
         self.tree = route_tree(self.config, tuple(self._sinks))
         self._alerts: dict[str, AlertView] = {}
-        self._groups: dict[tuple[str, Labels], _Group] = {}
-        self._groups_of: dict[str, set[tuple[str, Labels]]] = {}
+        self._groups: dict[GroupId, _Group] = {}
+        self._groups_of: dict[str, set[GroupId]] = {}
         self._told: dict[tuple[str, str], Told] = {}
         self._not_told: dict[tuple[str, str], str] = {}
-        self._silences: dict[str, Silence] = {}
-        self._acks: dict[str, Acknowledgement] = {}
-        self._storms = {p.name: _Storm(p.burst, 0) for p in self._sinks.values() if p.per_minute is not None}
+        self._memory = Memory()
+        self._quiet = Quiet(self.config, self._memory)
+        self._storms = {p.name: Storm(p, self._memory) for p in self._sinks.values() if p.per_minute is not None}
+        self._rests: dict[GroupId, Rest] = {}
         self._heartbeat = _heartbeat_alert(heartbeat_labels)
         self._beat_ns = 0
-        self._changed: dict[tuple[str, str], MemoryRow] = {}
-        self._forgotten: dict[tuple[str, str], None] = {}
 
     # -- the flow ------------------------------------------------------------------------------------------------------
 
@@ -169,12 +114,12 @@ class Router:
     def due(self, now_ns: int) -> list[Planned]:
         """Plan everything whose time has come: groups, digests, repeats, heartbeat. Call it often; it is cheap."""
         planned: list[Planned] = []
-        for key, group in list(self._groups.items()):
+        for group in list(self._groups.values()):
             if group.flush_ns <= now_ns:
-                planned += self._flush(key, group, now_ns)
-        for name, storm in self._storms.items():
+                planned += self._flush(group, now_ns)
+        for storm in self._storms.values():
             if storm.digest_ns <= now_ns:
-                planned += self._digest(self._sinks[name], storm, now_ns)
+                planned += self._digest(storm, now_ns)
         return planned + self._beat(now_ns)
 
     def next_due_ns(self) -> int:
@@ -194,21 +139,39 @@ class Router:
             if group is None:
                 if alert.state is AlertState.RESOLVED and alert.fingerprint in self._groups_of:
                     continue
-                group = self._groups[key] = _Group(route, key[1])
+                group = self._groups[key] = self._new_group(route, key)
             group.members[alert.fingerprint] = None
             self._groups_of.setdefault(alert.fingerprint, set()).add(key)
         for key in self._groups_of.get(alert.fingerprint, ()):
             self._schedule(self._groups[key], now_ns)
 
-    @staticmethod
-    def _schedule(group: _Group, now_ns: int) -> None:
-        if group.flushed_ns is None:
-            due_ns = now_ns + group.route.group_wait_ns
-        else:
+    def _new_group(self, route: Route, key: GroupId) -> _Group:
+        """A group, which goes on with the wait or the interval in which a former run left it."""
+        rest = self._rests.pop(key, None)
+        if rest is None:
+            return _Group(route, key[1])
+        return _Group(route, key[1], flush_ns=rest.due_ns, flushed_ns=rest.flushed_ns, kept=True)
+
+    def _schedule(self, group: _Group, now_ns: int) -> None:
+        if group.flushed_ns is not None:
             due_ns = max(now_ns, group.flushed_ns + group.route.group_interval_ns)
+        else:
+            due_ns = now_ns + group.route.group_wait_ns
+            if now_ns < due_ns < group.flush_ns:
+                self._keep_rest(group, due_ns)
         group.flush_ns = min(group.flush_ns, due_ns)
 
-    def _flush(self, key: tuple[str, Labels], group: _Group, now_ns: int) -> list[Planned]:
+    def _keep_rest(self, group: _Group, due_ns: int) -> None:
+        rest = Rest(*group.id, due_ns, group.flushed_ns)
+        self._memory.keep(_GROUP, rest.id, rest)
+        group.kept = True
+
+    def _drop_group(self, group: _Group) -> None:
+        self._groups.pop(group.id, None)
+        if group.kept:
+            self._memory.forget(_GROUP, Rest(*group.id).id)
+
+    def _flush(self, group: _Group, now_ns: int) -> list[Planned]:
         group.flush_ns = NEVER
         planned: list[Planned] = []
         for sink in group.route.sinks:
@@ -216,7 +179,9 @@ class Router:
                 planned += self._flush_to(self._sinks[sink], group, now_ns)
         if any(p.notification is not None for p in planned):
             group.flushed_ns = now_ns
-        self._forget_resolved(key, group)
+        if group.kept or (group.route.group_interval_ns and group.flushed_ns == now_ns):
+            self._keep_rest(group, group.flush_ns)
+        self._forget_resolved(group)
         return planned
 
     def _flush_to(self, sink: SinkPolicy, group: _Group, now_ns: int) -> list[Planned]:
@@ -238,7 +203,7 @@ class Router:
         self._not_told[sink, member] = verdict.reason
         return [Planned(sink, verdict.outcome, verdict.reason, (member,), now_ns)]
 
-    def _forget_resolved(self, key: tuple[str, Labels], group: _Group) -> None:
+    def _forget_resolved(self, group: _Group) -> None:
         """Drop resolved alerts that nobody waits to hear of, and the group with its last member."""
         waiting = {member for storm in self._storms.values() for member in storm.waiting}
         for member in list(group.members):
@@ -248,7 +213,7 @@ class Router:
                 continue
             self._leave(member)
         if not group.members:
-            self._groups.pop(key, None)
+            self._drop_group(group)
 
     def _leave(self, member: str) -> None:
         for key in self._groups_of.pop(member, set()):
@@ -256,12 +221,11 @@ class Router:
             if group is not None:
                 group.members.pop(member, None)
                 if not group.members:
-                    del self._groups[key]
+                    self._drop_group(group)
         del self._alerts[member]
         for sink in self._sinks:
             self._not_told.pop((sink, member), None)
-        if self._acks.pop(member, None) is not None:
-            self._forget("ack", member)
+        self._quiet.withdraw(member)
 
     # -- judging one alert ---------------------------------------------------------------------------------------------
 
@@ -303,11 +267,11 @@ class Router:
         return _Verdict("resolved", "send", alert.reason)
 
     def _repeat(self, alert: AlertView, told: Told, route: Route, now_ns: int, again_ns: int) -> _Verdict:
-        ack = self._acks.get(alert.fingerprint)
-        if ack is not None and ack.covers(alert) and told.at_ns < ack.until_ns <= now_ns:
+        ack = self._quiet.acknowledgement(alert)
+        if ack is not None and told.at_ns < ack.until_ns <= now_ns:
             return _Verdict("repeat", "send", f"the acknowledgement by {ack.by} has expired and it still fires")
         due_ns = told.at_ns + route.repeat_interval_ns
-        if ack is not None and ack.covers(alert) and now_ns < ack.until_ns:
+        if ack is not None and now_ns < ack.until_ns:
             return _Verdict(None, "", "acknowledged", min(again_ns, ack.until_ns))
         if due_ns <= now_ns:
             return _Verdict("repeat", "send", "it still fires")
@@ -319,15 +283,15 @@ class Router:
         """A reason not to say it now, or None."""
         if severity_rank(alert.severity) < severity_rank(sink.min_severity) and sink.min_severity:
             return _Verdict(None, "below_severity", f"{sink.name} takes {sink.min_severity} and worse")
-        muted = self._muted_by(route, now_ns)
+        muted = self._quiet.muted_by(route, now_ns)
         if muted:
-            return _Verdict(None, "muted", muted, now_ns + _MINUTE_NS)
+            return _Verdict(None, "muted", muted, (now_ns // _MINUTE_NS + 1) * _MINUTE_NS)
         if verdict.status == "resolved":
             return None  # what was announced is called off, silence or not
         return self._silenced(alert, now_ns) or self._taken_care_of(alert, verdict, now_ns)
 
     def _silenced(self, alert: AlertView, now_ns: int) -> _Verdict | None:
-        silence = next((s for s in self._silences.values() if s.covers(alert, now_ns)), None)
+        silence = next(iter(self._quiet.silencing(alert, now_ns)), None)
         if silence is None:
             return None
         reason = f"silence {silence.id} by {silence.created_by}: {silence.comment}"
@@ -337,20 +301,10 @@ class Router:
         source = self._inhibitor(alert)
         if source is not None:
             return _Verdict(None, "inhibited", f"{message.name(source)} fires", now_ns + _RECHECK_NS)
-        ack = self._acks.get(alert.fingerprint)
-        if ack is not None and ack.covers(alert) and now_ns < ack.until_ns and verdict.status != "escalated":
+        ack = self._quiet.acknowledgement(alert)
+        if ack is not None and now_ns < ack.until_ns and verdict.status != "escalated":
             return _Verdict(None, "acknowledged", f"acknowledged by {ack.by}", ack.until_ns)
         return None
-
-    def _muted_by(self, route: Route, now_ns: int) -> str:
-        times = self.config.mute_times
-        for name in route.mute_times:
-            if any(interval.contains(now_ns) for interval in times[name]):
-                return f"mute time {name}"
-        active = route.active_times
-        if active and not any(interval.contains(now_ns) for name in active for interval in times[name]):
-            return f"outside of {', '.join(active)}"
-        return ""
 
     def _inhibitor(self, alert: AlertView) -> AlertView | None:
         labels = dict(alert.labels)
@@ -371,26 +325,12 @@ class Router:
 
     def _announce(self, sink: SinkPolicy, group: _Group, news: Mapping[str, _Verdict], now_ns: int) -> list[Planned]:
         storm = self._storms.get(sink.name)
-        if storm is not None and not self._may_send(sink, storm, now_ns):
-            for member, verdict in news.items():
-                assert verdict.status is not None
-                storm.waiting[member] = (group, verdict.status)
-            soon_ns = max(now_ns + _FIRST_DIGEST_NS, storm.last_digest_ns + sink.digest_every_ns)
-            storm.digest_ns = min(storm.digest_ns, soon_ns)
+        if storm is not None and not storm.may_send(now_ns):
+            storm.collect([self._alerts[member] for member in news], group.id, now_ns)
             return []
         statuses = {member: verdict.status for member, verdict in news.items() if verdict.status is not None}
         reason = next(iter(news.values())).reason if len(news) == 1 else f"{len(news)} alerts changed"
         return [self._send(sink, group, statuses, now_ns, reason)]
-
-    def _may_send(self, sink: SinkPolicy, storm: _Storm, now_ns: int) -> bool:
-        assert sink.per_minute is not None
-        gained = (now_ns - storm.filled_ns) / _MINUTE_NS * sink.per_minute
-        storm.tokens = min(sink.burst, storm.tokens + max(0.0, gained))
-        storm.filled_ns = now_ns
-        if storm.waiting or storm.tokens < 1:
-            return False
-        storm.tokens -= 1
-        return True
 
     def _send(
         self, sink: SinkPolicy, group: _Group, statuses: Mapping[str, Status], now_ns: int, reason: str
@@ -417,18 +357,10 @@ class Router:
         self._remember(sink.name, statuses, now_ns)
         return Planned(sink.name, "send", reason, tuple(statuses), now_ns, notification)
 
-    def _digest(self, sink: SinkPolicy, storm: _Storm, now_ns: int) -> list[Planned]:
+    def _digest(self, storm: Storm, now_ns: int) -> list[Planned]:
         """One message for everything that waits, the worst first, as much as the channel takes."""
-        waiting, storm.waiting = storm.waiting, {}
-        storm.digest_ns, storm.last_digest_ns = NEVER, now_ns
-        statuses: dict[str, Status] = {}
-        for member, (group, _) in waiting.items():
-            if member in self._alerts:
-                storm.waiting = {member: waiting[member]}  # so that an end without a beginning is still told
-                verdict = self._judge(sink, self._alerts[member], group.route, now_ns)
-                if verdict.status is not None:
-                    statuses[member] = verdict.status
-        storm.waiting = {}
+        sink, statuses, groups = storm.policy, self._waiting_news(storm, now_ns), self._waiting_groups(storm)
+        storm.release(now_ns)
         if not statuses:
             return []
         alerts = message.worst_first([self._alerts[member] for member in statuses])
@@ -446,9 +378,24 @@ class Router:
             total=len(alerts),
         )
         self._remember(sink.name, statuses, now_ns)
-        for group in {id(g): g for g, _ in waiting.values()}.values():
+        for group in groups:
             self._schedule(group, now_ns)
         return [Planned(sink.name, "digest", reason, tuple(statuses), now_ns, notification)]
+
+    def _waiting_news(self, storm: Storm, now_ns: int) -> dict[str, Status]:
+        """What the digest of a sink has to say of those that wait for it."""
+        found: dict[str, Status] = {}
+        for member, waits in storm.waiting.items():
+            group = self._groups.get(waits.group)
+            if group is not None and member in group.members:
+                verdict = self._judge(storm.policy, self._alerts[member], group.route, now_ns)
+                if verdict.status is not None:
+                    found[member] = verdict.status
+        return found
+
+    def _waiting_groups(self, storm: Storm) -> list[_Group]:
+        keys = dict.fromkeys(waits.group for waits in storm.waiting.values())
+        return [self._groups[key] for key in keys if key in self._groups]
 
     def _key(self, sink: str, statuses: Mapping[str, Status]) -> str:
         """Idempotency key: sink, and per alert its life, severity, status and how many times it was told before."""
@@ -464,14 +411,14 @@ class Router:
             before, alert = self._told.get((sink, member)), self._alerts[member]
             if status == "resolved":
                 if self._told.pop((sink, member), None) is not None:
-                    self._forget("told", f"{sink}/{member}")
+                    self._memory.forget(_TOLD, f"{sink}/{member}")
                 continue
             same_life = before is not None and before.view.starts_at_ns == alert.starts_at_ns
             count = before.count + 1 if before is not None and same_life else 1
             kind = before.status if before is not None and status == "repeat" else str(alert.state)
             told = Told(sink, kind, now_ns, count, replace(alert, explanation=None))
             self._told[sink, member] = told
-            self._keep("told", told.id, told)
+            self._memory.keep(_TOLD, told.id, told)
             self._not_told.pop((sink, member), None)
             self._look_again(member, now_ns)
 
@@ -505,29 +452,19 @@ class Router:
         Raises:
             ValueError: When it is empty, ends before it begins, or there are too many.
         """
-        if not silence.matchers or silence.ends_ns <= silence.starts_ns:
-            raise ValueError("a silence needs a matcher, and an end after its begin")
-        self._drop_expired(now_ns)
-        if len(self._silences) >= _MAX_SILENCES:
-            raise ValueError(f"there are {_MAX_SILENCES} silences already")
-        self._silences[silence.id] = silence
-        self._keep("silence", silence.id, silence)
+        self._quiet.silence(silence, now_ns)
 
     def expire_silence(self, silence_id: str, now_ns: int) -> bool:
         """End a silence now; what it kept quiet is announced by the next `due`. Returns whether it was there."""
-        if self._silences.pop(silence_id, None) is None:
-            return False
-        self._forget("silence", silence_id)
-        self._wake_all(now_ns)
-        return True
+        return self._woken(self._quiet.expire(silence_id), now_ns)
 
     def silences(self, now_ns: int) -> list[Silence]:
         """Silences that are active or to come."""
-        return [silence for silence in self._silences.values() if now_ns < silence.ends_ns]
+        return self._quiet.silences(now_ns)
 
     def silenced_by(self, alert: AlertView, now_ns: int) -> list[str]:
         """Ids of the silences that keep an alert quiet now."""
-        return [silence.id for silence in self._silences.values() if silence.covers(alert, now_ns)]
+        return [silence.id for silence in self._quiet.silencing(alert, now_ns)]
 
     def acknowledge(
         self, fingerprint_: str, by: str, now_ns: int, duration_ns: int = 3600 * NS_PER_S, comment: str = ""
@@ -537,27 +474,22 @@ class Router:
         if alert is None or alert.state is AlertState.RESOLVED:
             return False
         ack = Acknowledgement(fingerprint_, alert.starts_at_ns, by, now_ns, now_ns + duration_ns, comment)
-        self._acks[fingerprint_] = ack
-        self._keep("ack", fingerprint_, ack)
-        self._wake_all(now_ns)
-        return True
+        self._quiet.acknowledge(ack)
+        return self._woken(True, now_ns)  # noqa: FBT003 - it was done
 
     def withdraw(self, fingerprint_: str, now_ns: int) -> bool:
         """Take an acknowledgement back; returns whether there was one."""
-        if self._acks.pop(fingerprint_, None) is None:
-            return False
-        self._forget("ack", fingerprint_)
-        self._wake_all(now_ns)
-        return True
+        return self._woken(self._quiet.withdraw(fingerprint_), now_ns)
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """All acknowledgements of active alerts, expired ones too."""
-        return list(self._acks.values())
+        return self._quiet.acknowledgements()
 
-    def _drop_expired(self, now_ns: int) -> None:
-        for silence in [s for s in self._silences.values() if s.ends_ns <= now_ns]:
-            del self._silences[silence.id]
-            self._forget("silence", silence.id)
+    def _woken(self, done: bool, now_ns: int) -> bool:  # noqa: FBT001 - passed on
+        """Look at every alert again if something was done."""
+        if done:
+            self._wake_all(now_ns)
+        return done
 
     def _wake_all(self, now_ns: int) -> None:
         for group in self._groups.values():
@@ -601,68 +533,84 @@ class Router:
 
     def changes(self) -> tuple[list[MemoryRow], list[tuple[str, str]]]:
         """Records to write and (kind, id) to delete since the last call; goes into the transaction of the outbox."""
-        changed, self._changed = list(self._changed.values()), {}
-        forgotten, self._forgotten = list(self._forgotten), {}
-        return changed, forgotten
+        return self._memory.changes()
 
-    def load(self, rows: Iterable[MemoryRow], alerts: Sequence[AlertView], now_ns: int) -> None:
+    def load(self, records: Sequence[MemoryRow], alerts: Sequence[AlertView], now_ns: int) -> None:
         """Take up the memory of a former run.
 
         Args:
-            rows: The records of kinds told, silence and ack.
+            records: Those of `MEMORY_KINDS`; others are left alone.
             alerts: What the life cycle knows to be active.
             now_ns: Groups are looked at from now on.
         """
-        for row in rows:
-            self._load_row(row)
+        self._quiet.restore(records)
+        self._recall(records)
+        levels, waits = storms.read(records)
+        for name, storm in self._storms.items():
+            if name in levels:
+                storm.restore(levels[name])
         for alert in alerts:
             if alert.state in {AlertState.FIRING, AlertState.HELD}:
                 awaited = alert.reason == AWAITED  # its wait for data begins now, not when it last changed
                 self._take(replace(alert, updated_ns=now_ns) if awaited else alert, now_ns)
         for (sink, member), told in list(self._told.items()):
             if sink not in self._sinks:
-                del self._told[sink, member]
-                self._forget("told", told.id)
+                self._untell(told)
             elif member not in self._alerts:
-                reason = "it resolved before that could be announced"
-                over = replace(
-                    told.view, state=AlertState.RESOLVED, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason
-                )
-                self._take(over, now_ns)
+                self._take(_ended_unannounced(told.view, now_ns), now_ns)
         self._forget_strays()
+        for waiting in waits:
+            self._wait_on(waiting, now_ns)
+        for rest in self._rests.values():
+            self._memory.forget(_GROUP, rest.id)
+        self._rests.clear()
+
+    def _recall(self, records: Iterable[MemoryRow]) -> None:
+        """What was told, and how far the groups were."""
+        for record in records:
+            if record.kind == _TOLD:
+                told = msgspec.json.decode(record.payload, type=Told)
+                self._told[told.sink, told.view.fingerprint] = told
+            elif record.kind == _GROUP:
+                rest = msgspec.json.decode(record.payload, type=Rest)
+                self._rests[rest.path, rest.labels] = rest
+
+    def _wait_on(self, waits: storms.Waits, now_ns: int) -> None:
+        """Have an alert wait for the digest again; one that ended since is told there as ended."""
+        storm, member = self._storms.get(waits.sink), waits.view.fingerprint
+        if storm is None:
+            self._memory.forget(storms.WAITS, waits.id)
+            return
+        if member not in self._alerts:
+            self._take(_ended_unannounced(waits.view, now_ns), now_ns)
+        told_by = [key for key in self._groups_of[member] if waits.sink in self._groups[key].route.sinks]
+        if told_by:
+            group = waits.group if waits.group in told_by else min(told_by)
+            storm.collect([waits.view], group, now_ns)
+
+    def _untell(self, told: Told) -> None:
+        del self._told[told.sink, told.view.fingerprint]
+        self._memory.forget(_TOLD, told.id)
 
     def _forget_strays(self) -> None:
         """Drop what was told to a sink that no route of the alert leads to any more."""
         for (sink, member), told in list(self._told.items()):
             groups = (self._groups[key] for key in self._groups_of.get(member, ()))
             if not any(sink in group.route.sinks for group in groups):
-                del self._told[sink, member]
-                self._forget("told", told.id)
+                self._untell(told)
 
     def dump(self) -> list[MemoryRow]:
         """The whole memory, for `load` of another router (a reloaded configuration)."""
-        rows = [MemoryRow("told", told.id, msgspec.json.encode(told)) for told in self._told.values()]
-        rows += [MemoryRow("silence", s.id, msgspec.json.encode(s)) for s in self._silences.values()]
-        return rows + [MemoryRow("ack", a.fingerprint, msgspec.json.encode(a)) for a in self._acks.values()]
+        told = rows(_TOLD, ((told.id, told) for told in self._told.values()))
+        rests = [Rest(*g.id, g.flush_ns, g.flushed_ns) for g in self._groups.values() if g.kept]
+        brakes = [record for storm in self._storms.values() for record in storm.dump()]
+        return told + rows(_GROUP, ((rest.id, rest) for rest in rests)) + self._quiet.dump() + brakes
 
-    def _load_row(self, row: MemoryRow) -> None:
-        if row.kind == "told":
-            told = msgspec.json.decode(row.payload, type=Told)
-            self._told[told.sink, told.view.fingerprint] = told
-        elif row.kind == "silence":
-            silence = msgspec.json.decode(row.payload, type=Silence)
-            self._silences[silence.id] = silence
-        elif row.kind == "ack":
-            ack = msgspec.json.decode(row.payload, type=Acknowledgement)
-            self._acks[ack.fingerprint] = ack
 
-    def _keep(self, kind: str, key: str, record: Told | Silence | Acknowledgement) -> None:
-        self._forgotten.pop((kind, key), None)
-        self._changed[kind, key] = MemoryRow(kind, key, msgspec.json.encode(record))
-
-    def _forget(self, kind: str, key: str) -> None:
-        self._changed.pop((kind, key), None)
-        self._forgotten[kind, key] = None
+def _ended_unannounced(view: AlertView, now_ns: int) -> AlertView:
+    """An alert that a former run spoke of, and that is no longer active."""
+    reason = "it resolved before that could be announced"
+    return replace(view, state=AlertState.RESOLVED, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
 
 
 def _heartbeat_alert(labels: Labels) -> AlertView:

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from monitor import format as fmt
-from monitor.alerts.routing import Router, RouteStep, SinkPolicy
+from monitor.alerts.plans import RouteStep, SinkPolicy
+from monitor.alerts.routing import Router
 from monitor.clock import NS_PER_S, SystemClock
 from monitor.errors import MonitorError
 from monitor.runtime.load import Loaded, load

@@ -16,11 +16,13 @@ from urllib.parse import quote
 import msgspec
 
 from monitor.alert import AlertState, AlertView, MemoryRow, SavedAlert, Transition
+from monitor.alerts import routing
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
 from monitor.alerts.machine import Fires
 from monitor.alerts.matchers import parse_matcher
+from monitor.alerts.plans import Planned, RouteStep, SinkPolicy
 from monitor.alerts.routes import RoutingConfig
-from monitor.alerts.routing import Planned, Router, RouteStep, SinkPolicy
+from monitor.alerts.routing import Router
 from monitor.alerts.silences import Silence
 from monitor.clock import NS_PER_S, Clock
 from monitor.config import Config
@@ -37,7 +39,7 @@ from monitor.tape.course import Act
 from monitor.telemetry import view
 
 RECENT = 200
-MEMORY_KINDS = ("told", "silence", "ack", "fires", "seen")
+MEMORY_KINDS = (*routing.MEMORY_KINDS, "fires", "seen")
 SEEN_EVERY_NS = 2 * NS_PER_S
 """How often it is written how far we have seen, while a ``for`` runs: less than what counts as a gap."""
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
@@ -124,6 +126,10 @@ class AlertDesk:
             self._attend()
         planned = self.router.route(transitions, now_ns) if transitions else self._due(now_ns)
         self._submit(transitions, planned)
+
+    def next_due_ns(self) -> int:
+        """When a step has something to do by time alone."""
+        return min(self.lifecycle.next_due_ns, self.router.next_due_ns())
 
     def tick(self, now_ns: int) -> None:
         """Whatever is due by time alone."""

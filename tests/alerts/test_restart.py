@@ -6,7 +6,8 @@ import pytest
 
 from monitor.alert import AlertState
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
-from monitor.alerts.routing import Router, SinkPolicy
+from monitor.alerts.plans import SinkPolicy
+from monitor.alerts.routing import Router
 from monitor.rule import OnUnknown, Rule
 from tests.alerts.build import S, evaluation, rule
 

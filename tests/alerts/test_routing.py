@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from monitor.alert import AlertState, AlertView, Transition
 from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.matchers import parse_matcher
+from monitor.alerts.plans import Planned, SinkPolicy
 from monitor.alerts.routes import RoutingConfig
-from monitor.alerts.routing import Planned, Router, SinkPolicy
+from monitor.alerts.routing import Router
 from monitor.alerts.silences import Silence
 
 S = 1_000_000_000
