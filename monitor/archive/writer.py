@@ -15,6 +15,7 @@ import shutil
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,12 +57,19 @@ from monitor.instruments import Instrument
 if TYPE_CHECKING:
     import polars as pl
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 DAY_NS = 86_400 * NS_PER_S
 ROW_GROUP = 65_536
 """Rows that a reader takes from one file at a time."""
 _LEVEL = 3
 _MOST_OBJECTS = 100_000
 _READ_BYTES = 1024 * 1024
+_OURS = re.compile(r".+-[0-9a-f]{8}(-\d{4})?\.parquet")
+"""Names that a writer gives: what else lies there is its owner's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +302,11 @@ class ArchiveWriter:
         return f"{path.removesuffix('.parquet')}-{_checksum(self._staging / path):08x}.parquet"
 
     def _publish(self, manifest: Manifest, names: Mapping[str, str]) -> Manifest:
-        """Move the files, then let the manifest say so, then remove what it replaces."""
+        """Move the files, then let the manifest say so, then remove what it replaces; one process at a time."""
+        with _alone(self._folder):
+            return self._published(manifest, names)
+
+    def _published(self, manifest: Manifest, names: Mapping[str, str]) -> Manifest:
         double = overlaps(manifest, read_manifests(self._folder))
         if double and not self._replace:
             raise TapeError(_twice(double[0]), str(self._folder))
@@ -309,26 +321,19 @@ class ArchiveWriter:
             _sync_folder(folder)
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         _write_whole(manifest_path(self._folder, self.origin), data)
-        gone = {*replaced, *(digest for other in before.values() for digest in other.replaces)}
-        for digest, other in before.items():
-            if digest in gone:
-                manifest_path(self._folder, other.origin).unlink(missing_ok=True)
-                self._remove(other.paths)
-        self._remove(set(self._left_behind(manifest)))
+        self._tidy(before, replaced)
         return manifest
 
-    def _left_behind(self, manifest: Manifest) -> Iterator[str]:
-        """Files of this origin that its manifest does not name: of the run before, or of one that was killed."""
-        own = re.compile(re.escape(self.origin) + r"(-\d{4})?(-[0-9a-f]{8})?\.parquet")
+    def _tidy(self, before: Mapping[str, Manifest], replaced: Iterable[str]) -> None:
+        """Remove what counts no more: manifests that were replaced, then files that no manifest names."""
+        gone = {*replaced, *(digest for other in before.values() for digest in other.replaces)}
+        for digest in gone & before.keys():
+            manifest_path(self._folder, before[digest].origin).unlink(missing_ok=True)
+        named = {name for manifest in read_all(self._folder).values() for name in manifest.paths}
         for table in (INSTRUMENTS, *ALL_TABLES):
-            for path in (self._folder / table).rglob(f"{self.origin}*.parquet"):
-                name = str(path.relative_to(self._folder))
-                if own.fullmatch(path.name) and name not in manifest.paths:
-                    yield name
-
-    def _remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+            for path in (self._folder / table).rglob("*.parquet"):
+                if _OURS.fullmatch(path.name) and str(path.relative_to(self._folder)) not in named:
+                    path.unlink(missing_ok=True)
 
     def _write_instruments(self) -> None:
         import polars as pl
@@ -363,6 +368,15 @@ def _write_whole(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     beside.replace(path)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process puts files into the archive meanwhile, where the system has locks that die with their holder."""
+    with (folder / ".lock").open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _sync_folder(folder: Path) -> None:
