@@ -413,6 +413,9 @@ class VenueSession(TopicSession):
         self.venue = feed.spec.venue
         self.carries = {channel: feed.carries(channel) for channel in Channel if channel in feed.spec.laws}
         self._include_tradfi = feed.options.include_tradfi
+        self._dollars_only = feed.selects_all
+        """Rows of whole-market topics against other currencies count only where their symbol was named."""
+        self._admitted: set[Instrument | None] = set()
         self._selected = next((t.payload for t in connection.topics if isinstance(t.payload, frozenset)), None)
         self._last_sent: dict[tuple[str, Channel], tuple[float, int]] = {}
         self._last_number: dict[str, int] = {}
@@ -461,16 +464,24 @@ class VenueSession(TopicSession):
     def find(self, symbol: str, channel: Channel) -> Instrument | None:
         """The instrument of a row; None (and a notice) when it is unknown or was not asked for."""
         instrument = self.table.get(symbol)
+        if instrument in self._admitted:
+            return instrument
         if instrument is None:
             self.notices.append(UnknownSymbol(symbol, channel))
-            return None
+        elif reason := self._unwanted(instrument, symbol):
+            self.skip(reason)
+        else:
+            self._admitted.add(instrument)
+            return instrument
+        return None
+
+    def _unwanted(self, instrument: Instrument, symbol: str) -> str:
+        """Why rows of this instrument are left out; empty where they count."""
         if instrument.asset_class == "tradfi" and not self._include_tradfi:
-            self.skip("tradfi")
-            return None
+            return "tradfi"
         if self._selected is not None and symbol not in self._selected:
-            self.skip("unselected")
-            return None
-        return instrument
+            return "unselected"
+        return "quote_not_usd" if self._dollars_only and not instrument.usd_quoted else ""
 
     def is_history(self, ts_ns: int) -> bool:
         """Whether a row of a snapshot is older than this connection."""

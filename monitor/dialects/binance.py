@@ -213,8 +213,6 @@ class BinanceSession(TradeSession):
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_funding = feed.carries(Channel.FUNDING)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
-        self._dollars_only = any(t.name.startswith("!") and t.payload is None for t in connection.topics)
-        """Rows against other currencies count only where their symbol was named."""
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
         self._owned: set[Instrument | None] = set()
         self._learned_h: dict[Instrument, float] = {}
@@ -336,21 +334,13 @@ class BinanceSession(TradeSession):
         instrument = self.table.get(symbol)
         if instrument in self._owned:
             return instrument
-        instrument = self._admitted(symbol)
-        if instrument is not None:
-            self._owned.add(instrument)
-        return instrument
-
-    def _admitted(self, symbol: str) -> Instrument | None:
-        if symbol not in self.table and is_coin_margined(symbol) != self.coin_margined:
+        if instrument is None and is_coin_margined(symbol) != self.coin_margined:
             self.skip("other_product")
             return None
         found = self.find(symbol, Channel.PRICE)
         if found is None or found.status == "closed":
             return None
-        if self._dollars_only and not found.usd_quoted:
-            self.skip("quote_not_usd")
-            return None
+        self._owned.add(found)
         return found
 
     def _mark(self, row: MarkPrice, recv_ns: int) -> list[MarketEvent]:

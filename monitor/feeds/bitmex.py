@@ -487,6 +487,9 @@ class BitmexSession(VenueSession):
         return self.each(rows, self._trade, recv_ns)
 
     def _trade(self, row: _Fill, recv_ns: int) -> Iterable[MarketEvent]:
+        if row.symbol.startswith("."):  # an index, told as trades of size 0
+            self.skip("index")
+            return []
         instrument = self.find(row.symbol, Channel.TRADES)
         if instrument is None:
             return []

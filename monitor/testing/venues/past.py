@@ -119,7 +119,7 @@ def _binance(asked: Asked) -> Any:
     if name == "openInterestHist":
         found = asked.points(symbol, Channel.OPEN_INTEREST, (first, last), STEPS_MS[query["period"]])
         return [
-            {"timestamp": at, "sumOpenInterestValue": repr(v), "sumOpenInterest": repr(v / _contract(asked, symbol))}
+            {"timestamp": at, "sumOpenInterestValue": repr(v), "sumOpenInterest": repr(v / _worth(asked, symbol, at))}
             for at, v in found
         ]
     if name == "aggTrades":
@@ -137,9 +137,11 @@ def _aggregated(asked: Asked, symbol: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _contract(asked: Asked, symbol: str) -> float:
-    instrument = asked.instruments.get(symbol)
-    return float(instrument.contract_value) if instrument else 1.0
+def _worth(asked: Asked, symbol: str, at_ms: int) -> float:
+    """Dollars of one contract at an instant."""
+    instrument = asked.instruments[symbol]
+    price = asked.past.value(instrument, Channel.PRICE, at_ms * NS_PER_MS) or 1.0
+    return float(instrument.contract_value) * (1.0 if instrument.form == "inverse" else price)
 
 
 def _bybit(asked: Asked) -> Any:
