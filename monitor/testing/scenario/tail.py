@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from monitor.testing.scenario.curves import DAY_NS, Curve, at
+from monitor.testing.scenario.curves import DAY_NS, at
 
 RANKED_ONLY = {"TRX": 26.5e9, "HYPE": 11.2e9, "BCH": 10.9e9}
 """Large coins that the scenario does not trade: market value in US dollars, about that of November 2025."""
@@ -36,13 +36,15 @@ def market_cap_usd(coin: str) -> float:
 
 
 @cache
-def own_path(coin: str, seed: int = 7) -> Curve:
-    """A coin's own part: a random walk of daily steps around 1."""
-    days = np.arange(at(HISTORY_FROM), at(HISTORY_TO), DAY_NS)
-    steps = np.random.default_rng((seed, 8, TAIL.index(coin))).standard_normal(days.size) * DAY_SIGMA
-    return Curve(tuple(days.tolist()), tuple(np.exp(np.cumsum(steps)).tolist()), log=True)
+def own_path(coin: str, seed: int = 7) -> tuple[float, ...]:
+    """A coin's own part by day from `HISTORY_FROM`: a random walk around 1."""
+    days = (at(HISTORY_TO) - at(HISTORY_FROM)) // DAY_NS
+    steps = np.random.default_rng((seed, 8, TAIL.index(coin))).standard_normal(days) * DAY_SIGMA
+    return tuple(np.exp(np.cumsum(steps)).tolist())
 
 
 def tail_price(coin: str, ts_ns: int, btc_usd: float) -> float:
-    """US dollars per coin, from Bitcoin's price at the same time."""
-    return float(own_path(coin)(ts_ns) * (btc_usd / 100_000) ** MARKET_BETA)
+    """US dollars per coin, from Bitcoin's price at the same time; its own part moves at midnight."""
+    path = own_path(coin)
+    day = min(max((ts_ns - at(HISTORY_FROM)) // DAY_NS, 0), len(path) - 1)
+    return path[day] * float((btc_usd / 100_000) ** MARKET_BETA)
