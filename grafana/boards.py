@@ -221,6 +221,10 @@ def slow_signals() -> dashboard.Dashboard:
             rows("Signals now", "The newest value of each signal; one that is absent has no row.", "short", Query('market_signal_value{id=~"$signal"}', instant=True), size=(24, 9)),
             lines("In US dollars", "Signals that are amounts.", USD, Query(chosen % "USD", "{{id}}"), size=(12, 10)),
             lines("As shares", "Signals that are ratios.", RATIO, Query(chosen % "ratio", "{{id}}"), size=(12, 10)),
+            lines("Baskets", "Return of each sector basket over a day, a week and 30 days.", RATIO, Query('monitor_rule_value{alert=~"BasketDay|BasketWeek|BasketMonth"}', "{{alert}} {{basket}}"), size=(12, 10)),
+            lines("Treasuries", "Unrealised profit of each configured holder.", USD, Query('monitor_rule_value{alert="TreasuryLoss"}', "{{holder}}"), size=(12, 10)),
+            lines("Treasuries: price above cost", "How far the price lies above what each holder paid; negative: below.", RATIO, Query('monitor_rule_value{alert="TreasuryNearCost"}', "{{holder}} {{base}}"), size=(12, 10)),
+            lines("ETF flows of the month", "Net flow since the first of the month, by asset.", USD, Query('monitor_rule_value{alert="EtfOutflowMonthToDate"}', "{{asset}}"), size=(12, 10)),
         ),
         since="now-7d",
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """The signal catalogue: what a risk desk wished it had watched in November 2025, and where each signal is found here.
 
 One row says where its number comes from, which series carries it, which rules watch it (each has unit tests under
-``rules/tests``), and which panel shows it. Every row's value is exposed as ``market_signal_value{id="..."}``. A test
-fails when a row lacks any of these. ``docs/signals.md`` is generated from here.
+``rules/tests``), which metric carries it, and which panel shows that. A test fails when a row lacks any of these, and
+another when the running demo does not export it. ``docs/signals.md`` is generated from here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ METRIC = "market_signal_value"
 InputKind = Literal["feeds", "source", "inlet", "derived", "own state"]
 
 ALL_PANEL = ("slow-signals", "Signals now")
+"""Shows every row that has no panel of its own, and those that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ class Signal:
         series: Series that carry it.
         rules: Names of its alert rules, the one whose value stands for the signal first.
         unit: Of that value.
-        panel: Dashboard file and panel title.
         needs: What to configure while it is absent.
+        panel: Dashboard file and panel title.
         note: What its number does not say.
+        metric: Its own, where it has more to show than one number; the panel asks for it.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Signal:
     needs: str
     panel: tuple[str, str] = ALL_PANEL
     note: str = ""
+    metric: str = METRIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +72,40 @@ LLAMA = "sources: [{type: defillama}]"
 CANDLES = FEEDS + "price, and sources: [{type: candles}] for history before the start"
 
 SIGNALS: tuple[Signal, ...] = (
-    Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T",), "USD", COINGECKO),
+    Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T", "MarketCapCrosses3T", "MarketCapSinceCrossing"), "USD", COINGECKO),
     Signal("S02", "Total market value from its peak", ("source", "coingecko"), ("market_cap",), ("MarketCapFromPeak", "MarketCapTrillionFromPeak"), "ratio", COINGECKO, note="The peak is the highest value that was seen or backfilled."),
-    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative", "FundingNegativeForDays"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest")),
+    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative", "FundingNegativeForDays"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest"), metric="market_funding_rate_8h_ratio"),
     Signal("S04", "Accounts net short", ("source", "ratios"), ("long_short_ratio",), ("AccountsNetShort", "LongsDominateLiquidations"), "number", "sources: [{type: ratios}]"),
-    Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues."),
-    Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05."),
+    Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour", "VenueLiquidations", "CoinLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues.", "market_liquidations_window_usd"),
+    Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05.", "market_liquidations_window_usd"),
     Signal("S07", "Number of liquidations in a day", ("feeds", "liquidations"), ("liquidations",), ("LiquidationCount",), "count", FEEDS + "liquidations", note="Events, not accounts, and not all are published: a lower bound."),
-    Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues."),
-    Signal("S09", "Open interest of one coin in a month", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin")),
+    Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues.", "market_open_interest_usd"),
+    Signal("S09", "Open interest of one coin from its peak", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestFromPeak", "OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin"), metric="market_open_interest_usd"),
     Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow", "SpotShareRises"), "ratio", FEEDS + "trades, spot venues among them"),
-    Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, _board("Realized volatility, 1 h"), "Hourly returns; the commentary does not say which it used."),
+    Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, note="Hourly returns; the commentary does not say which it used."),
     Signal("S12", "Correlation inside and between bands of ranks", ("derived", "bands"), ("band_correlation",), ("LargeCoinsMoveAsOne", "SmallCoinsDecouple"), "number", "sources: coingecko (ranks) and candles (closes)"),
-    Signal("S13", "Sector baskets over a week", ("derived", "baskets"), ("basket",), ("BasketWeek",), "ratio", "derived: baskets, and feeds with price for their coins"),
+    Signal("S13", "Sector baskets over a day, a week and a month", ("derived", "baskets"), ("basket",), ("BasketWeek", "BasketDay", "BasketMonth", "BestBasket", "WorstBasket", "BasketLagsDay", "BasketLagsWeek", "BasketLagsMonth"), "ratio", "derived: baskets, and feeds with price for their coins", ("slow-signals", "Baskets"), metric="monitor_rule_value"),
     Signal("S14", "Distance between the best and the worst basket", ("derived", "baskets"), ("basket",), ("BasketsApart", "BasketDispersion"), "ratio", "as S13"),
     Signal("S15", "A sector loses billions in a day", ("source", "coingecko"), ("sector_cap",), ("SectorLosesBillions", "SectorFromPeak"), "USD", COINGECKO, note="Sectors overlap and are never summed."),
-    Signal("S16", "Price from its peak of a year", ("feeds", "price"), ("price",), ("DrawdownFromYearHigh",), "ratio", CANDLES, _board("Price below its peak"), "Backfilled days count by their close, not by their high."),
-    Signal("S17", "Bitcoin below a level", ("feeds", "price"), ("price",), ("BtcBelow82k",), "price", FEEDS + "price", _board("Price")),
-    Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES, _board("Price")),
-    Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall"), "ratio", CANDLES, _board("Price")),
-    Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls"), "ratio", FEEDS + 'price, symbols: "*"', _board("Breadth")),
+    Signal("S16", "Price from its peak of a year", ("feeds", "price"), ("price",), ("DrawdownFromYearHigh",), "ratio", CANDLES, note="Backfilled days count by their close, not by their high."),
+    Signal("S17", "Bitcoin below a level", ("feeds", "price"), ("price",), ("BtcBelow82k",), "price", FEEDS + "price", _board("Price"), metric="market_price_usd"),
+    Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES),
+    Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall", "PriceFallMonth"), "ratio", CANDLES),
+    Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls", "BasketLagsWeek"), "ratio", FEEDS + 'price, symbols: "*"'),
     Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks", "BtcAmplifiesStocks"), "count", "inlets: push spx, gold, csi300 and hsi"),
-    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow",), ("EtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonth", "EtfOutflowRecord"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later."),
+    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow", "etf_flow_month"), ("EtfOutflowDay", "EthEtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonthToDate", "EtfOutflowMonth", "EtfOutflowRecord"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later. Single funds come through the inlet."),
     Signal("S23", "Stablecoin supply in a month", ("source", "defillama"), ("stablecoin_supply",), ("StablecoinSupplyContracts",), "ratio", LLAMA),
-    Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price",), ("StablecoinOffPeg",), "price", LLAMA),
+    Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price", "price"), ("StablecoinOffPeg", "StablecoinOffPegOnSpot", "StablecoinLargestDistance"), "price", LLAMA + ", and feeds with price of spot pairs such as USDT/USD"),
     Signal("S25", "Tether's share of spot volume", ("feeds", "trades"), ("trades",), ("TetherShareOfSpotVolume",), "ratio", FEEDS + "trades, spot venues with several quote currencies", note="Of the configured venues."),
-    Signal("S26", "25-delta skew and implied volatility", ("source", "deribit_options"), ("skew_25d", "iv"), ("SkewRising", "SkewTurnsToPuts", "ImpliedVolatilityHigh"), "vol points", "sources: [{type: deribit_options}]", note="Put less call; forward deltas with r = 0."),
-    Signal("S27", "Value locked in DeFi in a week", ("source", "defillama"), ("tvl",), ("TvlWeek", "TvlFromPeak"), "ratio", LLAMA, note="In dollars: falls with prices too."),
+    Signal("S26", "25-delta skew and implied volatility", ("source", "deribit_options"), ("skew_25d", "iv"), ("SkewRising", "SkewTurnsToPuts", "SkewSharplyPositive", "ImpliedVolatilityHigh", "VolatilityIndexHigh", "VolatilityInverted"), "vol points", "sources: [{type: deribit_options}]", note="Put less call; forward deltas with r = 0. The index is the deribit feed's."),
+    Signal("S27", "Value locked in DeFi in a week", ("source", "defillama"), ("tvl",), ("TvlWeek", "TvlFromPeak", "ChainTvlWeek"), "ratio", LLAMA, note="In dollars: falls with prices too."),
     Signal("S28", "One protocol drained", ("source", "defillama"), ("tvl",), ("ProtocolDrained",), "ratio", LLAMA, note="The largest protocols, and those named in the source's settings."),
     Signal("S29", "A sector's month", ("source", "coingecko"), ("sector_cap",), ("SectorMonth",), "ratio", COINGECKO),
     Signal("S30", "Thin order books", ("feeds", "depth"), ("depth", "spread"), ("DepthThin", "SpreadWide"), "number", FEEDS + "depth"),
-    Signal("S31", "Venues that are silent", ("own state", "feed health"), ("feed_up",), ("FeedDown", "SeveralVenuesDown", "NoPrices"), "number", "any feed", ("feeds-and-engine", "Feeds")),
-    Signal("S32", "Treasury companies under water", ("derived", "treasuries"), ("treasury_pnl",), ("TreasuryLoss", "TreasuryUnderWater"), "USD", "derived: treasuries, and feeds with price for their coins"),
+    Signal("S31", "Venues that are silent", ("own state", "feed health"), ("feed_up",), ("FeedDown", "SeveralVenuesDown", "NoPrices"), "number", "any feed", ("feeds-and-engine", "Feeds"), metric="monitor_feed_up"),
+    Signal("S32", "Treasury companies under water", ("derived", "treasuries"), ("treasury_pnl", "treasury_distance"), ("TreasuryLoss", "TreasuryUnderWater", "TreasuryNearCost"), "USD", "derived: treasuries, and feeds with price for their coins", ("slow-signals", "Treasuries"), metric="monitor_rule_value"),
     Signal("S33", "Listed company under a dollar", ("derived", "streaks"), ("streak",), ("DelistingStreak",), "count", "derived: streaks, and push the company's closes"),
-    Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves"), "ratio", "inlets: push fed_cut_probability, surprise_* and usdjpy"),
+    Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy, jgb_10y"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves", "JapaneseYieldsRise"), "ratio", "inlets: push fed_cut_probability, surprise_*, usdjpy and jgb_10y"),
     Signal("S35", "Large seized or dormant holdings move", ("inlet", "moved_btc"), ("external", "price"), ("LargeHoldingMoves",), "USD", "inlets: push moved_btc, in coins"),
     Signal("S36", "A leverage cascade", ("feeds", "price, liquidations, open_interest, depth"), ("price", "liquidations", "open_interest", "depth"), ("CascadeComplete", "CascadeInSequence", "LeverageCascade", "StressRegime"), "count", FEEDS + "price, liquidations, open_interest, depth"),
     Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only, each compared with itself a week ago. Market value has no free history: on a fresh start the first answer takes a week."),
@@ -146,7 +149,8 @@ What a risk desk wished it had watched in November 2025, row by row. Generated f
 `python -m monitor signals`.
 
 A signal whose input is not configured is shown as absent, with what to configure: nothing is made up. Every value is
-exposed as `market_signal_value{id="..."}`, every rule's as `monitor_rule_value{alert="..."}`. Thresholds are the
+exposed as `market_signal_value{id="..."}`, whatever other metric a row has, and every rule's, by its labels, as
+`monitor_rule_value{alert="..."}`. Thresholds are the
 figures of the commentaries on that month; calibrate them to your own coverage, because public trackers see more venues
 than public feeds show.
 
@@ -167,19 +171,29 @@ hour of the sell-off it fires, or why it does not. [Backtests](backtest.md) show
 def markdown(tests: Mapping[str, str]) -> str:
     """The page. `tests` says for each rule which test file covers it."""
     lines = [
-        HEAD + "| id | signal | input | series | rules | test | panel |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        HEAD + "| id | signal | input | series | rules | test | metric | panel |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for signal in SIGNALS:
         files = dict.fromkeys(tests[rule] for rule in signal.rules)
         lines.append(
             f"| {signal.id} | {signal.title} | {signal.input[0]}: {signal.input[1]} | {_code(signal.series)} "
-            f"| {_code(signal.rules)} | {_code(files)} | {signal.panel[0]}: {signal.panel[1]} |"
+            f"| {_code(signal.rules)} | {_code(files)} | {_metric(signal)} | {signal.panel[0]}: {signal.panel[1]} |"
         )
     lines += ["", "## What to configure, and what a number does not say", ""]
     for signal in SIGNALS:
         lines.append(f"- **{signal.id}** needs `{signal.needs}`." + (f" {signal.note}" if signal.note else ""))
     return "\n".join([*lines, ""])
+
+
+def _metric(signal: Signal) -> str:
+    match signal.metric:
+        case name if name == METRIC:
+            return f'`{name}{{id="{signal.id}"}}`'
+        case "monitor_rule_value":
+            return f'`monitor_rule_value{{alert="{signal.rules[0]}"}}`'
+        case name:
+            return f"`{name}`"
 
 
 def _code(words: Iterable[str]) -> str:

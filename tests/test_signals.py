@@ -30,9 +30,13 @@ TESTED = {
 }
 
 
-def panels(board: str) -> set[str]:
+def queries(board: str) -> dict[str, str]:
+    """What each panel of a dashboard asks for."""
     text = (ROOT / "grafana" / "dashboards" / f"{board}.json").read_text()
-    return {panel["title"] for panel in json.loads(text)["panels"]}
+    return {
+        panel["title"]: " ".join(target["expr"] for target in panel.get("targets", ()))
+        for panel in json.loads(text)["panels"]
+    }
 
 
 def test_all_rows_are_there() -> None:
@@ -51,10 +55,34 @@ def test_a_row_lacks_nothing(signal: Signal) -> None:
     known = {rule.name for rule in RULES.alerts}
     assert set(signal.rules) <= known, "a rule of this row is not in rules/"
     assert set(signal.rules) <= TESTED, "a rule of this row has no test"
-    assert METRIC in METRICS
-    board, title = signal.panel
-    assert title in panels(board)
     assert signal.needs
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.id)
+def test_a_row_has_a_metric_and_its_panel_asks_for_that(signal: Signal) -> None:
+    assert {METRIC, signal.metric} <= set(METRICS)
+    board, title = signal.panel
+    asked = queries(board)[title]
+    assert signal.metric in asked
+    if signal.metric == "monitor_rule_value":
+        assert signal.rules[0] in asked
+    assert f"{METRIC}{{" in queries("slow-signals")["Signals now"], "the one panel that shows every row"
+
+
+def test_every_rule_of_the_pack_belongs_to_a_row_or_is_known_to_be_extra() -> None:
+    extra = {
+        "FundingOverheated", "FundingVenuesDisagree", "LargeSingleLiquidation", "FallThenLiquidations", "PerpBelowIndex",
+        "OpenInterestConcentrated", "VenuePriceApart", "LiquidationsUnusual", "MajorsMoveAsOne",
+    }  # fmt: skip
+    named = {rule for signal in SIGNALS for rule in signal.rules}
+    assert {rule.name for rule in RULES.alerts} - named == extra
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_rule_file_says_where_its_figures_come_from_and_how_to_calibrate_them(path: Path) -> None:
+    words = " ".join(line.strip(" #\n") for line in path.read_text().splitlines() if line.strip().startswith("#"))
+    assert "Source:" in words
+    assert re.search(r"[Cc]alibrate", words)
 
 
 def test_the_page_is_fresh() -> None:
