@@ -52,6 +52,7 @@ from monitor.expression import (
     Selector,
     Then,
     selectors,
+    series_names,
 )
 from monitor.language import to_text
 from monitor.series import Fold, SeriesSpec, Unit
@@ -282,7 +283,8 @@ class Compiler:
                 return sampler
         node = compiler.node(inner)
         history = self.histories.setdefault(key, History())
-        sampler = Sampler(key, node, step_ns=step_ns, keep_ns=keep_ns, link=link, history=history)
+        of_events = any(self.spec(series).form == "events" for series in series_names(inner))
+        sampler = Sampler(key, node, step_ns=step_ns, keep_ns=keep_ns, link=link, history=history, of_events=of_events)
         grid.samplers.append(sampler)
         return sampler
 

@@ -121,6 +121,8 @@ class Engine:
         """Take in events in any order; they are read at the next `evaluate`."""
         report = self._intake.take(events, self.now_ns)
         self._saw(report.newest_ns)
+        if self._serial and (report.behind or report.gaps):
+            self.past.again(report.behind, report.gaps, self._compiler.grids)
         if report.history:
             self.past.take(report.history, self._compiler.grids, begun=self._serial > 0)
             if self._serial and not all(isinstance(event, Sample) for event in report.history):

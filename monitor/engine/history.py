@@ -5,6 +5,9 @@ of the members present at both, so that a feed that comes or goes is no move.
 
 A sample is *live* when it was taken as time passed, *filled* when it was worked out later from history that arrived
 after its instant (`monitor.engine.refill`). A filled sample never replaces a live one.
+
+What was not seen is missing: a total whose window no feed covered is NaN, never 0. A label set that comes later had at
+each instant before what any label set without a row had then (`History.others`): 0 of a total that was seen, else NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 
 from monitor.clock import NS_PER_S
 from monitor.engine.catalog import Index
-from monitor.engine.nodes.base import NAN, Bools, Node, Tick, padded
+from monitor.engine.nodes.base import NAN, Bools, Node, Tick, covers, padded
 from monitor.engine.store import Domain
 from monitor.events import Labels
 from monitor.expression import Expr, Range, Selector, children, series_names
@@ -46,6 +49,8 @@ class History:
         self._values: Floats = np.full((16, 0), NAN)
         self._links: Floats = np.full((16, 0), NAN)
         self._filled: Bools = np.zeros((16, 0), np.bool_)
+        self._others: Floats = np.full(16, NAN)
+        self._width = 0
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -59,6 +64,11 @@ class History:
     def values(self) -> Floats:
         """Samples by time and row of `index`; a view."""
         return self._values[self._start : self._end]
+
+    @property
+    def others(self) -> Floats:
+        """What a label set without a row had, by time; a view."""
+        return self._others[self._start : self._end]
 
     @property
     def links(self) -> Floats:
@@ -75,11 +85,15 @@ class History:
         """Bytes allocated."""
         return int(self._times.nbytes + self._values.nbytes + self._links.nbytes + self._filled.nbytes)
 
-    def append(self, at_ns: int, values: Floats, links: Floats, *, filled: bool = False) -> None:
-        """Add a sample; rows that are new to `index` come last."""
+    def append(self, at_ns: int, values: Floats, links: Floats, *, others: float = NAN, filled: bool = False) -> None:
+        """Add a sample; rows that are new to `index` come last, and had before what others had."""
         if self._end == len(self._times) or len(values) > self._values.shape[1]:
             self._resize(len(values))
+        if len(values) > self._width:
+            self.values[:, self._width : len(values)] = self.others[:, None]
+            self._width = len(values)
         self._times[self._end] = at_ns
+        self._others[self._end] = others
         self._values[self._end, : len(values)] = values
         self._links[self._end, : len(links)] = links
         self._filled[self._end] = filled
@@ -88,22 +102,24 @@ class History:
 
     def repeat(self, at_ns: int, *, filled: bool = False) -> None:
         """Add a sample equal to the last."""
-        self.append(at_ns, self._values[self._end - 1], self._links[self._end - 1], filled=filled)
+        last = self._end - 1
+        width = self._width
+        self.append(
+            at_ns, self._values[last, :width], self._links[last, :width], others=self._others[last], filled=filled
+        )
 
     def restore(  # noqa: PLR0917  # the columns, in the order in which they are saved
-        self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats, filled: Bools | None = None
+        self, labels: list[Labels], times: Ints, values: Floats, links: Floats, known: Floats, filled: Bools, others: Floats
     ) -> None:  # fmt: skip
-        """Put back samples that were saved; without `filled` all of them count as live."""
+        """Put back samples that were saved."""
         for item in labels:
             self.index.add(item)
-        self._put(
-            times.copy(), values.copy(), links.copy(), np.zeros(values.shape, np.bool_) if filled is None else filled
-        )
+        self._put(times.copy(), values.copy(), links.copy(), filled.copy(), others.copy())
         self.known = known
 
-    def _put(self, times: Ints, values: Floats, links: Floats, filled: Bools) -> None:
-        self._times, self._values, self._links, self._filled = times, values, links, filled
-        self._start, self._end = 0, len(times)
+    def _put(self, times: Ints, values: Floats, links: Floats, filled: Bools, others: Floats) -> None:
+        self._times, self._values, self._links, self._filled, self._others = times, values, links, filled, others
+        self._start, self._end, self._width = 0, len(times), min(len(self.index), values.shape[1])
         self.version += 1
 
     def forget(self, before_ns: int) -> None:
@@ -140,6 +156,9 @@ class History:
         mine, theirs = self._spread(times), other._spread(times)
         width = max(mine[0].shape[1], len(self.index))
         values, links, filled = (_wider(column, width) for column in mine)
+        others = self._others_with(other, times)
+        mine_too = np.isin(times, self.times)
+        values[mine_too, self._width : len(self.index)] = others[mine_too, None]
         for row, source in enumerate(rows.tolist()):
             live = ~np.isnan(values[:, source]) & ~filled[:, source]
             new = ~np.isnan(theirs[0][:, row]) & ~live
@@ -150,23 +169,66 @@ class History:
             if link:
                 chain = _Chain(link, times, values[:, source], live, new)
                 links[:, source] = chain.joined(links[:, source], theirs[1][:, row], _at(jump, row))
-        self._put(times, values, links, filled)
+        strangers = np.setdiff1d(np.arange(len(self.index)), rows)
+        values[np.ix_(~mine_too, strangers)] = others[~mine_too, None]
+        filled[np.ix_(~mine_too, strangers)] = True
+        self._put(times, values, links, filled, others)
         self._carry_on(other, rows)
+
+    def _others_with(self, other: History, times: Ints) -> Floats:
+        """What label sets without a row had at `times`, by whose sample stands there; own ones first."""
+        others = np.full(len(times), NAN)
+        others[times.searchsorted(other.times)] = other.others
+        others[times.searchsorted(self.times)] = self.others
+        return others
 
     def revise(self, other: History) -> int:
         """Replace values of samples that are there by ones worked out again; how many differ."""
         count = 0
-        rows = [(self.index.ids.get(labels, -1), row) for row, labels in enumerate(other.index.labels)]
-        for at_ns, values in zip(other.times.tolist(), other.values, strict=True):
+        mine, theirs = self._rows_of_both(other)
+        for at_ns, values, others in zip(other.times.tolist(), other.values, other.others.tolist(), strict=True):
             at = int(self.times.searchsorted(at_ns))
             if at == len(self) or self.times[at] != at_ns:
                 continue
-            for mine, theirs in rows:
-                if 0 <= mine < self.values.shape[1] and self.values[at, mine] != values[theirs] == values[theirs]:
-                    self.values[at, mine], self.filled[at, mine] = values[theirs], True
-                    count += 1
+            row = self.values[at]
+            differ = ~np.isclose(row[mine], values[theirs], rtol=0, atol=0, equal_nan=True)
+            row[mine[differ]] = values[theirs[differ]]
+            self.filled[at, mine[differ]] = True
+            self.others[at] = others
+            count += int(differ.sum())
         self.version += bool(count)
         return count
+
+    def replace(self, other: History, from_ns: int, link: Link) -> int:
+        """Put samples that were taken again in the place of those since an instant; how many values differ.
+
+        The other's links go on from the last sample before, which both have, or begin anew where there is none.
+        """
+        both = np.intersect1d(self.times[self.times >= from_ns], other.times)
+        mine, theirs = self._rows_of_both(other)
+        if not len(both) or not len(mine):
+            return 0
+        to, of = self.times.searchsorted(both), other.times.searchsorted(both)
+        values = other.values[np.ix_(of, theirs)]
+        differ = ~np.isclose(self.values[np.ix_(to, mine)], values, rtol=0, atol=0, equal_nan=True)
+        self.values[np.ix_(to, mine)] = values
+        if link:
+            links = other.links[np.ix_(of, theirs)]
+            if to[0] and of[0]:
+                links = _met(link, links, self.links[to[0] - 1, mine], other.links[of[0] - 1, theirs])
+            self.links[np.ix_(to, mine)] = links
+            if both[-1] == self.times[-1]:
+                self.snapshot = other.snapshot
+                self.known = padded(self.known, len(self.index))
+                self.known[mine] = padded(other.known, len(other.index))[theirs]
+        self.version += 1
+        return int(differ.sum())
+
+    def _rows_of_both(self, other: History) -> tuple[Ints, Ints]:
+        """The rows of the label sets that both histories have, in this one and in the other."""
+        pairs = [(self.index.ids.get(labels, -1), row) for row, labels in enumerate(other.index.labels)]
+        found = np.array([pair for pair in pairs if 0 <= pair[0] < self._width], np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
 
     def _spread(self, times: Ints) -> tuple[Floats, Floats, Bools]:
         """Values, links and flags at `times`, NaN where there is no sample."""
@@ -198,11 +260,12 @@ class History:
         width = self._values.shape[1] if columns <= self._values.shape[1] else columns + columns // 2 + 4
         times, values, links = np.empty(rows, np.int64), np.full((rows, width), NAN), np.full((rows, width), NAN)
         filled = np.zeros((rows, width), np.bool_)
+        others = np.full(rows, NAN)
         filled[:live, : self._filled.shape[1]] = self.filled
-        times[:live] = self.times
+        times[:live], others[:live] = self.times, self.others
         values[:live, : self._values.shape[1]] = self.values
         links[:live, : self._links.shape[1]] = self.links
-        self._times, self._values, self._links, self._filled = times, values, links, filled
+        self._times, self._values, self._links, self._filled, self._others = times, values, links, filled, others
         self._start, self._end = 0, live
 
 
@@ -256,6 +319,14 @@ class _Chain:
         return float(factor) if np.isfinite(factor) and factor > 0 else neutral
 
 
+def _met(link: Link, links: Floats, here: Floats, there: Floats) -> Floats:
+    """Running links in the terms of others, which have the value `here` where these have `there`."""
+    if link == "ratio":
+        factor = here / there
+        return links * np.where(np.isfinite(factor) & (factor > 0), factor, 1.0)
+    return links + np.where(np.isnan(here - there), 0.0, here - there)
+
+
 def _at(jump: Jump, row: int) -> Callable[[int, int], float]:
     return lambda last_ns, after_ns: float(jump(last_ns, after_ns)[row])
 
@@ -306,18 +377,34 @@ def splice(link: Link, known: Floats, full: Floats, then: Floats, now: Floats) -
     return np.where(same | ~np.isfinite(shift), 0.0, shift)
 
 
+def seen_values(node: Node) -> Floats:
+    """Values of a node that reads events, NaN where no feed was live in any of its window."""
+    cover = covers(node)
+    return node.values if cover.all() else np.where(cover > 0, node.values, NAN)
+
+
 class Sampler:
     """Takes one sample of a node at every grid instant."""
 
     def __init__(
-        self, key: tuple[Any, ...], node: Node, *, step_ns: int, keep_ns: int, link: Link, history: History
+        self,
+        key: tuple[Any, ...],
+        node: Node,
+        *,
+        step_ns: int,
+        keep_ns: int,
+        link: Link,
+        history: History,
+        of_events: bool = False,
     ) -> None:
-        self.key = key
+        """Sample `node`; with `of_events` a value is missing where no feed was live in any of its window."""
+        self.key, self.of_events = key, of_events
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
         self.series = series_names(key[0])
         self.next_ns: int | None = None
         self._sizes = (-1, -1)
-        self._version = -1
+        self._versions = (-1, -1)
+        """Of the node and of the history when the last sample was taken: both the same, and the next equals it."""
         self._map: Ints = np.empty(0, np.int64)
 
     @property
@@ -355,25 +442,30 @@ class Sampler:
         history = self.history
         opens = not filled and bool(self.link) and history.opens(self.step_ns, tick.now_ns)
         version = self.node.pull(tick)
-        if version == self._version and len(history):
+        if (version, history.version) == self._versions and len(history):
             history.repeat(tick.now_ns, filled=filled)
         else:
-            values = self._mapped()
-            history.append(tick.now_ns, values, self._splice(values) if self.link else np.empty(0), filled=filled)
-        self._version = version
+            values, others = self._mapped()
+            links = self._splice(values) if self.link else np.empty(0)
+            history.append(tick.now_ns, values, links, others=others, filled=filled)
         if opens and not np.isnan(history.values[-1]).all():
             history.openings[tick.now_ns] = self.node.snapshot()
         history.forget(tick.now_ns - self._kept_ns)
+        self._versions = (version, history.version)
         self._wait_for(tick.now_ns + self.step_ns)
 
-    def _mapped(self) -> Floats:
+    def _mapped(self) -> tuple[Floats, float]:
+        """The values by row of the history, and what label sets without a row have; NaN where nothing was seen."""
         sizes = (len(self.node.index), len(self.history.index))
         if sizes != self._sizes:
             self._map = np.array([self.history.index.add(labels) for labels in self.node.index.labels], np.int64)
             self._sizes = (len(self.node.index), len(self.history.index))
-        values = np.full(len(self.history.index), NAN)
-        values[self._map] = self.node.values
-        return values
+        seen = seen_values(self.node) if self.of_events else self.node.values
+        unseen = len(seen) > 0 and self.of_events and not covers(self.node).any()
+        others = NAN if unseen else self.node.default
+        values = np.full(len(self.history.index), others)
+        values[self._map] = seen
+        return values, others
 
     def _splice(self, values: Floats) -> Floats:
         history, size = self.history, len(self.history.index)

@@ -34,6 +34,8 @@ class IngestReport:
         invalid: Not taken in: not a finite number.
         newest_ns: Time of the newest event.
         history: The backfilled events among those taken in.
+        behind: Values of slow series for an instant that has been evaluated already.
+        gaps: What was found to be lost, or was filled.
     """
 
     taken: Counter[str] = field(default_factory=_nothing)
@@ -43,6 +45,8 @@ class IngestReport:
     invalid: Counter[str] = field(default_factory=_nothing)
     newest_ns: int = 0
     history: list[MarketEvent] = field(default_factory=list)
+    behind: list[MarketEvent] = field(default_factory=list)
+    gaps: list[FeedGap] = field(default_factory=list)
 
     def add(self, other: IngestReport) -> None:
         """Count what became of other events, too."""
@@ -53,6 +57,8 @@ class IngestReport:
         self.invalid.update(other.invalid)
         self.newest_ns = max(self.newest_ns, other.newest_ns)
         self.history += other.history
+        self.behind += other.behind
+        self.gaps += other.gaps
 
 
 class Intake:
@@ -72,16 +78,18 @@ class Intake:
         for event in events:
             kind = type(event)
             if kind is FeedState or kind is FeedGap:
-                self._feed(event, batches)  # type: ignore[arg-type]
+                self._feed(event, batches, report)  # type: ignore[arg-type]
             else:
                 self._market(event, now_ns, batches, report)  # type: ignore[arg-type]
         for series, batch in batches.items():
             self._insert(series, batch)
         return report
 
-    def _feed(self, event: FeedState | FeedGap, batches: dict[str, Batch]) -> None:
+    def _feed(self, event: FeedState | FeedGap, batches: dict[str, Batch], report: IngestReport) -> None:
         self._store.ledger.record(event)
-        if isinstance(event, FeedState) and "feed_up" in self._store.catalog.wanted:
+        if isinstance(event, FeedGap):
+            report.gaps.append(event)
+        elif "feed_up" in self._store.catalog.wanted:
             labels = (("channel", event.channel.value), ("venue", event.venue))
             batch = batches.setdefault("feed_up", Batch())
             batch.ts.append(event.ts_ns)
@@ -105,6 +113,8 @@ class Intake:
         report.taken[venue] += 1
         if kind is Sample:
             self._slow(event, ts_ns)  # type: ignore[arg-type]
+            if ts_ns <= now_ns:
+                report.behind.append(event)
         for series, member, value in self._rows(event):
             if value - value != 0:  # NaN or infinite
                 report.invalid[venue] += 1

@@ -303,6 +303,7 @@ def _dump_history(number: int, history: History) -> dict[str, np.ndarray[Any, An
     }
     columns[f"h{number}.known"] = history.known
     columns[f"h{number}.filled"] = history.filled
+    columns[f"h{number}.others"] = history.others
     snapshots = [history.snapshot, *history.openings.values()] if _splices(history) else []
     for at, name in enumerate(("present", "weights")):
         rows = [snapshot[at] for snapshot in snapshots if snapshot[at] is not None]
@@ -325,8 +326,7 @@ def _load_histories(store: Store, head: dict[str, Any], archive: Columns) -> Non
             continue
         history.restore(
             [_labels(item) for item in labels],
-            *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known")),
-            archive.get(f"h{number}.filled"),
+            *(archive[f"h{number}.{column}"] for column in ("times", "values", "links", "known", "filled", "others")),
         )
         history.due_ns = due_ns
         present, weights = (archive.get(f"h{number}.{column}") for column in ("present", "weights"))

@@ -3,7 +3,8 @@
 Backfilled gauge rows are kept apart from the live ones (`Refill.past`), whole, so that every pass works from all of
 them and what comes first does not matter. A pass runs the sampled expressions over that past, instant by instant, on
 readers of its own. Totals of events are different: a late event belongs into a total that was already taken, so the
-samples since are worked out from the live log, as far as that still reaches back.
+samples since are worked out from the live log, as far as that still reaches back. So are the samples of a slow series
+of which a value is revised or late, and totals over a time of which it turns out that it was not seen, or was after all.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
 from monitor.engine.history import Grid, Sampler, splice
 from monitor.engine.log import Log
-from monitor.engine.nodes.base import NAN, Bools, Tick, padded
+from monitor.engine.nodes.base import FAR_NS, NAN, Bools, Tick, padded
+from monitor.engine.nodes.windows import PairNode, SamplesNode
+from monitor.engine.program import walk
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Domain, Store
-from monitor.events import MarketEvent
+from monitor.events import FeedGap, MarketEvent
 from monitor.expression import Expr, Range, Selector, children
 from monitor.window import Floats, Ints
 
@@ -34,23 +37,27 @@ class Refill:
     Attributes:
         past: Backfilled rows by gauge series, in time order, whatever the order in which they came.
         samples: Samples that were filled in or corrected so far.
+        stale: Samples of slow series that a revision would have changed and could not: the rows that they were taken from
+            are forgotten.
         passes: Finished passes.
         newest_ns: Time of the newest backfilled row by series.
     """
 
     def __init__(self, store: Store, settings: EngineSettings) -> None:
         self.past: dict[str, Log] = {}
-        self.samples = 0
+        self.samples = self.stale = 0
         self.passes = 0
         self.newest_ns: dict[str, int] = {}
         self._store, self._settings = store, settings
         self._dirty: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        """Slow series, and the earliest instant of which another value was told."""
         self._running: Iterator[bool] | None = None
 
     @property
     def due(self) -> bool:
         """Whether a pass is under way or wanted."""
-        return self._running is not None or bool(self._dirty)
+        return self._running is not None or bool(self._dirty or self._told)
 
     @property
     def running(self) -> bool:
@@ -84,6 +91,34 @@ class Refill:
                 first_ns = min(ts_ns for ts_ns, _, _ in found)
                 self._dirty[series] = min(self._dirty.get(series, first_ns), first_ns)
 
+    def again(self, samples: Sequence[MarketEvent], gaps: Sequence[FeedGap], grids: Grids) -> None:
+        """Note what makes samples that were taken wrong: values of slow series for their time, and what was not seen."""
+        said = ((series, event.ts_ns) for event in samples for series, _, _ in self._store.catalog.rows(event))
+        for series, ts_ns in said:
+            if self._sampled_since(series, ts_ns, grids):
+                self._told[series] = min(self._told.get(series, ts_ns), ts_ns)
+        for gap in gaps:
+            for series in self._unseen_by(gap, grids):
+                self._dirty[series] = min(self._dirty.get(series, gap.start_ns), gap.start_ns)
+
+    def _sampled_since(self, series: str, ts_ns: int, grids: Grids) -> bool:
+        mine = [sampler for sampler in _samplers(grids) if series in sampler.series]
+        return any(len(sampler.history) and sampler.history.times[-1] >= ts_ns for sampler in mine)
+
+    def _unseen_by(self, gap: FeedGap, grids: Grids) -> set[str]:
+        """Event series with a sample of whose window nothing may be left after a gap, or was before it was filled."""
+        spans = self._store.ledger.spans.get((gap.venue, gap.channel))
+        dark_ns = FAR_NS if gap.filled or spans is None else spans.dark_ns(gap.end_ns)
+        return {
+            series
+            for sampler in _samplers(grids)
+            for series in sampler.series
+            if self._store.specs[series].channel is gap.channel
+            and self._store.specs[series].form == "events"
+            and dark_ns >= shortest_ns(sampler.key[0], series)
+            and self._sampled_since(series, gap.start_ns, grids)
+        }
+
     def work(self, grids: Grids, now_ns: int, steps: int = 0) -> bool:
         """Do some of a pass: so many instants, all of them with 0. True when samples have changed."""
         if self._running is None:
@@ -113,26 +148,25 @@ class Refill:
     def _pass(self, grids: Grids, now_ns: int) -> Iterator[bool]:
         """One pass over every grid; yields after each instant whether samples have changed with it."""
         dirty, self._dirty = self._dirty, {}
+        told, self._told = self._told, {}
         self._trim(grids, now_ns)
         for grid, _ in grids.values():
-            touched = [sampler for sampler in grid.samplers if sampler.series & dirty.keys()]
-            for of_events in (False, True):
-                mine = [sampler for sampler in touched if self._reads_events(sampler) is of_events]
-                since_ns = min((dirty[s] for sampler in mine for s in sampler.series & dirty.keys()), default=0)
+            gauges, events = (
+                [sampler for sampler in grid.samplers if sampler.of_events is of_events] for of_events in (False, True)
+            )
+            for kind, samplers, since in ((_Past, gauges, dirty), (_Totals, events, dirty), (_Again, gauges, told)):
+                mine = [sampler for sampler in samplers if sampler.series & since.keys()]
                 if mine:
-                    work: _Shadow = (
-                        _Totals(self, grid, mine, since_ns) if of_events else _Past(self, grid, mine, since_ns)
-                    )
+                    since_ns = min(since[series] for sampler in mine for series in sampler.series & since.keys())
+                    work = kind(self, grid, mine, since_ns)
                     yield from work.run()
                     self.samples += work.samples
+                    self.stale += work.stale
 
     def _trim(self, grids: Grids, now_ns: int) -> None:
         reach_ns = max((sampler.keep_ns + 2 * sampler.step_ns for sampler in _samplers(grids)), default=0)
         for log in self.past.values():
             log.trim(now_ns - reach_ns)
-
-    def _reads_events(self, sampler: Sampler) -> bool:
-        return any(self._store.specs[series].form == "events" for series in sampler.series)
 
     @property
     def store(self) -> Store:
@@ -157,19 +191,32 @@ class Refill:
 class _Shadow:
     """Samplers compiled once more, over another store or another stretch of time, with histories of their own."""
 
-    def __init__(self, refill: Refill, grid: Grid, samplers: Sequence[Sampler], since_ns: int, store: Store) -> None:
+    def __init__(self, refill: Refill, grid: Grid, samplers: Sequence[Sampler], since_ns: int) -> None:
+        store = self._reads(refill)
         self.store, self.settings, self.since_ns = store, refill.settings, since_ns
         self.grid = Grid(Domain(store), grid.step_ns)
         compiler = Compiler(store, refill.settings, self.grid, histories={})
         self.pairs = [(real, compiler.sampler(real.key[0], real.step_ns, real.keep_ns, real.link)) for real in samplers]
         self.until_ns = max((real.next_ns or 0) - real.step_ns for real in samplers)
-        self.nested = len(self.grid.samplers) > len(self.pairs)
-        self.samples = 0
+        self.nested = any(isinstance(node, SamplesNode | PairNode) for _, s in self.pairs for node in walk([s.node]))
+        self.samples = self.stale = 0
         self._serial = 0
+
+    @staticmethod
+    def _reads(refill: Refill) -> Store:
+        """Whose rows are read: by default the live ones."""
+        return refill.store
 
     def run(self) -> Iterator[bool]:
         """Work through the instants; yields after each one whether samples have changed with it."""
         raise NotImplementedError
+
+    def every(self, first_ns: int, last_ns: int) -> list[int]:
+        """All instants from the first to the last at which a sampler is due, also those that others read."""
+        due: set[int] = set()
+        for step_ns in {sampler.step_ns for sampler in self.grid.samplers}:
+            due.update(range(-(-first_ns // step_ns) * step_ns, last_ns + 1, step_ns))
+        return sorted(due)
 
     def take(self, at_ns: int) -> None:
         """One sample of every sampler whose grid holds this instant."""
@@ -184,8 +231,9 @@ class _Shadow:
 class _Past(_Shadow):
     """Gauges over the backfilled rows: fills what is not live."""
 
-    def __init__(self, refill: Refill, grid: Grid, samplers: Sequence[Sampler], since_ns: int) -> None:
-        super().__init__(refill, grid, samplers, since_ns, refill.view())
+    @staticmethod
+    def _reads(refill: Refill) -> Store:
+        return refill.view()
 
     def run(self) -> Iterator[bool]:
         """See `_Shadow`."""
@@ -218,7 +266,7 @@ class _Past(_Shadow):
         step_ns = self.grid.step_ns
         keep_ns = max(real.keep_ns for real, _ in self.pairs)
         begin_ns = -(-(self.until_ns - keep_ns) // step_ns) * step_ns
-        every: Ints = begin_ns + step_ns * np.arange(max(0, (self.until_ns - begin_ns) // step_ns + 1))
+        every: Ints = np.array(self.every(begin_ns, self.until_ns), np.int64)
         if self.nested or not len(every):
             return every
         wanted = np.zeros(len(every), np.bool_)
@@ -280,38 +328,69 @@ class _Splices:
         return splice(self._real.link, known, live[rows], padded(then, size)[:size], padded(now, size)[:size])
 
 
-class _Totals(_Shadow):
-    """Totals of events: corrects what was taken too early, from the live log, as far as that is whole."""
+class _Live(_Shadow):
+    """Samples worked out once more from the live rows, as far back as those still reach.
 
-    def __init__(self, refill: Refill, grid: Grid, samplers: Sequence[Sampler], since_ns: int) -> None:
-        super().__init__(refill, grid, samplers, since_ns, refill.store)
+    One sample more is taken in front, for the members that the first is spliced to; of samples of samples all that the
+    outer ones read.
+    """
 
     def run(self) -> Iterator[bool]:
         """See `_Shadow`."""
-        changed = False
-        if not self.nested:
-            step_ns = self.grid.step_ns
-            begin_ns = -(-max(self.since_ns, self._whole_ns()) // step_ns) * step_ns
-            for at_ns in range(begin_ns, self.until_ns + 1, step_ns):
-                self.take(at_ns)
-                yield False
-            for real, shadow in self.pairs:
-                changed |= bool(count := real.history.revise(shadow.history))
-                self.samples += count
+        begin_ns = max(self.since_ns, self._whole_ns())
+        for at_ns in self.every(begin_ns - self._lead_ns(), self.until_ns):
+            self.take(at_ns)
+            yield False
+        count = sum(self.put(real, shadow, begin_ns) for real, shadow in self.pairs)
+        self.samples += count
         self.grid.domain.close()
-        yield changed
+        yield bool(count)
+
+    def put(self, real: Sampler, shadow: Sampler, begin_ns: int) -> int:
+        """Take over what was worked out since an instant; how many samples it changed."""
+        raise NotImplementedError
+
+    def _lead_ns(self) -> int:
+        reach_ns = max(reach_of(real.key[0]) for real, _ in self.pairs) if self.nested else 0
+        return max(shadow.step_ns for shadow in self.grid.samplers) + reach_ns
 
     def _whole_ns(self) -> int:
         """The first instant whose windows the logs still hold in full."""
         reach_ns = max(reach_of(real.key[0]) for real, _ in self.pairs)
-        banks = self.grid.domain.banks
-        panes = {series: pane_ns for series, pane_ns, _ in banks if pane_ns}
+        read = [*self.grid.domain.banks, *self.grid.domain.lasts]
+        panes = {series: pane_ns for series, pane_ns, _ in read if pane_ns}
         whole = [0]
-        for series, pane_ns, _ in banks:
+        for series, pane_ns, _ in read:
             floor_ns = self.store.floors.get((series, pane_ns))
             if floor_ns is not None:
                 whole.append(floor_ns + (2 * panes[series] if series in panes and not pane_ns else reach_ns))
         return max(whole)
+
+
+class _Totals(_Live):
+    """Totals of events: corrects what was taken too early, or over a time of which more, or less, was seen."""
+
+    def put(self, real: Sampler, shadow: Sampler, begin_ns: int) -> int:
+        """See `_Live`."""
+        shadow.history.forget(begin_ns)
+        return real.history.revise(shadow.history)
+
+
+class _Again(_Live):
+    """Slow gauges of which a value was revised or late."""
+
+    def put(self, real: Sampler, shadow: Sampler, begin_ns: int) -> int:
+        """See `_Live`."""
+        low, high = real.history.times.searchsorted((self.since_ns, begin_ns))
+        self.stale += int(high - low)
+        return real.history.replace(shadow.history, begin_ns, real.link)
+
+
+def shortest_ns(expr: Expr, series: str) -> int:
+    """The shortest window in which an expression reads a series; nothing is shorter where it reads none."""
+    if isinstance(expr, Range) and isinstance(expr.inner, Selector):
+        return expr.window_ns if expr.inner.series == series else FAR_NS
+    return min((shortest_ns(child, series) for child in children(expr)), default=FAR_NS)
 
 
 def reach_of(expr: Expr) -> int:

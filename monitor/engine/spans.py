@@ -84,6 +84,13 @@ class Spans:
         """Whether the channel was live right after an instant."""
         return self.live_at(at_ns + 1)
 
+    def dark_ns(self, at_ns: int) -> int:
+        """How long it was not live around an instant at which it was not."""
+        at = bisect_right(self.ends, at_ns)
+        before = self.ends[at - 1] if at else -FAR_NS
+        opens = FAR_NS if self.open_since is None else self.open_since
+        return min([*self.starts[at : at + 1], opens]) - before
+
     def next_edge_ns(self, after_ns: int) -> int:
         """When it next began or ceased to be live after an instant, as far as is known."""
         at = bisect_right(self.ends, after_ns)

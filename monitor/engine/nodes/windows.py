@@ -9,7 +9,7 @@ import numpy as np
 from monitor.engine.coverage import duration_text
 from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import NAN
-from monitor.engine.history import Sampler, columns_of, splice
+from monitor.engine.history import Sampler, columns_of, seen_values, splice
 from monitor.engine.log import Log
 from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
@@ -229,9 +229,9 @@ class SamplesNode(Node):
         if key != self._matrix_key:
             self._matrix_key = key
             columns = self._places.update()
-            self._matrix = columns_of(history.values[max(low - 1, 0) : high], columns)
-            if not np.isnan(self.inner.default):  # a total of a label set that was not there yet
-                self._matrix[np.isnan(self._matrix)] = self.inner.default
+            rows = slice(max(low - 1, 0), high)
+            self._matrix = columns_of(history.values[rows], columns)
+            self._matrix[:, columns < 0] = history.others[rows, None]  # of label sets that were not there yet
             if self.sampler.link and high > max(low - 1, 0):
                 self._matrix = self._linked(self._matrix, low, high, columns)
         return self._matrix
@@ -255,7 +255,7 @@ class SamplesNode(Node):
         if self.delay_ns:
             now = rows[-1] if len(rows) else np.full(size, NAN)
         else:
-            now = self.inner.values
+            now = seen_values(self.inner) if self.sampler.of_events else self.inner.values
             rows, before = self._to_now(rows, before, now)
         if self.function is not None and self.function.name in EXTREMES and len(rows):
             with np.errstate(invalid="ignore"):
