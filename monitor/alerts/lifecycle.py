@@ -19,6 +19,7 @@ from monitor.alerts.machine import (
     Fires,
     Latest,
     LifecycleSettings,
+    Listed,
     Render,
     RuleMachine,
     plain,
@@ -55,6 +56,7 @@ class Lifecycle:
         self._orphans: list[SavedAlert] = []
         self._dropped: set[str] = set()
         self._claims: Claims = {}
+        self._listed: Listed = {}
         self._next_due_ns = 0
         self._awaits_since_ns: int | None = None
         for rule in _alert_rules(rules):
@@ -88,6 +90,11 @@ class Lifecycle:
         self._next_due_ns = min((machine.next_due_ns for machine in self._machines.values()), default=NEVER)
         return transitions
 
+    @property
+    def next_due_ns(self) -> int:
+        """When a step has something to do though no reading changes; 0: at every step."""
+        return 0 if self._orphans or self._awaits_since_ns is not None else self._next_due_ns
+
     def alerts(self) -> list[AlertView]:
         """Every alert that is pending, firing or held, as of the latest evaluations."""
         return [view for machine in self._machines.values() for view in machine.views()]
@@ -105,6 +112,16 @@ class Lifecycle:
         """Label sets of a rule that are true and have no alert, because there are as many as its limit allows."""
         machine = self._machines.get(rule_id)
         return len(machine.withheld) if machine else 0
+
+    def follow(self, venue: str, symbols: Iterable[str]) -> None:
+        """These instruments of a venue are followed from now on; the others have come to their end.
+
+        What is unknown of an instrument that has ended resolves on the next step, and says why.
+        """
+        self._listed[venue] = frozenset(symbols)
+        for machine in self._machines.values():
+            machine.relist()
+        self._next_due_ns = 0
 
     def dump(self) -> list[SavedAlert]:
         """The whole state."""
@@ -171,7 +188,7 @@ class Lifecycle:
             self.load(machine.dump())
 
     def _machine(self, rule: Rule) -> RuleMachine:
-        return RuleMachine(rule, self.settings, self._render, self._explain, self._claims)
+        return RuleMachine(rule, self.settings, self._render, self._explain, self._claims, listed=self._listed)
 
     def _resolve_orphans(self, now_ns: int) -> list[Transition]:
         orphans, self._orphans = self._orphans, []

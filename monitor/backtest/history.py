@@ -32,34 +32,65 @@ class Stretch:
 
 
 class Columns(Protocol):
-    """Market data of one step, ready for bulk intake."""
+    """Market data of one grid instant or several, one after the other, ready for bulk intake.
+
+    It may be put into several engines (a comparison of rules runs two side by side).
+    """
+
+    @property
+    def instants(self) -> Sequence[int]:
+        """The grid instants, ascending; not all of the grid's: there are only those at which something was received."""
+        ...
 
     @property
     def rows(self) -> int:
         """How many events it stands for."""
         ...
 
-    def feed(self, engine: Engine) -> IngestReport:
-        """Put all of it into an engine, to the same effect as `Engine.ingest` of the events.
+    def only(self, number: int) -> Columns:
+        """One instant's part."""
+        ...
 
-        It may be called for several engines (a comparison of rules runs two side by side).
+    def feed(self, engine: Engine, number: int) -> IngestReport:
+        """Put one instant's data into an engine, to the same effect as `Engine.ingest` of the events."""
+        ...
+
+    def leap(self, engine: Engine, number: int, until_ns: int) -> tuple[int, IngestReport | None]:
+        """From instant `number` on put in at once what certainly makes no rule say anything: see `Engine.leap`.
+
+        Returns:
+            The first instant that was not reached, and what became of the events of those before it.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was received up to a grid instant and after the one before.
+    """What was received up to a grid instant and after the one before; with `columns` of several instants, up to each.
 
     Attributes:
-        now_ns: The grid instant, a multiple of the grid; every step's is later than that of the step before.
+        now_ns: The grid instant, a multiple of the grid, and the first of those of the columns; every step's is later than
+            the last instant of the step before.
         events: In the order of receipt.
-        columns: Further market data of the same moment; taken in after ``events``.
+        columns: Further market data of the same moment (and of later ones); taken in after ``events``.
     """
 
     now_ns: int
     events: Sequence[Event] = ()
     columns: Columns | None = None
+
+    @property
+    def last_ns(self) -> int:
+        """Its last instant."""
+        return self.columns.instants[-1] if self.columns is not None else self.now_ns
+
+    def singly(self) -> Iterator[Step]:
+        """A step for each instant."""
+        if self.columns is None or len(self.columns.instants) == 1:
+            yield self
+            return
+        for number, now_ns in enumerate(self.columns.instants):
+            yield Step(now_ns, () if number else self.events, self.columns.only(number))
 
 
 @dataclass(slots=True)

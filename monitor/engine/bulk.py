@@ -3,8 +3,9 @@
 A `Block` holds the rows of some grid steps, one `Rows` per type of event, in the order of arrival. `Block.feed` has the
 same effect on an engine, to the last bit, as `Engine.ingest` of the events of that step: the same clock policy, the same
 lateness, members numbered in the same order and not before their first event. What can be worked out for all steps at
-once (times, order, counts) is worked out once per engine; a step is then a handful of slices. Backfilled events, samples
-and liveness are rare, and are taken in as events.
+once (times, order, counts) is worked out once per engine; a step is then a handful of slices, and so are many steps of
+which it is known that nothing out of the ordinary happens in them (`monitor.engine.leap`). Backfilled events, samples and
+liveness are rare, and are taken in as events.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from monitor.window import Ints
 
 Bools = npt.NDArray[np.bool_]
 MarketRow = Liquidation | Trade | Price | Funding | OpenInterest | Depth
-FAR_NS = 1 << 62
+FAR_NS = FAR_STEP = 1 << 62
 ALL_KEPT_NS = -FAR_NS
 
 
@@ -125,22 +126,32 @@ class Rows:
 
 
 class Block:
-    """Some steps' worth of rows."""
+    """Some steps' worth of rows.
 
-    def __init__(self, rows: Sequence[Rows]) -> None:
+    Args:
+        rows: By type of event.
+        instants: When each step is to be evaluated (unix nanoseconds), for a caller that leaps.
+    """
+
+    def __init__(self, rows: Sequence[Rows], instants: Ints | None = None) -> None:
         self.rows = rows
-        self._ready: WeakKeyDictionary[Store, _Ready] = WeakKeyDictionary()
+        self.instants: Ints = np.empty(0, np.int64) if instants is None else instants
+        self._ready: WeakKeyDictionary[Store, Ready] = WeakKeyDictionary()
 
-    def size(self, step: int) -> int:
-        """Events of one step."""
-        return sum(int(rows.ends[step]) - (int(rows.ends[step - 1]) if step else 0) for rows in self.rows)
+    def size(self, step: int, stop: int) -> int:
+        """Events of the steps ``step:stop``."""
+        return sum(int(rows.ends[stop - 1]) - (int(rows.ends[step - 1]) if step else 0) for rows in self.rows)
 
     def feed(self, store: Store, settings: EngineSettings, step: int, now_ns: int) -> IngestReport:
         """Put one step into the logs; `now_ns` is the instant of the last evaluation."""
+        return self.ready(store, settings).feed(step, now_ns)
+
+    def ready(self, store: Store, settings: EngineSettings) -> Ready:
+        """The block worked out for one engine."""
         ready = self._ready.get(store)
         if ready is None:
-            ready = self._ready[store] = _Ready(self.rows, store, settings)
-        return ready.feed(step, now_ns)
+            ready = self._ready[store] = Ready(self.rows, store, settings)
+        return ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,18 +224,23 @@ class _Numbers:
             self.members[key] = self._catalog.series(self._reading.series).add(labels)
 
 
-class _Stream:
-    """What a table's rows say about one series, each step's rows in time order."""
+class Stream:
+    """What a table's rows say about one series, each step's rows in time order.
+
+    Attributes:
+        series: Its name.
+        log: Where it goes.
+    """
 
     def __init__(self, rows: Rows, ts: Ints, steps: Ints, reading: Reading, store: Store) -> None:
-        self._series = reading.series
-        self._store = store
+        self.series, self.log = reading.series, store.log(reading.series)
         self._numbers = rows.subjects.numbers(store.catalog, reading)
         width, size = len(reading.words), len(rows)
         keep = np.repeat(~rows.subjects.fact(rows.codes, TRADFI), width)
         keys = (np.repeat(rows.codes * width, width) + np.tile(np.arange(width), size))[keep]
         steps = np.repeat(steps, width)[keep]
-        self._ends = np.searchsorted(steps, np.arange(len(rows.ends)), side="right").tolist()
+        self.ends: Ints = np.searchsorted(steps, np.arange(len(rows.ends)), side="right")
+        self._ends = self.ends.tolist()
         self._fresh = set(steps[self._first_rows(keys)].tolist())
         self._dropping = False
         columns: tuple[Column, ...]
@@ -236,6 +252,7 @@ class _Stream:
         self._valid = None if self._values.dtype == np.int64 else np.isfinite(self._values)
         if self._valid is not None and self._valid.all():
             self._valid = None
+        self._odd: Ints | None = None
 
     def insert(self, step: int, gone_ns: int, report: IngestReport) -> None:
         """Put one step into the series' log, without rows older than `gone_ns`."""
@@ -251,7 +268,42 @@ class _Stream:
         if self._valid is not None:
             rows = self._only_numbers(rows, report)
         members = self._numbers.members[self._keys[rows]]
-        self._store.log(self._series).insert(self._ts[rows], members, self._values[rows])
+        self.log.insert(self._ts[rows], members, self._values[rows])
+
+    def rows(self, step: int, stop: int) -> tuple[Ints, Members, Column]:
+        """(ts, member, value) of the steps ``step:stop``, each step's rows in time order."""
+        rows = slice(self._ends[step - 1] if step else 0, self._ends[stop - 1])
+        return self._ts[rows], self._numbers.members[self._keys[rows]], self._values[rows]
+
+    def step_of(self, row: int, first: int) -> int:
+        """The step of a row, counted from the first row of step `first`."""
+        before = self._ends[first - 1] if first else 0
+        return int(self.ends.searchsorted(before + row, side="right"))
+
+    def insert_all(self, step: int, stop: int) -> None:
+        """Put steps in which nothing is odd into the log."""
+        ts, members, values = self.rows(step, stop)
+        if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
+            order = np.argsort(ts, kind="stable")
+            ts, members, values = ts[order], members[order], values[order]
+        self.log.insert(ts, members, values)
+
+    def next_odd(self, step: int) -> int:
+        """The next step with a label set's first row, a row that is no number, or one of a gauge that is not its newest."""
+        if self._dropping:
+            return step
+        if self._odd is None:
+            self._odd = np.unique(np.concatenate((list(self._fresh), self._odd_rows())).astype(np.int64))
+        at = int(self._odd.searchsorted(step))
+        return int(self._odd[at]) if at < len(self._odd) else FAR_STEP
+
+    def _odd_rows(self) -> Ints:
+        odd = np.zeros(len(self._keys), np.bool_) if self._valid is None else ~self._valid
+        if self.log.unique and len(odd):
+            order = np.argsort(_narrow(self._keys), kind="stable")
+            keys, ts = self._keys[order], self._ts[order]
+            odd[order[1:]] |= (keys[1:] == keys[:-1]) & (ts[1:] <= ts[:-1])
+        return self.ends.searchsorted(np.flatnonzero(odd), side="right")
 
     def _first_rows(self, keys: Ints) -> Ints:
         """The first row of each key that is no member yet."""
@@ -273,23 +325,41 @@ class _Stream:
         return chosen[known]
 
 
-class _Ready:
+class Ready:
     """A block worked out for one engine."""
 
     def __init__(self, rows: Sequence[Rows], store: Store, settings: EngineSettings) -> None:
         self._tables = [_Table(item, store, settings) for item in rows if len(item)]
-        steps = len(rows[0].ends) if rows else 0
-        self._taken: list[dict[str, int]] = [{} for _ in range(steps)]
-        for table in self._tables:
-            table.count(self._taken)
+        self.streams = [stream for table in self._tables for stream in table.streams]
 
     def feed(self, step: int, now_ns: int) -> IngestReport:
         """Put one step into the logs."""
         report = IngestReport()
-        report.taken.update(self._taken[step])
         for table in self._tables:
             table.feed(step, now_ns, report)
         return report
+
+    def feed_all(self, step: int, stop: int) -> IngestReport:
+        """Put the steps ``step:stop`` into the logs at once: nothing in them is odd, nothing is late."""
+        report = IngestReport()
+        for table in self._tables:
+            table.count(step, stop, report)
+        for stream in self.streams:
+            stream.insert_all(step, stop)
+        return report
+
+    def newest(self, step: int, stop: int) -> Ints:
+        """Time of the newest row of each step; 0 for one without rows."""
+        times = [table.newest[step:stop] for table in self._tables]
+        return np.max(times, axis=0) if times else np.zeros(stop - step, np.int64)
+
+    def oldest(self, step: int, stop: int) -> int:
+        """Time of the oldest row of some steps."""
+        return min((table.oldest_of(step, stop) for table in self._tables), default=FAR_NS)
+
+    def first_late(self, step: int, stop: int, before: Ints) -> int:
+        """The first step with a row that comes late, given the instant of the evaluation before each; `stop` for none."""
+        return min((table.first_late(step, stop, before) for table in self._tables), default=stop)
 
 
 class _Table:
@@ -303,34 +373,46 @@ class _Table:
         self._ts, rejected = event_time(rows, settings)
         steps = rows.steps
         sizes = np.diff(rows.ends, prepend=0)
-        self._oldest = _by_step(np.minimum, self._ts, rows.ends, sizes)
-        self._newest = _by_step(np.maximum, self._ts, rows.ends, sizes)
-        self._rejected = self._counts(steps[rejected], self._venue[rejected]).tolist() if rejected.any() else None
-        self._streams = [
-            _Stream(rows, self._ts, steps, reading, store)
+        self.oldest = _by_step(np.minimum, self._ts, rows.ends, sizes)
+        self.newest = _by_step(np.maximum, self._ts, rows.ends, sizes)
+        self._taken = self._counts(steps, self._venue)
+        self._rejected = self._counts(steps[rejected], self._venue[rejected]) if rejected.any() else None
+        self._filled: Bools = sizes > 0
+        self.streams = [
+            Stream(rows, self._ts, steps, reading, store)
             for reading in READINGS[rows.event]
             if reading.series in store.catalog.wanted
         ]
 
-    def count(self, taken: list[dict[str, int]]) -> None:
-        """Add the rows of each step by venue."""
-        counts = self._counts(np.repeat(np.arange(len(self._ends)), np.diff(self._ends, prepend=0)), self._venue)
-        for step, venue in zip(*(place.tolist() for place in counts.nonzero()), strict=True):
-            name = self._venues[venue]
-            taken[step][name] = taken[step].get(name, 0) + int(counts[step, venue])
+    def count(self, step: int, stop: int, report: IngestReport) -> None:
+        """Count the rows of some steps, none of which is late."""
+        self._add(report.taken, self._taken[step:stop].sum(axis=0).tolist())
+        if self._rejected is not None:
+            self._add(report.clock_rejected, self._rejected[step:stop].sum(axis=0).tolist())
+        report.newest_ns = max(report.newest_ns, int(self.newest[step:stop].max()))
+
+    def oldest_of(self, step: int, stop: int) -> int:
+        """Time of the oldest row of some steps."""
+        return int(self.oldest[step:stop].min(initial=FAR_NS, where=self._filled[step:stop]))
+
+    def first_late(self, step: int, stop: int, before: Ints) -> int:
+        """See `Ready.first_late`."""
+        late = self._filled[step:stop] & (before - self.oldest[step:stop] > self._settings.late_after_ns)
+        return step + int(late.argmax()) if late.any() else stop
 
     def feed(self, step: int, now_ns: int, report: IngestReport) -> None:
         """Put one step's rows into the logs, and count what is out of the ordinary."""
         a, b = self._ends[step - 1] if step else 0, self._ends[step]
         if a == b:
             return
+        self._add(report.taken, self._taken[step].tolist())
         if self._rejected is not None:
-            self._add(report.clock_rejected, self._rejected[step])
-        newest_ns, gone_ns = self._newest[step], ALL_KEPT_NS
-        if now_ns - self._oldest[step] > self._settings.late_after_ns:
+            self._add(report.clock_rejected, self._rejected[step].tolist())
+        newest_ns, gone_ns = int(self.newest[step]), ALL_KEPT_NS
+        if now_ns - int(self.oldest[step]) > self._settings.late_after_ns:
             newest_ns, gone_ns = self._late(a, b, now_ns, report)
         report.newest_ns = max(report.newest_ns, newest_ns)
-        for stream in self._streams:
+        for stream in self.streams:
             stream.insert(step, gone_ns, report)
 
     def _late(self, a: int, b: int, now_ns: int, report: IngestReport) -> tuple[int, int]:
@@ -372,13 +454,18 @@ def event_time(rows: Rows, settings: EngineSettings) -> tuple[Ints, Bools]:
     return np.where(rejected, rows.recv_ns, rows.ts_ns), rejected
 
 
-def _by_step(ufunc: np.ufunc, values: Ints, ends: Ints, sizes: Ints) -> list[int]:
+def _by_step(ufunc: np.ufunc, values: Ints, ends: Ints, sizes: Ints) -> Ints:
     """The extreme of each step; 0 for a step without rows."""
     out = np.zeros(len(ends), np.int64)
     filled = np.flatnonzero(sizes)
     if len(filled):
         out[filled] = ufunc.reduceat(values, (ends - sizes)[filled])
-    return out.tolist()
+    return out
+
+
+def _narrow(keys: Ints) -> Ints:
+    """The same numbers in 16 bits where they fit: sorting those is ten times as fast."""
+    return keys.astype(np.uint16) if keys.max() <= np.iinfo(np.uint16).max else keys
 
 
 def _time_order(ts: Ints, steps: Ints) -> Ints | None:

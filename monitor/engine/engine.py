@@ -18,6 +18,7 @@ from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
 from monitor.engine.history import Grid
 from monitor.engine.intake import IngestReport, insert_sorted
+from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
 from monitor.engine.persist import Columns, Copied, Pieces, gather, gather_pieces, load, pack, unpack
@@ -60,7 +61,8 @@ class Engine:
         self.store = Store(expected or {})
         self.now_ns = 0
         self._newest_ns = 0
-        self._serial = 0
+        self._serial = self._tidied = 0
+        self._leaper = Leaper()
         self._attended: frozenset[str] = frozenset()
         self._intake = Crowd(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
@@ -162,6 +164,39 @@ class Engine:
         self._saw(report.newest_ns)
         return report
 
+    def leap(self, block: Block, step: int, stop: int, until_ns: int) -> tuple[int, IngestReport | None]:
+        """Take in steps of a block at once, as far as certainly no rule has anything to say (`monitor.engine.leap`).
+
+        What follows is the same as after `ingest_block` and `evaluate` (with ``changed_only``) at each instant on the way,
+        which would have returned nothing.
+
+        Args:
+            block: It knows its instants.
+            step: The first step that has not been taken in.
+            stop: The step after the last that may be taken in.
+            until_ns: The caller has something to do at this instant: no step from there on is taken in.
+
+        Returns:
+            The first step that was not taken in, and what became of the events of those before it, if there were any.
+        """
+        alarm = self._watch.asleep()
+        if alarm is None or self._recordings or self.past.due or not self._leaper.ready():
+            return step, None
+        ready = block.ready(self.store, self.settings)
+        grid = block.instants[step:stop]
+        instants = evaluated(ready, step, grid[: grid.searchsorted(until_ns)], self.now_ns)
+        calm = Calm(alarm, self.store, self._compiler.domain, [grid for grid, _ in self._compiler.grids.values()])
+        reached = calm.reach(ready, step, instants, self.settings.max_rows)
+        self._leaper.landed(reached - step)
+        if reached - step < LEAST:
+            return step, None
+        report = ready.feed_all(step, reached)
+        self._saw(report.newest_ns)
+        self._serial += reached - step - 1
+        self._advance(int(block.instants[reached - 1]))
+        self._tidy()
+        return reached, report
+
     def evaluate(self, now_ns: int, *, changed_only: bool = False) -> list[Evaluation]:
         """Evaluate every rule of which something changed; recordings first, in order.
 
@@ -178,11 +213,17 @@ class Engine:
             found = self._watch.evaluate(tick)
         else:
             found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
-        if tick.serial % TRIM_EVERY == 0:
-            self._compiler.settle()
-            self.store.trim(self.now_ns, max(self.settings.lateness_ns, Grid.FOLLOW_NS))
-            self.store.shrink(self.settings.max_rows)
+        self._tidy()
         return found
+
+    def _tidy(self) -> None:
+        """Forget now and then what no window reaches any more."""
+        if self._serial - self._tidied < TRIM_EVERY:
+            return
+        self._tidied = self._serial
+        self._compiler.settle()
+        self.store.trim(self.now_ns, max(self.settings.lateness_ns, Grid.FOLLOW_NS))
+        self.store.shrink(self.settings.max_rows)
 
     def attend(self, rules: Iterable[str]) -> None:
         """Give the readings of these rules with ``changed_only`` whenever they move, true or not: they have alerts."""

@@ -114,6 +114,11 @@ class Watch:
             found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
         return found
 
+    def asleep(self) -> Alarm | None:
+        """What would wake a rule, while all of them sleep; None when one has to be looked at in any case."""
+        awake = self._single or self._awake or self._ledger.version != self._seen_ledger
+        return None if awake else self._alarm
+
     def attend(self, rules: Sequence[CompiledRule]) -> None:
         """Keep these rules awake from now on, and no others for this reason."""
         for rule in (*self._single, *(rule for fence in self._fences for rule in fence.rules)):

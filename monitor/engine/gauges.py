@@ -39,16 +39,21 @@ class LastValues:
         self.ts: Ints = np.empty(0, np.int64)
         self.drift, self.breaks = Meter(), Meter()
         self.metered_ns = 0.0
-        self._members = members
+        self.members = members
         self.head = log.first
         self._standing = log.standing.rows()
         log.readers.append(self)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every member is here, and nothing that stands by a forgotten row is still to be taken up."""
+        return len(self.values) == len(self.members) and not len(self._standing[0])
 
     def seek(self, now_ns: int) -> None:
         """Move forward to `now_ns`."""
         self.now_ns = now_ns
         end = self.log.position(now_ns)
-        if len(self._members) > len(self.values):
+        if len(self.members) > len(self.values):
             self._grow()
         if end > self.head:
             ts, members, values = self.log.rows(self.head, end)
@@ -128,7 +133,7 @@ class LastValues:
             self._standing, self.head = self.log.standing.rows(), self.log.first
 
     def _grow(self) -> None:
-        more = len(self._members) - len(self.values)
+        more = len(self.members) - len(self.values)
         if more > 0:
             self.values = np.concatenate((self.values, np.full(more, NAN)))
             self.ts = np.concatenate((self.ts, np.full(more, NEVER_NS, np.int64)))

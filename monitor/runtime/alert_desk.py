@@ -254,6 +254,11 @@ class AlertDesk:
         self._journal.act(act, now_ns)
         self._submit((), self._due(now_ns))
 
+    def follow(self, venue: str, symbols: Sequence[str]) -> None:
+        """These instruments of a venue are followed from now on; alerts on others, that have no value any more, end."""
+        self._journal.act(Act("follow", {"venue": venue, "symbols": tuple(symbols)}), self._clock.wall_ns())
+        self.lifecycle.follow(venue, symbols)
+
     def perform(self, act: Act) -> None:
         """Do again what the journal says was done; the clock must stand at its time.
 

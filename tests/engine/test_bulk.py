@@ -143,7 +143,7 @@ def test_bulk_says_what_one_by_one_says(seed: int, length: int, pace: int, width
         block = columnar.block(steps)
         for number, events in enumerate(steps):
             now_ns = max([T0_NS, *(item.recv_ns for item in events)])
-            assert block.size(number) == len(events)
+            assert block.size(number, number + 1) == len(events)
             one, many = single.ingest(events), bulk.ingest_block(block, number)
             assert one.newest_ns == many.newest_ns
             for name in ("taken", "late", "too_late", "clock_rejected", "invalid"):
