@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from monitor.backtest.watch import Line
 from monitor.clock import NS_PER_S
 from tests.backtest.scene import RULES, START_NS, TinyHistory, at, cascade, feeds, loaded
 
+AXE = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 NAN = float("nan")
 
@@ -140,8 +142,45 @@ async def test_it_loads_in_a_browser_without_a_word_on_the_console(
     assert said == []
     assert asked == [file.as_uri()]
     assert reading is not None
-    assert re.match(r"11-21 05:0\d:\d\d · ", reading)
+    assert re.match(r"11-21 05:0\d:\d\d UTC · ", reading)
     assert not wide
+
+
+@pytest.mark.needs("chromium")
+async def test_on_a_phone_charts_keep_their_size_and_move_sideways(
+    found: Answer, tmp_path: Path, binary: Callable[[str], Path]
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(as_html(found))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=binary("chromium"), args=FLAGS)
+        page = await browser.new_page(viewport={"width": 390, "height": 844})
+        await page.goto(file.as_uri())
+        wide = await page.evaluate("document.documentElement.scrollWidth")
+        chart = await page.locator("svg.chart").first.bounding_box()
+        await browser.close()
+    assert wide == 390
+    assert chart is not None
+    assert chart["width"] > 700, "text of 10 px stays readable"
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_fault(found: Answer, tmp_path: Path, binary: Callable[[str], Path], scheme: str) -> None:
+    if not Path(AXE).exists():
+        if os.environ.get("CI"):
+            pytest.fail("axe-core is not installed, and CI must run this test: npm install --no-save axe-core")
+        pytest.skip("axe-core is not installed: npm install --no-save axe-core, or set AXE_CORE to axe.min.js")
+    file = tmp_path / "report.html"
+    file.write_text(as_html(found))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=binary("chromium"), args=FLAGS)
+        page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+        await page.goto(file.as_uri())
+        await page.evaluate(Path(AXE).read_text(encoding="utf-8"))
+        result = await page.evaluate("axe.run()")
+        await browser.close()
+    assert [(fault["id"], [node["html"][:120] for node in fault["nodes"][:3]]) for fault in result["violations"]] == []
 
 
 # Charts

@@ -172,7 +172,19 @@ def path(times_ns: Sequence[int], values: Sequence[float], where: Axes, *, steps
     return "".join(found)
 
 
+def zone_words(stretch: Stretch) -> str:
+    """What the times of the axis leave out: the zone, and the day where the ticks are hours.
+
+    >>> zone_words(Stretch(1_763_701_200 * NS_PER_S, 1_763_708_400 * NS_PER_S))
+    'Nov 21 UTC'
+    """
+    start = _EPOCH + timedelta(seconds=stretch.start_ns // NS_PER_S)
+    has_days = any(" " in words for _, words in time_ticks(stretch))
+    return "UTC" if has_days else f"{start:%b} {start.day} UTC"
+
+
 def _time_axis(where: Axes, bottom: int) -> Iterator[str]:
+    yield f'<text class="tick" x="{LEFT - 7}" y="{bottom + 8}" text-anchor="end">{zone_words(where.stretch)}</text>'
     for at_ns, words in time_ticks(where.stretch):
         x = where.x(at_ns)
         yield f'<path class="tickmark" d="M{x:.1f} {bottom - 8}v4"/>'

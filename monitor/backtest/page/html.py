@@ -47,7 +47,7 @@ def as_html(found: Answer) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="color-scheme" content="light dark">\n',
             f"<title>{TITLE} {fmt.utc_time(report.stretch.start_ns)}</title>\n<style>{style}</style>\n</head>\n<body>\n",
-            f'<p class="banner" role="note">{escape(report.note)}</p>\n' if report.note else "",
+            f'<aside class="banner" aria-label="about the data">{escape(report.note)}</aside>\n' if report.note else "",
             *_header(report),
             "<main>\n",
             *_feeds(report),
@@ -86,9 +86,9 @@ def _header(report: Report) -> Iterator[str]:
     yield from (f'<p class="note">{line}.</p>' for line in ill_timed(report))
     sent = sum(message.outcome in SENT for message in report.messages)
     cards: tuple[tuple[str, str, str], ...] = (
-        (str(report.fired), "alerts fired", ""),
-        (str(sent), "notifications after routing", ""),
-        (str(sum(rule.held for rule in report.rules)), "times held for want of data", ""),
+        (f"{report.fired:,}", "alerts fired", ""),
+        (f"{sent:,}", "notifications after routing", ""),
+        (f"{sum(rule.held for rule in report.rules):,}", "times held for want of data", ""),
         (f"{sum(bool(rule.fired) for rule in report.rules)} of {len(report.rules)}", "rules fired", ""),
         (f"{report.missing.total:,}", "things missing from the history", "bad" if report.missing.total else ""),
     )
@@ -214,7 +214,8 @@ def _chart(rule: RuleReport, labels: Labels, episodes: Sequence[Episode], report
         panels = [Panel(f"{base} price (USD)", prices, fmt.price, PRICE_HEIGHT), value]
     label = f"{rule.rule.name} {words}: {len(episodes)} alerts"
     chart = draw(panels, list(_shades(episodes, report.stretch)), report.stretch, label)
-    return chart + "".join(_behind(episodes, report.stretch.end_ns))
+    plot = f'<div class="plot" role="group" tabindex="0" aria-label="{escape(label)}">{chart}</div>'
+    return plot + "".join(_behind(episodes, report.stretch.end_ns))
 
 
 def _behind(episodes: Sequence[Episode], end_ns: int) -> Iterator[str]:

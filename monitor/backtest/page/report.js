@@ -19,6 +19,6 @@ for (const chart of document.querySelectorAll("svg.chart")) {
     for (const row of rows) if (Math.abs(row[0] - x) < Math.abs(best[0] - x)) best = row;
     cross.removeAttribute("hidden");
     cross.setAttribute("transform", `translate(${best[0]} 0)`);
-    out.textContent = `${time(best[0]).toISOString().slice(5, 19).replace("T", " ")} · ${best[1]}`;
+    out.textContent = `${time(best[0]).toISOString().slice(5, 19).replace("T", " ")} UTC · ${best[1]}`;
   });
 }
