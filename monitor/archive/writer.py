@@ -307,12 +307,13 @@ class ArchiveWriter:
             return self._published(manifest, names)
 
     def _published(self, manifest: Manifest, names: Mapping[str, str]) -> Manifest:
-        double = overlaps(manifest, read_manifests(self._folder))
+        counting = read_manifests(self._folder)
+        double = overlaps(manifest, counting)
         if double and not self._replace:
             raise TapeError(_twice(double[0]), str(self._folder))
-        before = read_all(self._folder)
-        replaced = [digest for digest, other in before.items() if other in double]
-        manifest = msgspec.structs.replace(manifest, replaces=tuple(sorted(replaced)))
+        others = {digest: other for digest, other in read_all(self._folder).items() if other.origin != self.origin}
+        gone = {digest: other for digest, other in others.items() if other in double or other not in counting}
+        manifest = msgspec.structs.replace(manifest, replaces=tuple(sorted(gone)))
         for staged, name in names.items():
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -321,14 +322,13 @@ class ArchiveWriter:
             _sync_folder(folder)
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         _write_whole(manifest_path(self._folder, self.origin), data)
-        self._tidy(before, replaced)
+        self._tidy(gone.values())
         return manifest
 
-    def _tidy(self, before: Mapping[str, Manifest], replaced: Iterable[str]) -> None:
+    def _tidy(self, gone: Iterable[Manifest]) -> None:
         """Remove what counts no more: manifests that were replaced, then files that no manifest names."""
-        gone = {*replaced, *(digest for other in before.values() for digest in other.replaces)}
-        for digest in gone & before.keys():
-            manifest_path(self._folder, before[digest].origin).unlink(missing_ok=True)
+        for manifest in gone:
+            manifest_path(self._folder, manifest.origin).unlink(missing_ok=True)
         named = {name for manifest in read_all(self._folder).values() for name in manifest.paths}
         for table in (INSTRUMENTS, *ALL_TABLES):
             for path in (self._folder / table).rglob("*.parquet"):
