@@ -58,7 +58,6 @@ _LARGEST_POWER = 15  # one quantity or price; keeps every product within signed 
 _LARGEST_GAUGE = 1e15
 _LARGEST_RATE = 10.0  # 1,000 % an interval
 _LARGEST_MICROS = 2**62
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,8 +131,8 @@ def iso_ns(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise DecodeError("wrong_type", f"{text!r:.40} is no time") from None
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _UNIX_EPOCH
-    ns = (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1_000
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    ns = round(seconds * 1e6) * 1_000  # a float holds the microseconds of this century exactly enough to round
     if not 0 <= ns < _LATEST_MS * NS_PER_MS:
         raise DecodeError("out_of_range", f"time {text!r:.40}")
     return ns
@@ -155,12 +154,17 @@ def read(decoder: msgspec.json.Decoder[T], data: bytes | str | msgspec.Raw) -> T
 
 
 class Rows(Generic[T]):
-    """Decodes a JSON array of rows at once, and row by row only when one of them is bad."""
+    """Decodes a JSON array of rows at once, and row by row only when one of them is bad.
 
-    def __init__(self, row: type[T]) -> None:
-        self._all = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # the class is a value here
+    Args:
+        row: What one is.
+        strict: Whether a number in a string is a wrong type, as it is unless a field says `Number`.
+    """
+
+    def __init__(self, row: type[T], *, strict: bool = True) -> None:
+        self._all = msgspec.json.Decoder(list[row], strict=strict)  # type: ignore[valid-type]  # the class is a value here
         self._raw = msgspec.json.Decoder(list[msgspec.Raw])
-        self._one: msgspec.json.Decoder[T] = msgspec.json.Decoder(row)
+        self._one: msgspec.json.Decoder[T] = msgspec.json.Decoder(row, strict=strict)
 
     def decode(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
         """The good rows; each bad one is given to `bad`.
@@ -355,7 +359,14 @@ class VenueFeed:
         raise DecodeError("unexpected", page.request.name)
 
     def lost(
-        self, page: HistoryPage, topic: Topic, frames: Iterable[Frame], recv_ns: int, registry: Registry, *, url: str = ""
+        self,
+        page: HistoryPage,
+        topic: Topic,
+        frames: Iterable[Frame],
+        recv_ns: int,
+        registry: Registry,
+        *,
+        url: str = "",
     ) -> list[MarketEvent]:
         """Events of (start, end] in frames that the venue's socket would have sent, decoded as it would have been.
 

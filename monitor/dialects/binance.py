@@ -372,7 +372,7 @@ class BinanceSession(TradeSession):
         return self._learned_h.get(instrument) or instrument.funding_interval_h or 8.0
 
     def _trade(self, row: AggTrade | SingleTrade, recv_ns: int) -> list[MarketEvent]:
-        return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T, recv_ns)
+        return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T * NS_PER_MS, recv_ns)
 
     def _last(self, row: MiniTicker | Ticker, recv_ns: int) -> list[MarketEvent]:
         instrument = self._own(row.s)

@@ -20,6 +20,8 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -37,7 +39,7 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
 WS = "wss://ws.bitget.com/v3/ws/public"
@@ -93,10 +95,21 @@ class _Liquidation(msgspec.Struct, gc=False):
 
 
 class _Trade(msgspec.Struct, gc=False):
-    p: Decimal
-    v: Decimal
+    p: PositiveFloat
+    v: PositiveFloat
     S: Literal["buy", "sell"]
-    T: int | str
+    T: Millis
+
+
+class _TradeArg(msgspec.Struct, frozen=True, gc=False):
+    topic: Literal["publicTrade"]
+    symbol: str
+
+
+class _TradeFrame(msgspec.Struct, gc=False):
+    arg: _TradeArg
+    data: list[_Trade]
+    action: Literal["snapshot", "update"]
 
 
 class _Fill(msgspec.Struct):
@@ -144,7 +157,8 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
-_TRADES = Rows(_Trade)
+_TRADES = Rows(_Trade, strict=False)
+_TRADE_FRAME = msgspec.json.Decoder(_TradeFrame, strict=False)
 _FILLS = Rows(_Fill)
 _LISTINGS = Rows(_Listing)
 _RANKS = Rows(_Rank)
@@ -279,7 +293,7 @@ class BitgetFeed(BookFeed):
         return BitgetSession(self, connection, registry)
 
 
-class BitgetSession(VenueSession):
+class BitgetSession(TradeSession):
     """One connection to Bitget, with the tickers held as their changes come."""
 
     rules = SessionRules(chunk=25, pace_s=0.25, ack_s=10.0, ping_s=25.0)
@@ -288,6 +302,8 @@ class BitgetSession(VenueSession):
         super().__init__(feed, connection, registry)
         self._unit = feed.own.amount_unit
         self._tickers: dict[str, _Ticker] = {}
+        if any("/publicTrade/" in topic.name for topic in connection.topics):
+            self.typed = _TRADE_FRAME
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes args
         """Several topics in one ``subscribe``."""
@@ -298,6 +314,11 @@ class BitgetSession(VenueSession):
     def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
         """Plain text."""
         return "ping"
+
+    def typed_rows(self, message: _TradeFrame, recv_ns: int) -> list[MarketEvent]:
+        """Trades."""
+        symbol, snapshot = message.arg.symbol, message.action == "snapshot"
+        return self.each(message.data, lambda row, now: self._trade(symbol, row, now, snapshot=snapshot), recv_ns)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message."""
@@ -380,15 +401,11 @@ class BitgetSession(VenueSession):
         return events
 
     def _trade(self, symbol: str, row: _Trade, recv_ns: int, *, snapshot: bool) -> Iterable[MarketEvent]:
-        ts_ns, price = ms_ns(row.T), positive(row.p)
+        ts_ns = row.T * NS_PER_MS
         if snapshot and self.is_history(ts_ns):
             self.skip("history")
             return []
-        instrument = self.find(symbol, Channel.TRADES)
-        if instrument is None:
-            return []
-        usd_micros = notional_micros(instrument, positive(row.v), price)
-        return self.trade(instrument, row.S, usd_micros, price, ts_ns, recv_ns)
+        return self.trade_row(symbol, row.S, row.v, row.p, ts_ns, recv_ns)
 
 
 def _name(arg: _Arg) -> str:

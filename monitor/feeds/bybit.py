@@ -40,7 +40,7 @@ from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, writ
 from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
+from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, TakerSide
 from monitor.feed import (
     Connection,
     FeedSpec,
@@ -350,7 +350,8 @@ class BybitSession(TradeSession):
         return self.each(rows, self._trade, recv_ns)
 
     def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
-        return self.trade_row(self._prefix + row.s, "buy" if row.S == "Buy" else "sell", row.v, row.p, row.T, recv_ns)
+        side: TakerSide = "buy" if row.S == "Buy" else "sell"
+        return self.trade_row(self._prefix + row.s, side, row.v, row.p, row.T * NS_PER_MS, recv_ns)
 
     def _liquidations(self, message: _LiquidationFrame, recv_ns: int) -> list[MarketEvent]:
         seen: dict[str, int] = {}

@@ -28,8 +28,9 @@ from monitor.clock import (
     NS_PER_S,
 )
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import arrays, listed_rows
-from monitor.errors import DecodeError
+from monitor.dialects.trades import TradeSession
 from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSide
 from monitor.feed import (
     Connection,
@@ -75,17 +76,28 @@ class _Exchange(msgspec.Struct, gc=False):
 
     type: str
     product_id: str = ""
-    price: Number = None
-    best_bid: Number = None
-    best_ask: Number = None
-    size: Decimal | None = None
-    side: Literal["buy", "sell", ""] = ""
-    time: str | None = None
     trade_id: int | None = None
     last_trade_id: int | None = None
     channels: list[_Listed] = []
     message: str = ""
     reason: str = ""
+
+
+class _Match(msgspec.Struct, tag="match", tag_field="type", gc=False):
+    product_id: str
+    price: PositiveFloat
+    size: PositiveFloat
+    side: Literal["buy", "sell"]
+    time: str
+    trade_id: int | None = None
+
+
+class _Ticker(msgspec.Struct, tag="ticker", tag_field="type", gc=False):
+    product_id: str
+    price: Number = None
+    best_bid: Number = None
+    best_ask: Number = None
+    time: str | None = None
 
 
 class _Advanced(msgspec.Struct, gc=False):
@@ -163,6 +175,7 @@ class _Book(msgspec.Struct):
 
 _BOOK = msgspec.json.Decoder(_Book)
 _EXCHANGE = msgspec.json.Decoder(_Exchange)
+_TYPED: msgspec.json.Decoder[_Match | _Ticker] = msgspec.json.Decoder(_Match | _Ticker, strict=False)
 _ADVANCED = msgspec.json.Decoder(_Advanced)
 _EVENT = msgspec.json.Decoder(_AdvancedEvent)
 _ADVANCED_PRODUCTS = msgspec.json.Decoder(_AdvancedProducts)
@@ -329,8 +342,10 @@ class CoinbaseFeed(BookFeed):
         return (AdvancedSession if advanced else ExchangeSession)(self, connection, registry)
 
 
-class ExchangeSession(VenueSession):
+class ExchangeSession(TradeSession):
     """One connection to the Exchange feed."""
+
+    typed = _TYPED
 
     rules = SessionRules(chunk=100, pace_s=0.25, ack_s=10.0)
 
@@ -344,14 +359,16 @@ class ExchangeSession(VenueSession):
         message = {"type": "subscribe", "product_ids": [topic.symbol for topic in topics], "channels": [channel]}
         return msgspec.json.encode(message).decode()
 
-    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
-        """One message."""
+    def typed_rows(self, message: _Match | _Ticker, recv_ns: int) -> list[MarketEvent]:
+        """Matches and tickers."""
+        return self._match(message, recv_ns) if isinstance(message, _Match) else self._ticker(message, recv_ns)
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:  # noqa: ARG002  # the contract
+        """One message that is neither a match nor a ticker, or is a bad one."""
         message = read(_EXCHANGE, frame)
         kind = message.type
-        if kind == "ticker":
-            return self._ticker(message, recv_ns)
-        if kind == "match":
-            return self._match(message, recv_ns)
+        if kind in {"ticker", "match"}:
+            read(_TYPED, frame)  # says what is wrong with it
         if kind in {"last_match", "heartbeat"}:
             self._numbered(message)
         elif kind == "subscriptions":
@@ -380,25 +397,19 @@ class ExchangeSession(VenueSession):
             if message.trade_id is not None:
                 self.number(message.product_id, message.trade_id, Channel.TRADES)
 
-    def _ticker(self, row: _Exchange, recv_ns: int) -> list[MarketEvent]:
+    def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.product_id, Channel.PRICE)
         if instrument is None:
             return []
         ts_ns = iso_ns(row.time) if row.time else recv_ns
         return self.prices(instrument, ts_ns, recv_ns, last=row.price, bid=row.best_bid, ask=row.best_ask)
 
-    def _match(self, row: _Exchange, recv_ns: int) -> list[MarketEvent]:
-        instrument = self.find(row.product_id, Channel.TRADES)
-        if instrument is None:
-            return []
-        if row.trade_id is not None:
+    def _match(self, row: _Match, recv_ns: int) -> list[MarketEvent]:
+        """One trade; `side` is the maker's."""
+        if row.trade_id is not None and row.product_id in self.table:
             self.number(row.product_id, row.trade_id, Channel.TRADES)
-        if row.size is None or not row.side or not row.time or row.price is None:
-            raise DecodeError("missing_field", f"match of {row.product_id:.40} without size, side, time or price")
-        price = positive(Decimal(str(row.price)))
-        usd_micros = notional_micros(instrument, positive(row.size), price)
         side: TakerSide = "buy" if row.side == "sell" else "sell"
-        return self.trade(instrument, side, usd_micros, price, iso_ns(row.time), recv_ns)
+        return self.trade_row(row.product_id, side, row.size, row.price, iso_ns(row.time), recv_ns)
 
 
 class AdvancedSession(VenueSession):

@@ -28,7 +28,9 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import SETTLEMENTS, listed_rows, number, records, settled
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import (
     Channel,
@@ -55,7 +57,7 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, newer_edge
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Rows, Settings, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://docs.deribit.com"
 WS = "wss://www.deribit.com/ws/api/v2"
@@ -103,9 +105,21 @@ class _Trade(msgspec.Struct, gc=False):
     liquidation: Literal["T", "M", "MT"] | None = None
 
 
+class _Fill(msgspec.Struct, gc=False):
+    """A usual trade; a liquidation is read exactly, as a `_Trade`."""
+
+    instrument_name: str
+    direction: Literal["buy", "sell"]
+    price: PositiveFloat
+    amount: PositiveFloat
+    timestamp: Millis
+    trade_seq: int
+    liquidation: None = None
+
+
 class _Ticker(msgspec.Struct, gc=False):
     instrument_name: str
-    timestamp: int
+    timestamp: Millis
     mark_price: float | None = None
     index_price: float | None = None
     last_price: float | None = None
@@ -113,6 +127,16 @@ class _Ticker(msgspec.Struct, gc=False):
     best_ask_price: float | None = None
     open_interest: float | None = None
     funding_8h: float | None = None
+
+
+class _TypedParams(msgspec.Struct, gc=False):
+    channel: str
+    data: list[_Fill] | _Ticker
+
+
+class _Typed(msgspec.Struct, gc=False):
+    params: _TypedParams
+    method: Literal["subscription"]
 
 
 class _Volatility(msgspec.Struct, gc=False):
@@ -167,6 +191,7 @@ _CHART, _LOST = msgspec.json.Decoder(_Chart), msgspec.json.Decoder(_Lost)
 _BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKER = msgspec.json.Decoder(_Ticker)
+_TYPED = msgspec.json.Decoder(_Typed)
 _VOLATILITY = msgspec.json.Decoder(_Volatility)
 _NAMES = msgspec.json.Decoder(list[str])
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -353,8 +378,14 @@ class DeribitFeed(BookFeed):
         return DeribitSession(self, connection, registry)
 
 
-class DeribitSession(VenueSession):
+class DeribitSession(TradeSession):
     """One connection to Deribit."""
+
+    def __init__(self, feed: DeribitFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._fills = Channel.LIQUIDATIONS if self.carries[Channel.LIQUIDATIONS] else Channel.TRADES
+        if not feed.own.options:  # an option's trade is worth its underlying: it is read exactly
+            self.typed = _TYPED
 
     rules = SessionRules(chunk=100, pace_s=0.4, ack_s=10.0)
 
@@ -366,6 +397,24 @@ class DeribitSession(VenueSession):
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """``public/subscribe``."""
         return _call(number, "public/subscribe", {"channels": [topic.name for topic in topics]})
+
+    def typed_rows(self, message: _Typed, recv_ns: int) -> list[MarketEvent]:
+        """Tickers, and trades in which nobody was liquidated."""
+        channel, data = message.params.channel, message.params.data
+        if isinstance(data, _Ticker) and channel.startswith("ticker."):
+            return self._ticker(data, recv_ns)
+        if isinstance(data, list) and channel.startswith("trades."):
+            return self.each(data, self._fill, recv_ns)
+        self.skip("unknown_message")
+        return []
+
+    def _fill(self, row: _Fill, recv_ns: int) -> list[MarketEvent]:
+        instrument = self.find(row.instrument_name, Channel.TRADES)
+        if instrument is None:
+            return []
+        self.number(row.instrument_name, row.trade_seq, self._fills)
+        ts_ns = row.timestamp * NS_PER_MS
+        return self.trade_row(row.instrument_name, row.direction, row.amount, row.price, ts_ns, recv_ns)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One JSON-RPC message."""
@@ -418,7 +467,7 @@ class DeribitSession(VenueSession):
         instrument = self.find(row.instrument_name, Channel.PRICE)
         if instrument is None:
             return []
-        ts_ns = ms_ns(row.timestamp)
+        ts_ns = row.timestamp * NS_PER_MS
         usd = _usd(instrument, row.open_interest, row.mark_price, row.index_price)
         events = self.open_interest(instrument, usd, ts_ns, recv_ns)
         if instrument.kind != "option":  # an option's price is in coins and is no price of its base
@@ -433,8 +482,7 @@ class DeribitSession(VenueSession):
         instrument = self.find(row.instrument_name, Channel.TRADES)
         if instrument is None:
             return []
-        channel = Channel.LIQUIDATIONS if self.carries[Channel.LIQUIDATIONS] else Channel.TRADES
-        self.number(row.instrument_name, row.trade_seq, channel)
+        self.number(row.instrument_name, row.trade_seq, self._fills)
         ts_ns, price = ms_ns(row.timestamp), positive(row.price)
         usd_micros = notional_micros(instrument, positive(row.amount), _worth(instrument, row))
         events = self.trade(instrument, row.direction, usd_micros, price, ts_ns, recv_ns)

@@ -26,8 +26,10 @@ import msgspec
 
 from monitor.clock import NS_PER_S
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import iso_ms, listed_rows, number
-from monitor.events import Channel, MarketEvent
+from monitor.dialects.trades import TradeSession
+from monitor.events import Channel, MarketEvent, TakerSide
 from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, older_edge
@@ -36,7 +38,6 @@ from monitor.venue import (
     Number,
     Rows,
     VenueFeed,
-    VenueSession,
     gauge,
     iso_ns,
     listed,
@@ -73,6 +74,27 @@ class _Trade(msgspec.Struct, gc=False):
     createdAt: str
     type: str = "LIMIT"
     id: str = ""
+
+
+class _Fill(msgspec.Struct, gc=False):
+    """A usual trade; a liquidation is read exactly, as a `_Trade`."""
+
+    size: PositiveFloat
+    price: PositiveFloat
+    side: Literal["BUY", "SELL"]
+    createdAt: str
+    type: Literal["LIMIT", "MARKET", "TWAP_SUBORDER"]
+
+
+class _Fills(msgspec.Struct, gc=False):
+    trades: list[_Fill]
+
+
+class _FillFrame(msgspec.Struct, tag="v4_trades", tag_field="channel", gc=False):
+    type: Literal["channel_data"]
+    id: str
+    contents: _Fills
+    message_id: int | None = None
 
 
 class _Trades(msgspec.Struct):
@@ -116,6 +138,7 @@ _MARKETS = msgspec.json.Decoder(_Markets)
 _LISTING = msgspec.json.Decoder(_Listing)
 _MARKET = msgspec.json.Decoder(_Market)
 _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
+_TYPED = msgspec.json.Decoder(_FillFrame, strict=False)
 _TRADES = Rows(_Trade)
 
 
@@ -263,7 +286,7 @@ class DydxFeed(BookFeed):
         return DydxSession(self, connection, registry)
 
 
-class DydxSession(VenueSession):
+class DydxSession(TradeSession):
     """One connection to the indexer. It pings with websocket frames."""
 
     rules = SessionRules(chunk=1, pace_s=0.6, ack_s=15.0)
@@ -271,6 +294,9 @@ class DydxSession(VenueSession):
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._held: dict[str, _Market] = {}
+        self._channel = connection.topics[0].channels[0]
+        if connection.topics[0].name.startswith("v4_trades"):
+            self.typed = _TYPED
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
         """One market's trades, or the state of all markets (no id)."""
@@ -278,11 +304,22 @@ class DydxSession(VenueSession):
         message: dict[str, object] = {"type": "subscribe", "channel": channel, "batched": False}
         return msgspec.json.encode({**message, "id": market} if market else message).decode()
 
+    def typed_rows(self, message: _FillFrame, recv_ns: int) -> list[MarketEvent]:
+        """Usual trades."""
+        if message.message_id is not None:
+            self.number("", message.message_id, self._channel)
+        market = message.id
+        return self.each(message.contents.trades, lambda row, now: self._fill(market, row, now), recv_ns)
+
+    def _fill(self, market: str, row: _Fill, recv_ns: int) -> list[MarketEvent]:
+        side: TakerSide = "buy" if row.side == "BUY" else "sell"
+        return self.trade_row(market, side, row.size, row.price, iso_ns(row.createdAt), recv_ns)
+
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message; its number counts every message of the connection."""
         message = read(_MESSAGE, frame)
         if message.message_id is not None:
-            self.number("", message.message_id, self.connection.topics[0].channels[0])
+            self.number("", message.message_id, self._channel)
         if message.type in {"channel_data", "channel_batch_data", "subscribed"}:
             return self._contents(message, recv_ns)
         if message.type == "error":

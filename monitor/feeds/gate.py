@@ -19,6 +19,7 @@ from collections.abc import (
 )
 from decimal import Decimal
 from typing import (
+    Annotated,
     ClassVar,
     Literal,
     cast,
@@ -26,17 +27,13 @@ from typing import (
 
 import msgspec
 
-from monitor.clock import (
-    NS_PER_S,
-)
+from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, listed_rows, number, records, settled
-from monitor.events import (
-    Channel,
-    Liquidation,
-    MarketEvent,
-    PositionSide,
-)
+from monitor.dialects.trades import TradeSession
+from monitor.errors import DecodeError
+from monitor.events import Channel, Liquidation, MarketEvent, PositionSide, TakerSide
 from monitor.feed import (
     Cap,
     Connection,
@@ -55,7 +52,7 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.past import Archive, HistorySpan, as_history
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, gauge, listed, ms_ns, positive, read, shards
 
 DOCS = "https://www.gate.com/docs/developers/futures/ws/en"
 WS = "wss://fx-ws.gateio.ws/v4/ws"
@@ -107,10 +104,22 @@ class _Liquidation(msgspec.Struct, gc=False):
 
 class _Trade(msgspec.Struct, gc=False):
     contract: str
-    size: Decimal
-    price: Decimal
-    create_time_ms: float | str
+    size: Annotated[float, msgspec.Meta(gt=-1e15, lt=1e15)]
+    price: PositiveFloat
+    create_time_ms: Annotated[float, msgspec.Meta(ge=0, lt=4.1024448e12)]
     is_internal: bool = False
+
+
+class _TradeFrame(msgspec.Struct, tag="futures.trades", tag_field="channel", gc=False):
+    event: Literal["update"]
+    result: list[_Trade]
+
+
+class _TickerFrame(msgspec.Struct, tag="futures.tickers", tag_field="channel", gc=False):
+    event: Literal["update"]
+    result: list[_Ticker]
+    time_ms: Millis = 0
+    time: Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)] = 0
 
 
 class _RestLiquidation(msgspec.Struct):
@@ -144,7 +153,10 @@ _BOOK = msgspec.json.Decoder(_Book)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
-_TRADES = Rows(_Trade)
+_TRADES = Rows(_Trade, strict=False)
+_TYPED: msgspec.json.Decoder[_TradeFrame | _TickerFrame] = msgspec.json.Decoder(
+    _TradeFrame | _TickerFrame, strict=False
+)
 _LISTINGS = Rows(_Listing)
 
 
@@ -424,8 +436,10 @@ class GateFeed(BookFeed):
         return GateSession(self, connection, registry)
 
 
-class GateSession(VenueSession):
+class GateSession(TradeSession):
     """One connection to Gate."""
+
+    typed = _TYPED
 
     rules = SessionRules(chunk=1, pace_s=0.02, ack_s=15.0, ping_s=15.0)
 
@@ -445,12 +459,23 @@ class GateSession(VenueSession):
         """The venue's own ping."""
         return msgspec.json.encode({"time": now_ns // NS_PER_S, "channel": "futures.ping"}).decode()
 
-    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
-        """One message."""
-        message = read(_MESSAGE, frame)
+    def typed_rows(self, message: _TradeFrame | _TickerFrame, recv_ns: int) -> list[MarketEvent]:
+        """Trades and tickers."""
+        self._tell_what_was_found()
+        if isinstance(message, _TradeFrame):
+            return self.each(message.result, self._trade, recv_ns)
+        ts_ns = message.time_ms * NS_PER_MS or message.time * NS_PER_S or recv_ns
+        return self.each(message.result, lambda row, now: self._ticker(row, ts_ns, now), recv_ns)
+
+    def _tell_what_was_found(self) -> None:
         if self._told != self._calibration.version and self._calibration.found is not None:
             self._told = self._calibration.version
             self.notices.append(self._calibration.found)
+
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
+        """One message."""
+        message = read(_MESSAGE, frame)
+        self._tell_what_was_found()
         if message.event in {"update", "all"}:
             return self._data(message, recv_ns)
         if message.event == "subscribe" or message.error is not None:
@@ -505,13 +530,11 @@ class GateSession(VenueSession):
         if row.is_internal:  # a takeover by the insurance fund or a counterparty, not a trade of the market
             self.skip("internal")
             return []
-        instrument = self.find(row.contract, Channel.TRADES)
-        if instrument is None:
-            return []
-        price = positive(row.price)
-        usd_micros = notional_micros(instrument, positive(abs(row.size)), price)
-        ts_ns = ms_ns(row.create_time_ms)
-        return self.trade(instrument, "buy" if row.size > 0 else "sell", usd_micros, price, ts_ns, recv_ns)
+        if not row.size:
+            raise DecodeError("out_of_range", "a trade of nothing")
+        side: TakerSide = "buy" if row.size > 0 else "sell"
+        ts_ns = int(row.create_time_ms) * NS_PER_MS
+        return self.trade_row(row.contract, side, abs(row.size), row.price, ts_ns, recv_ns)
 
 
 def _topic(channel: str, contract: str, channels: tuple[Channel, ...], chosen: frozenset[str] | None = None) -> Topic:

@@ -14,7 +14,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from decimal import Decimal
 from typing import (
     Any,
     ClassVar,
@@ -25,9 +24,11 @@ from typing import (
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import BARS, SETTLEMENTS, records, settled
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Depth, MarketEvent
+from monitor.events import Channel, Depth, MarketEvent, TakerSide
 from monitor.feed import (
     Connection,
     FeedOptions,
@@ -39,10 +40,10 @@ from monitor.feed import (
     Request,
     Topic,
 )
-from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.instruments import Instrument, Registry, canonical_base
 from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, VenueSession, gauge, ms_ns, positive, read, shards
+from monitor.venue import Number, Rows, Settings, VenueFeed, gauge, ms_ns, read, shards
 
 DOCS = "https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket"
 WS = "wss://api.hyperliquid.xyz/ws"
@@ -76,10 +77,18 @@ class _Active(msgspec.Struct, gc=False):
 class _Trade(msgspec.Struct, gc=False):
     coin: str
     side: Literal["A", "B"]
-    px: Decimal
-    sz: Decimal
-    time: int
+    px: PositiveFloat
+    sz: PositiveFloat
+    time: Millis
     tid: int
+
+
+class _TradesFrame(msgspec.Struct, tag="trades", tag_field="channel", gc=False):
+    data: list[_Trade]
+
+
+class _ContextFrame(msgspec.Struct, tag="activeAssetCtx", tag_field="channel", gc=False):
+    data: _Active
 
 
 class _Level(msgspec.Struct, gc=False):
@@ -132,7 +141,10 @@ _SUBSCRIPTION = msgspec.json.Decoder(_Subscription)
 _TEXT = msgspec.json.Decoder(str)
 _META = msgspec.json.Decoder(_Meta)
 _RANKING = msgspec.json.Decoder(tuple[_Meta, list[_Context]])
-_TRADES = Rows(_Trade)
+_TYPED: msgspec.json.Decoder[_TradesFrame | _ContextFrame] = msgspec.json.Decoder(
+    _TradesFrame | _ContextFrame, strict=False
+)
+_TRADES = Rows(_Trade, strict=False)
 
 
 _LATE_MS = 60_000
@@ -240,8 +252,10 @@ class HyperliquidFeed(VenueFeed):
         return HyperliquidSession(self, connection, registry)
 
 
-class HyperliquidSession(VenueSession):
+class HyperliquidSession(TradeSession):
     """One connection to Hyperliquid."""
+
+    typed = _TYPED
 
     rules = SessionRules(chunk=1, pace_s=0.05, ack_s=10.0, ping_s=50.0)
 
@@ -257,6 +271,12 @@ class HyperliquidSession(VenueSession):
     def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
         """An object with a method only."""
         return '{"method":"ping"}'
+
+    def typed_rows(self, message: _TradesFrame | _ContextFrame, recv_ns: int) -> list[MarketEvent]:
+        """Trades and contexts."""
+        if isinstance(message, _TradesFrame):
+            return self._trades(message.data, recv_ns)
+        return self._context(message.data, recv_ns)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message."""
@@ -315,12 +335,8 @@ class HyperliquidSession(VenueSession):
         return self.each(fresh, self._trade, recv_ns)
 
     def _trade(self, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
-        instrument = self.find(row.coin, Channel.TRADES)
-        if instrument is None:
-            return []
-        price = positive(row.px)
-        usd_micros = notional_micros(instrument, positive(row.sz), price)
-        return self.trade(instrument, "buy" if row.side == "B" else "sell", usd_micros, price, ms_ns(row.time), recv_ns)
+        side: TakerSide = "buy" if row.side == "B" else "sell"
+        return self.trade_row(row.coin, side, row.sz, row.px, row.time * NS_PER_MS, recv_ns)
 
     def _quote(self, row: _Best) -> None:
         """Keep the best prices: those of the rounded book are too coarse for mid and spread."""

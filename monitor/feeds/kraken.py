@@ -16,12 +16,14 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.fields import PositiveFloat
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
-from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base, notional_micros
+from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueSession, iso_ns, listed, positive, read, shards
+from monitor.venue import Rows, iso_ns, listed, read, shards
 
 DOCS = "https://docs.kraken.com/api/docs/websocket-v2"
 WS = "wss://ws.kraken.com/v2"
@@ -58,10 +60,19 @@ class _Ticker(msgspec.Struct, gc=False):
 class _Trade(msgspec.Struct, gc=False):
     symbol: str
     side: Literal["buy", "sell"]
-    price: Decimal
-    qty: Decimal
+    price: PositiveFloat
+    qty: PositiveFloat
     trade_id: int
     timestamp: str
+
+
+class _TradeFrame(msgspec.Struct, tag="trade", tag_field="channel", gc=False):
+    data: list[_Trade]
+    type: str
+
+
+class _TickerFrame(msgspec.Struct, tag="ticker", tag_field="channel", gc=False):
+    data: list[_Ticker]
 
 
 class _Pair(msgspec.Struct):
@@ -88,7 +99,8 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _PAIR = msgspec.json.Decoder(_Pair)
 _TICKERS = Rows(_Ticker)
-_TRADES = Rows(_Trade)
+_TRADES = Rows(_Trade, strict=False)
+_TYPED: msgspec.json.Decoder[_TradeFrame | _TickerFrame] = msgspec.json.Decoder(_TradeFrame | _TickerFrame)
 
 
 class KrakenFeed(BookFeed):
@@ -185,8 +197,10 @@ class KrakenFeed(BookFeed):
         return KrakenSession(self, connection, registry)
 
 
-class KrakenSession(VenueSession):
+class KrakenSession(TradeSession):
     """One connection to Kraken spot."""
+
+    typed = _TYPED
 
     rules = SessionRules(chunk=100, pace_s=0.25, ack_s=15.0, ping_s=30.0)
 
@@ -206,13 +220,19 @@ class KrakenSession(VenueSession):
         """An object with a method only."""
         return '{"method":"ping"}'
 
+    def typed_rows(self, message: _TradeFrame | _TickerFrame, recv_ns: int) -> list[MarketEvent]:
+        """Trades and tickers."""
+        if isinstance(message, _TradeFrame):
+            return self._trades(message.type, message.data, recv_ns)
+        return self.each(message.data, self._ticker, recv_ns)
+
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message."""
         message = read(_MESSAGE, frame)
         if message.channel == "ticker":
             return self.each(_TICKERS.decode(message.data, self.bad_row), self._ticker, recv_ns)
         if message.channel == "trade":
-            return self._trades(message, recv_ns)
+            return self._trades(message.type, _TRADES.decode(message.data, self.bad_row), recv_ns)
         if message.method == "subscribe":
             self._answer(message)
         elif message.channel not in {"heartbeat", "status"} and message.method != "pong":
@@ -237,9 +257,8 @@ class KrakenSession(VenueSession):
         ts_ns = iso_ns(row.timestamp) if row.timestamp else recv_ns
         return self.prices(instrument, ts_ns, recv_ns, last=row.last, bid=row.bid, ask=row.ask)
 
-    def _trades(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
-        rows = _TRADES.decode(message.data, self.bad_row)
-        if message.type != "snapshot":
+    def _trades(self, kind: str, rows: list[_Trade], recv_ns: int) -> list[MarketEvent]:
+        if kind != "snapshot":
             return self.each(rows, self._trade, recv_ns)
         self.skip("history", len(rows))
         for row in sorted(rows, key=lambda row: row.trade_id)[-1:]:  # a snapshot is of one pair
@@ -247,13 +266,9 @@ class KrakenSession(VenueSession):
         return []
 
     def _trade(self, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
-        instrument = self.find(row.symbol, Channel.TRADES)
-        if instrument is None:
-            return []
-        self.number(row.symbol, row.trade_id, Channel.TRADES)
-        price = positive(row.price)
-        usd_micros = notional_micros(instrument, positive(row.qty), price)
-        return self.trade(instrument, row.side, usd_micros, price, iso_ns(row.timestamp), recv_ns)
+        if row.symbol in self.table:
+            self.number(row.symbol, row.trade_id, Channel.TRADES)
+        return self.trade_row(row.symbol, row.side, row.qty, row.price, iso_ns(row.timestamp), recv_ns)
 
 
 def _old_name(symbol: str) -> str:

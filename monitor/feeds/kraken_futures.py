@@ -25,7 +25,9 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import BARS, iso_ms, listed_rows, records
+from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import (
@@ -44,7 +46,6 @@ from monitor.past import Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
 from monitor.venue import (
     Rows,
-    VenueSession,
     gauge,
     iso_ns,
     listed,
@@ -67,7 +68,7 @@ _TOPICS_PER_CONNECTION = 400
 
 
 class _Message(msgspec.Struct, gc=False):
-    """Any frame: an event, a ticker, a trade."""
+    """Any frame but a ticker: an event, a trade."""
 
     feed: str = ""
     event: str = ""
@@ -75,16 +76,6 @@ class _Message(msgspec.Struct, gc=False):
     product_ids: list[str] = []
     message: str = ""
     time: int = 0
-    # ticker
-    bid: float | None = None
-    ask: float | None = None
-    last: float | None = None
-    index: float | None = None
-    markPrice: float | None = None
-    openInterest: float | None = None
-    relative_funding_rate: float | None = None
-    next_funding_rate_time: int | None = None
-    # trade
     uid: str = ""
     side: Literal["buy", "sell", ""] = ""
     type: str = ""
@@ -92,6 +83,31 @@ class _Message(msgspec.Struct, gc=False):
     qty: Decimal | None = None
     price: Decimal | None = None
     trades: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Fill(msgspec.Struct, tag="trade", tag_field="feed", gc=False):
+    """A usual trade; a liquidation is read exactly, as a `_Message`."""
+
+    product_id: str
+    side: Literal["buy", "sell"]
+    type: Literal["fill"]
+    time: Millis
+    qty: PositiveFloat
+    price: PositiveFloat
+    seq: int | None = None
+
+
+class _Ticker(msgspec.Struct, tag="ticker", tag_field="feed", gc=False):
+    product_id: str
+    time: Millis = 0
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    index: float | None = None
+    markPrice: float | None = None
+    openInterest: float | None = None
+    relative_funding_rate: float | None = None
+    next_funding_rate_time: Millis | None = None
 
 
 class _Past(msgspec.Struct):
@@ -135,6 +151,7 @@ class _Book(msgspec.Struct):
 _CHART = msgspec.json.Decoder(_Chart)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
+_TYPED: msgspec.json.Decoder[_Fill | _Ticker] = msgspec.json.Decoder(_Fill | _Ticker)
 _PAST = Rows(_Past)
 _LISTINGS = Rows(_Listing)
 _RANKS = Rows(_Rank)
@@ -278,8 +295,10 @@ def _as_frame(symbol: str, row: dict[str, Any]) -> str:
     return msgspec.json.encode(message).decode()
 
 
-class KrakenFuturesSession(VenueSession):
+class KrakenFuturesSession(TradeSession):
     """One connection to Kraken Futures. Liveness pings are the websocket's own."""
+
+    typed = _TYPED
 
     rules = SessionRules(chunk=50, pace_s=0.1, ack_s=10.0)
 
@@ -293,6 +312,15 @@ class KrakenFuturesSession(VenueSession):
         message = {"event": "subscribe", "feed": feed, "product_ids": [topic.symbol for topic in topics]}
         return msgspec.json.encode(message).decode()
 
+    def typed_rows(self, message: _Fill | _Ticker, recv_ns: int) -> list[MarketEvent]:
+        """Usual trades, and tickers."""
+        if isinstance(message, _Ticker):
+            return self._ticker(message, recv_ns)
+        if message.seq is not None and message.product_id in self.table:
+            self.number(message.product_id, message.seq, self._fills)
+        row_ns = message.time * NS_PER_MS
+        return self.trade_row(message.product_id, message.side, message.qty, message.price, row_ns, recv_ns)
+
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message."""
         message = read(_MESSAGE, frame)
@@ -301,7 +329,7 @@ class KrakenFuturesSession(VenueSession):
         elif message.feed == "trade":
             return self._trade(message, recv_ns)
         elif message.feed == "ticker":
-            return self._ticker(message, recv_ns)
+            read(_TYPED, frame)  # says what is wrong with it
         elif message.feed == "trade_snapshot":
             self._history(message)
         elif message.feed != "heartbeat":
@@ -350,15 +378,15 @@ class KrakenFuturesSession(VenueSession):
             events += self.liquidation(instrument, side, usd_micros, price, ts_ns, recv_ns, row.uid)
         return events
 
-    def _ticker(self, row: _Message, recv_ns: int) -> list[MarketEvent]:
+    def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.product_id, Channel.PRICE)
         if instrument is None:
             return []
-        ts_ns = ms_ns(row.time) or recv_ns
+        ts_ns = row.time * NS_PER_MS or recv_ns
         events = self.prices(
             instrument, ts_ns, recv_ns, mark=row.markPrice, index=row.index, last=row.last, bid=row.bid, ask=row.ask
         )
-        next_ns = ms_ns(row.next_funding_rate_time) if row.next_funding_rate_time else 0
+        next_ns = (row.next_funding_rate_time or 0) * NS_PER_MS
         events += self.funding(instrument, row.relative_funding_rate, ts_ns, recv_ns, next_ns=next_ns)
         return events + self.open_interest(
             instrument, _usd(instrument, row.openInterest, row.markPrice), ts_ns, recv_ns

@@ -334,7 +334,7 @@ class OkxSession(TradeSession):
         return [Price(instrument, "index", row.idxPx, row.ts * NS_PER_MS, recv_ns)]
 
     def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
-        return self.trade_row(row.instId, row.side, row.sz, row.px, row.ts, recv_ns)
+        return self.trade_row(row.instId, row.side, row.sz, row.px, row.ts * NS_PER_MS, recv_ns)
 
     def _funding_row(self, row: _Funding, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.FUNDING)
