@@ -41,6 +41,8 @@ class History:
         self.snapshot: Any = None
         self.openings: dict[int, Any] = {}
         """Who was present at the first live sample after each break, for splicing to what is filled in before it."""
+        self.stood: set[int] = set()
+        """Instants of samples that a revision should have changed, whose rows were forgotten."""
         self.due_ns: int | None = None
         """The instant of the next live sample; None until sampling has begun."""
         self.version = 0
@@ -129,6 +131,7 @@ class History:
             self._start += gone
             self.version += 1
             self.openings = {at_ns: who for at_ns, who in self.openings.items() if at_ns >= before_ns}
+            self.stood = {at_ns for at_ns in self.stood if at_ns >= before_ns}
 
     def opens(self, step_ns: int, at_ns: int) -> bool:
         """Whether a live sample at `at_ns` would come after a break: nothing is known of one step before it."""

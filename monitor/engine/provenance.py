@@ -45,6 +45,8 @@ def _of_samples(node: SamplesNode, expr: Expr, labels: Labels) -> Iterator[str]:
     filled, known = node.filled(row_of(node, labels))
     if filled:
         yield f"{to_text(expr)}: {filled} of {known} samples are history, fetched or given, not seen live"
+    if stood := node.stood():
+        yield f"{to_text(expr)}: {stood} samples are as they were before a value was revised; their rows are forgotten"
 
 
 def _of_rows(fetched: Mapping[str, int], expr: Expr, subject: Range, now_ns: int) -> Iterator[str]:

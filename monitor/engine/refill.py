@@ -383,6 +383,7 @@ class _Again(_Live):
         """See `_Live`."""
         low, high = real.history.times.searchsorted((self.since_ns, begin_ns))
         self.stale += int(high - low)
+        real.history.stood.update(real.history.times[low:high].tolist())
         return real.history.replace(shadow.history, begin_ns, real.link)
 
 

@@ -206,12 +206,12 @@ FUNCTIONS: dict[str, Signature] = {
         ),
         Signature(
             "crosses_above", "crossing", {V: MATCH},
-            "True at the evaluation at which the first rises above the second.", "x > y now, and x <= y at the evaluation before, over the members present at both", "Unknown while either is missing now or was at the evaluation before. A member that comes or goes is no crossing.", _NOW_COST,
+            "True at the evaluation at which the first rises above the second.", "x > y now, and x <= y at the evaluation before, over the same members at both", "Unknown while either is missing now, and until both were known once. A member that comes or goes is no crossing; one that was missing for up to an hour is compared with its last value.", _NOW_COST,
             'crosses_above(funding_8h{base="BTC"}, 10bp)', trailing="vector or number", gives_condition=True,
         ),
         Signature(
             "crosses_below", "crossing", {V: MATCH},
-            "True at the evaluation at which the first falls below the second.", "x < y now, and x >= y at the evaluation before, over the members present at both", "As crosses_above.", _NOW_COST,
+            "True at the evaluation at which the first falls below the second.", "x < y now, and x >= y at the evaluation before, over the same members at both", "As crosses_above.", _NOW_COST,
             "crosses_below(weighted_avg(funding_8h, open_interest) by (base), 0)", trailing="vector or number", gives_condition=True,
         ),
         Signature(

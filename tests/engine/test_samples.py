@@ -213,7 +213,9 @@ def test_samples_whose_rows_are_forgotten_stand_and_are_counted(monkeypatch: pyt
     old = Sample("external", (("name", "x"), ("source", "t")), 9.0, at(3600), at(3600), backfill=True)
     machine.ingest([old])
     machine.evaluate(at(99 * 3600 + 1))
-    assert machine.past.stale > 0
+    assert machine.past.stale == 98  # all since but the newest, whose row is kept
+    (note,) = machine.explain("g/r0", 0).notes
+    assert "98 samples are as they were before a value was revised" in note
 
 
 def test_an_unknown_sample_is_no_zero_in_a_score() -> None:

@@ -160,6 +160,14 @@ class Node(ABC):
             return self.values
         return np.where(np.isnan(self.values), padded(before, len(self.values), self.default), self.values)
 
+    def kept(self, before: Any) -> Any:
+        """What a crossing compares with next: a snapshot in which members that are missing now keep their last value."""
+        return self.snapshot(before)
+
+    def since_kept(self, then: Any) -> tuple[Floats, Floats]:
+        """As `against`, of what was `kept`: members that come back after a pause are compared with their last value."""
+        return self.against(then)
+
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """(values then, values now) per row, both of the members present at both instants.
 

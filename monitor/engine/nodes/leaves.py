@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from monitor.series import Fold
 from monitor.window import Floats, Ints
 
 MICROS = 1e6
+PAUSE_NS = 3600 * NS_PER_S
+"""For so long a member may be missing from a group that goes on without it, and be compared with its last value."""
 ROUNDING = 1e-9
 """What arithmetic in floats may lose, of a value; far more than it does."""
 
@@ -220,10 +222,11 @@ class Members:
     _seen: tuple[int, int, int] = (-1, -1, -1)
     _all_fresh: bool = False
     _at_ns: int = 0
+    _now_ns: int = 0
 
     def update(self, now_ns: int) -> int:
         """Work out who is present at `now_ns` less the delay; the version rises when that changed."""
-        at_ns, last = now_ns - self.delay_ns, self.last
+        at_ns, last, self._now_ns = now_ns - self.delay_ns, self.last, now_ns
         seen = (last.version, last.lates, len(last.values))
         if seen == self._seen and at_ns <= self.next_stale_ns:
             return self.version
@@ -254,6 +257,16 @@ class Members:
         alive = expires[(expires >= at_ns) & known]
         self.next_stale_ns = float(alive.min()) if len(alive) else float(FAR_NS)
         self._all_fresh = len(alive) == int(known.sum())
+
+    def ends(self) -> Floats:
+        """When each value goes missing, or did."""
+        self._extend()
+        return np.where(np.isnan(self.last.values), self.last.ts, self.last.ts + self._stale) + self.delay_ns
+
+    @property
+    def now_ns(self) -> int:
+        """The instant of the last update, without the delay."""
+        return self._now_ns
 
     @property
     def stale_ns(self) -> Floats:
@@ -302,6 +315,13 @@ class Weights:
 
     def aligned(self) -> Floats:
         """The present weight per member, NaN where there is none."""
+        return self._by_member(self._weights.present)
+
+    def ends(self) -> Floats:
+        """When each member's weight goes missing, or did."""
+        return self._by_member(self._weights.ends())
+
+    def _by_member(self, values: Floats) -> Floats:
         labels = self._weights.index.labels
         if self._known < len(labels) or len(self._map) < len(self._members):
             for member in range(self._known, len(labels)):
@@ -309,8 +329,8 @@ class Weights:
             self._known = len(labels)
             self._markets += map(_market, self._members.labels[len(self._markets) :])
             self._map = np.array([self._of.get(market, -1) for market in self._markets], np.int64)
-        values = np.append(padded(self._weights.present, len(labels)), NAN)
-        return values[self._map]
+        found: Floats = np.append(padded(values, len(labels)), NAN)[self._map]
+        return found
 
 
 def _market(labels: Labels) -> tuple[str, str]:
@@ -318,7 +338,73 @@ def _market(labels: Labels) -> tuple[str, str]:
     return table.get("venue", ""), table.get("symbol", "")
 
 
-class GaugeNode(Node):
+Kept = tuple[Floats, Floats | None, Floats]
+"""Of each member the value and weight that a crossing compares with, and when it went missing while its group went on."""
+
+
+class MembersNode(Node):
+    """A node that folds present members of a gauge into groups, perhaps by a weight."""
+
+    members: Members
+    projection: Projection
+    weights: Weights | PairWeights | None
+
+    def _present(self) -> Floats:
+        return padded(self.members.present, len(self.projection.group))
+
+    def _both_present(self) -> tuple[Floats, Floats | None]:
+        """Values and weights of the members that have both; NaN of the others."""
+        values, weights = self._present(), self.weights.aligned() if self.weights else None
+        if weights is None:
+            return values, None
+        gone = np.isnan(values) | np.isnan(weights)
+        return np.where(gone, NAN, values), np.where(gone, NAN, weights)
+
+    def kept(self, before: Kept | None) -> Kept:
+        """See `Node`; a group that goes on without a member keeps it for `PAUSE_NS`, one without a value all that it had."""
+        values, weights = self._both_present()
+        missing = np.isnan(values)
+        goes_on = np.append(~np.isnan(self.values), True)[self.projection.group]
+        since = np.where(missing & goes_on, self._ends(), np.inf)
+        if before is None:
+            return values, weights, since
+        size = len(values)
+        values = np.where(missing, padded(before[0], size), values)
+        if weights is not None and before[1] is not None:
+            weights = np.where(missing, padded(before[1], size), weights)
+        return values, weights, since
+
+    def since_kept(self, then: Kept) -> tuple[Floats, Floats]:
+        """See `Node`."""
+        size = len(self.projection.group)
+        now, now_weights = self._both_present()
+        back_ns = np.where(np.isnan(now), NAN, self.members.now_ns)
+        with np.errstate(invalid="ignore"):
+            gone = np.isnan(now) | (back_ns - padded(then[2], size, np.inf) > PAUSE_NS)
+        before = np.where(gone, NAN, padded(then[0], size))
+        gone |= np.isnan(before)
+        before_weights = None if now_weights is None else padded(cast("Floats", then[1]), size)
+        return self._folded(before, before_weights), self._folded(np.where(gone, NAN, now), now_weights)
+
+    def packed(self, snapshot: Kept) -> list[Side]:
+        """Values, weights and times by member."""
+        return [(None, snapshot[0]), (None, np.empty(0) if snapshot[1] is None else snapshot[1]), (None, snapshot[2])]
+
+    def unpacked(self, sides: Iterator[Side]) -> Kept:
+        """The same again."""
+        (_, values), (_, weights), (_, since) = next(sides), next(sides), next(sides)
+        return values, weights if self.weights else None, since
+
+    def _ends(self) -> Floats:
+        ends = padded(self.members.ends(), len(self.projection.group))
+        return np.fmin(ends, padded(self.weights.ends(), len(ends))) if self.weights else ends
+
+    def _folded(self, values: Floats, weights: Floats | None) -> Floats:
+        """Members to groups."""
+        raise NotImplementedError
+
+
+class GaugeNode(MembersNode):
     """Present values of a gauge, folded into groups; each label set of its own when nothing is folded."""
 
     def __init__(
@@ -358,15 +444,6 @@ class GaugeNode(Node):
         group = self.projection.group
         known = np.append(~np.isnan(self.values), True)[group]
         return now if before is None else np.where(known, now, padded(before, len(group)))
-
-    def packed(self, snapshot: tuple[Floats, Floats | None]) -> list[Side]:
-        """Values and weights by member."""
-        return [(None, snapshot[0]), (None, np.empty(0) if snapshot[1] is None else snapshot[1])]
-
-    def unpacked(self, sides: Iterator[Side]) -> tuple[Floats, Floats | None]:
-        """The same again."""
-        (_, present), (_, weights) = next(sides), next(sides)
-        return present, weights if self.weights else None
 
     def folders(self) -> tuple[Folder, Folder]:
         """Then's and now's, for a caller that compares with the same instant's values again and again."""
@@ -433,8 +510,8 @@ class GaugeNode(Node):
                 return "no open interest to weight by"
         return self.need.silent(now_ns) or "no value, or the last one is stale"
 
-    def _present(self) -> Floats:
-        return padded(self.members.present, len(self.projection.group))
+    def _folded(self, values: Floats, weights: Floats | None) -> Floats:
+        return self._fold(values, weights, Folder(self.fold))
 
     def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
         if self.projection.single and self.weights is None:
@@ -444,8 +521,10 @@ class GaugeNode(Node):
         return fold_groups(self.fold, values, self.projection.group, len(self.index), weights)
 
 
-class WeightedNode(Node):
+class WeightedNode(MembersNode):
     """``weighted_avg(x, w)``: of the label sets of x that have a weight, matched on the labels that both carry."""
+
+    weights: PairWeights
 
     def __init__(self, x: Members, projection: Projection, w: PairWeights, need: Need) -> None:
         super().__init__()
@@ -477,14 +556,6 @@ class WeightedNode(Node):
         size = len(known)
         return np.where(known, present, padded(before[0], size)), np.where(known, weights, padded(before[1], size))
 
-    def packed(self, snapshot: tuple[Floats, Floats]) -> list[Side]:
-        """Values and weights by member."""
-        return [(None, values) for values in snapshot]
-
-    def unpacked(self, sides: Iterator[Side]) -> tuple[Floats, Floats]:
-        """The same again."""
-        return next(sides)[1], next(sides)[1]
-
     def against(self, then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """Average then and now over the members that had value and weight at both."""
         size = len(self.projection.group)
@@ -509,8 +580,9 @@ class WeightedNode(Node):
         del row
         return self.need.silent(now_ns) or "no member has both a value and a weight"
 
-    def _present(self) -> Floats:
-        return padded(self.members.present, len(self.projection.group))
+    def _folded(self, values: Floats, weights: Floats | None) -> Floats:
+        assert weights is not None
+        return self._average(values, weights)
 
     def _average(self, x: Floats, w: Floats) -> Floats:
         return weighted_mean(x, padded(w, len(x)), self.projection.group, len(self.index))
@@ -539,6 +611,13 @@ class PairWeights:
 
     def aligned(self) -> Floats:
         """A weight per member of the other series, NaN where there is none."""
+        return self._by_member(self._weights.present)
+
+    def ends(self) -> Floats:
+        """When each member's weight goes missing, or did."""
+        return self._by_member(self._weights.ends())
+
+    def _by_member(self, values: Floats) -> Floats:
         labels = self._weights.index.labels
         sizes = (len(labels), len(self._members))
         if sizes != self._sizes:
@@ -548,8 +627,8 @@ class PairWeights:
             chosen = np.flatnonzero(self._accepted.group >= 0).tolist()
             member_of = {self._weight_keys[member]: member for member in chosen}
             self._map = np.array([member_of.get(key, -1) for key in self._keys], np.int64)
-        values = np.append(padded(self._weights.present, len(labels)), NAN)
-        return values[self._map]
+        found: Floats = np.append(padded(values, len(labels)), NAN)[self._map]
+        return found
 
     def _key(self, labels: Labels) -> Labels:
         return tuple(pair for pair in labels if pair[0] in self._shared)

@@ -23,7 +23,8 @@ NEVER_NS = -(1 << 62)
 class CrossNode(ConditionNode):
     """``crosses_above(x, y)``: x was at or below y at the previous evaluation and is above it now.
 
-    Both instants are read over the members that are present at both, so that a member that comes or goes is no move.
+    Both instants are read over the same members, so that a member that comes or goes is no move: those present at both,
+    and those that come back after a pause (`monitor.engine.nodes.leaves.PAUSE_NS`) with their last value before it.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class CrossNode(ConditionNode):
         if tick.refilled:
             self.truth[self.truth == TRUE] = FALSE
         left, right = self._then or (None, None)
-        self._then = (self.left.snapshot(left), self.right.snapshot(right))
+        self._then = (self.left.kept(left), self.right.kept(right))
         self.coverage = joined_coverage(self.join)
         self.sound = np.zeros(len(self.index), np.bool_)
         return True
@@ -70,8 +71,8 @@ class CrossNode(ConditionNode):
 
     def _crossed(self, a: Ints, b: Ints) -> Any:
         assert self._then is not None
-        left_then, left_now = self.left.against(self._then[0])
-        right_then, right_now = self.right.against(self._then[1])
+        left_then, left_now = self.left.since_kept(self._then[0])
+        right_then, right_now = self.right.since_kept(self._then[1])
         left, right = self.left.default, self.right.default
         before = self.sign * (take(left_then, a, left) - take(right_then, b, right))
         now = self.sign * (take(left_now, a, left) - take(right_now, b, right))

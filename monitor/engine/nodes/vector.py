@@ -96,6 +96,17 @@ class ArithmeticNode(Node):
         """The same again."""
         return self.left.unpacked(sides), self.right.unpacked(sides)
 
+    def kept(self, before: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """Of both sides."""
+        left, right = before or (None, None)
+        return self.left.kept(left), self.right.kept(right)
+
+    def since_kept(self, then: tuple[Any, Any]) -> tuple[Floats, Floats]:
+        """Each side on its common members."""
+        left_then, left_now = self.left.since_kept(then[0])
+        right_then, right_now = self.right.since_kept(then[1])
+        return self._combine(left_then, right_then), self._combine(left_now, right_now)
+
     def against(self, then: tuple[Any, Any]) -> tuple[Floats, Floats]:
         """Each side on its common members."""
         left_then, left_now = self.left.against(then[0])
@@ -174,6 +185,15 @@ class NegateNode(Node):
         """The same again."""
         return self.inner.unpacked(sides)
 
+    def kept(self, before: Any) -> Any:
+        """Of the operand."""
+        return self.inner.kept(before)
+
+    def since_kept(self, then: Any) -> tuple[Floats, Floats]:
+        """The operand's, negated."""
+        before, now = self.inner.since_kept(then)
+        return -before, -now
+
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """The operand's, negated."""
         before, now = self.inner.against(then)
@@ -214,9 +234,19 @@ class FoldNode(Node):
         """The same again."""
         return self.inner.unpacked(sides)
 
+    def kept(self, before: Any) -> Any:
+        """Of the vector."""
+        return self.inner.kept(before)
+
+    def since_kept(self, then: Any) -> tuple[Floats, Floats]:
+        """Fold the elements present at both instants."""
+        return self._of_both(*self.inner.since_kept(then))
+
     def against(self, then: Any) -> tuple[Floats, Floats]:
         """Fold the elements present at both instants."""
-        before, now = self.inner.against(then)
+        return self._of_both(*self.inner.against(then))
+
+    def _of_both(self, before: Floats, now: Floats) -> tuple[Floats, Floats]:
         gone = np.isnan(before) | np.isnan(now)
         return self._fold(np.where(gone, NAN, before)), self._fold(np.where(gone, NAN, now))
 

@@ -218,6 +218,11 @@ class SamplesNode(Node):
         known = ~np.isnan(history.values[low:high, column])
         return int((history.filled[low:high, column] & known).sum()), int(known.sum())
 
+    def stood(self) -> int:
+        """How many samples of the window are as they were before a revision, because their rows were forgotten."""
+        low, high = (*self._key[:2], 0, 0)[:2]
+        return len(self.sampler.history.stood.intersection(self.sampler.history.times[low:high].tolist()))
+
     def holdings(self) -> Sequence[Holding]:
         """The samples."""
         return [self.sampler.history]

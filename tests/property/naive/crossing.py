@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.expression import Arithmetic, Call, Expr, Folded, Negate, Number, Selector, Shape
 from monitor.series import Fold
@@ -41,6 +44,12 @@ def crosses(call: Call, moment: Moment) -> Condition:
     return out
 
 
+PAUSE_NS = 3600 * NS_PER_S
+"""For so long a member may be missing from a group that goes on without it, and be compared with its last value."""
+Kept = dict[Labels, tuple[float, float, float]]
+"""Value and weight of each member, and when it went missing while its group went on."""
+
+
 def members_behind(expr: Expr, moment: Moment) -> dict[Labels, Members] | None:
     """The members behind a fold, which have to be the same ones at both instants."""
     match expr:
@@ -72,9 +81,7 @@ def keep(expr: Expr, before: Any, moment: Moment) -> Any:
     """What the next evaluation compares with; where nothing is known now, what was known before."""
     groups = members_behind(expr, moment)
     if groups is not None:
-        how = fold_behind(expr, moment)
-        known_now = {k for k, group in groups.items() if known(fold(how, group.values()))}
-        return {k: group if k in known_now else (before or {}).get(k, {}) for k, group in groups.items()}
+        return {k: keep_members(expr, group, (before or {}).get(k, {}), moment) for k, group in groups.items()}
     match expr:
         case Arithmetic(left=left, right=right):
             sides = zip((left, right), before or (None, None), strict=True)
@@ -88,13 +95,46 @@ def keep(expr: Expr, before: Any, moment: Moment) -> Any:
             return {k: v if known(v) else (before or {}).get(k, NAN) for k, v in values.items()}
 
 
+def keep_members(expr: Expr, group: Members, before: Kept, moment: Moment) -> Kept:
+    """Who is there now, and who was; since when a member is missing counts only while its group has a value."""
+    goes_on = known(fold(fold_behind(expr, moment), group.values()))
+    out = {k: (*before[k][:2], went_missing(expr, k, moment) if goes_on else math.inf) for k in before}
+    return out | {k: (value, weight, math.inf) for k, (value, weight) in group.items()}
+
+
+def went_missing(expr: Expr, labels: Labels, moment: Moment) -> float:
+    """When the value of a member, or its weight, ended."""
+    selectors = list(parts_of(expr, moment))
+    return min(moment.market.ended(selector, labels, moment.t) for selector in selectors)
+
+
+def parts_of(expr: Expr, moment: Moment) -> Iterator[Selector]:
+    """The series of the members, and that of their weights."""
+    found = expr if isinstance(expr, Selector) else expr.inner if isinstance(expr, Folded) else None
+    if found is None:
+        assert isinstance(expr, Call)
+        yield from (arg for arg in expr.args if isinstance(arg, Selector))
+        found = expr.args[0]
+    else:
+        assert isinstance(found, Selector)
+        yield found
+    assert isinstance(found, Selector)
+    if fold_behind(expr, moment) is Fold.OI_MEAN and not (isinstance(expr, Call) and expr.name == "weighted_avg"):
+        yield Selector(series="open_interest", offset_ns=found.offset_ns)
+
+
+def returned(then: Kept, now: Members, t: int) -> Members:
+    """Of then the members that are here now, less those that were missing for too long."""
+    return {k: (value, weight) for k, (value, weight, since) in then.items() if k in now and t - since <= PAUSE_NS}
+
+
 def ends_of(expr: Expr, then: Any, moment: Moment) -> tuple[Vector, Vector]:
     """The expression then and now."""
     groups = members_behind(expr, moment)
     table = moment.vector(expr)
     if groups is not None:
         how = fold_behind(expr, moment)
-        both = {k: common(how, then.get(k, {}), group) for k, group in groups.items()}
+        both = {k: common(how, returned(then.get(k, {}), group, moment.t), group) for k, group in groups.items()}
         before, now = (Vector(table.names, {k: v[at] for k, v in both.items()}) for at in (0, 1))
         return before, now
     match expr:

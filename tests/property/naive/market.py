@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -64,6 +65,17 @@ class Market:
         if not past or past[-1].ts + self.specs[series].stale_s * NS_PER_S < at_ns:
             return NAN
         return past[-1].value
+
+    def ended(self, selector: Selector, labels: Labels, t: int) -> float:
+        """When the newest value of a member (or of its venue and symbol in another series) goes missing, or went."""
+        spec, every = self.specs[selector.series], self.members(selector, None)
+        same = [rows for own, rows in every.items() if own == labels]
+        mine = same or [rows for own, rows in every.items() if instrument(own) == instrument(labels)]
+        past = [row for rows in mine for row in rows if row.ts <= t - selector.offset_ns]
+        if not past:
+            return math.inf
+        stands = 0 if not known(past[-1].value) else spec.stale_s * NS_PER_S
+        return past[-1].ts + stands + selector.offset_ns
 
     def present(self, selector: Selector, grouping: Grouping | None, t: int) -> dict[Labels, Members]:
         """The present members of every group, with their weights."""
