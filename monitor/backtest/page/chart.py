@@ -14,6 +14,7 @@ from monitor.clock import NS_PER_MS, NS_PER_S
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 64, 16, 8, 20
 BAR_STEP, BAR_LEFT, BAR_WORDS = 16, 330, 60
+ZONE_ROOM = 18
 PRICE_HEIGHT, VALUE_HEIGHT, STRIP_HEIGHT = 74, 150, 16
 TICKS_S = (60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 7_776_000)
 MOST_TICKS = 10
@@ -184,11 +185,12 @@ def zone_words(stretch: Stretch) -> str:
 
 
 def _time_axis(where: Axes, bottom: int) -> Iterator[str]:
-    yield f'<text class="tick" x="{LEFT - 7}" y="{bottom + 8}" text-anchor="end">{zone_words(where.stretch)}</text>'
+    yield f'<text class="tick" x="0" y="{bottom + 8}">{zone_words(where.stretch)}</text>'
     for at_ns, words in time_ticks(where.stretch):
         x = where.x(at_ns)
         yield f'<path class="tickmark" d="M{x:.1f} {bottom - 8}v4"/>'
-        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 8}" text-anchor="middle">{words}</text>'
+        if x > LEFT + ZONE_ROOM:
+            yield f'<text class="tick" x="{x:.1f}" y="{bottom + 8}" text-anchor="middle">{words}</text>'
 
 
 def _crosshair(placed: Sequence[tuple[Panel, Axes]], bottom: int) -> Iterator[str]:
