@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
+from monitor.events import Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.feed import BadRow, FeedOptions, Request, Session, Skipped
 from monitor.feeds import feed_class, make_feed
 from monitor.instruments import Registry
@@ -34,6 +35,7 @@ VENUES: dict[str, tuple[str, dict[str, Any]]] = {
     "KRAKEN": ("kraken", {}),
     "COINBASE": ("coinbase", {"api": "advanced"}),
 }
+SHOWN = 3
 OLD_PROTOCOLS = {"KRAKEN": "version 1 of the socket, which frames data as arrays; this program speaks version 2"}
 
 
@@ -51,6 +53,8 @@ class Replay:
         self.registry = Registry()
         self.session: Session | None = None
         self.counts: Counter[str] = Counter()
+        self.interest: dict[str, float] = {}
+        self.ranges: dict[str, tuple[float, float]] = {}
 
     def metadata(self, url: str, body: bytes) -> None:
         """Give the reply to the metadata request of the same path."""
@@ -84,6 +88,7 @@ class Replay:
             self.counts[f"error: {error.reason}"] += 1
             return
         self.counts.update(type(event).__name__ for event in events)
+        self._add_up(events)
         for notice in self.session.notices:
             if isinstance(notice, Skipped):
                 self.counts[f"skipped: {notice.reason}"] += notice.count
@@ -91,6 +96,25 @@ class Replay:
                 reason = f": {notice.reason}" if isinstance(notice, BadRow) else ""
                 self.counts[f"notice: {type(notice).__name__}{reason}"] += 1
         self.session.notices.clear()
+
+    def _add_up(self, events: list[MarketEvent]) -> None:
+        """What can be judged by eye: dollars of trades and liquidations, the last open interest, the range of each price."""
+        for event in events:
+            match event:
+                case Trade() | Liquidation():
+                    self.counts[f"{type(event).__name__} USD"] += round(event.usd_micros / 1e6)
+                case OpenInterest():
+                    self.interest[event.instrument.symbol] = event.usd
+                case Price():
+                    low, high = self.ranges.get(event.instrument.symbol, (event.value, event.value))
+                    self.ranges[event.instrument.symbol] = min(low, event.value), max(high, event.value)
+
+    def judged(self) -> Iterator[str]:
+        """Lines of `_add_up`, the largest instruments first."""
+        if self.interest:
+            yield f"  open interest of {len(self.interest)} instruments, USD  {sum(self.interest.values()):,.0f}"
+        for symbol, (low, high) in sorted(self.ranges.items(), key=lambda item: -item[1][1])[:SHOWN]:
+            yield f"  {symbol} between {low:,.6g} and {high:,.6g}"
 
 
 def decode(path: Path) -> bool:
@@ -113,6 +137,7 @@ def decode(path: Path) -> bool:
     print(f"{path.name} as {replay.feed.spec.venue}")
     for name, count in sorted(replay.counts.items()):
         print(f"  {name:<40} {count:>9,}")
+    print(*replay.judged(), sep="\n")
     bad = [name for name in replay.counts if name.startswith(("error", "notice: BadRow"))]
     if bad and exchange in OLD_PROTOCOLS:
         print(f"  explained: {OLD_PROTOCOLS[exchange]}")

@@ -130,5 +130,5 @@ def test_futures_are_polled() -> None:
 
 
 def test_match_without_a_price_is_a_decode_error() -> None:
-    with pytest.raises(DecodeError, match="wrong_type|missing_field"):
+    with pytest.raises(DecodeError, match=r"wrong_type|missing_field"):
         open_session("coinbase").push({**MATCH, "price": None})
