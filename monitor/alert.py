@@ -140,6 +140,7 @@ class SavedAlert:
     unseen_ns: int = 0
     unknown_since_ns: int = 0
     seen_ns: int = 0
+    missing_since_ns: int = 0
     rising: bool = True
     fires_ns: tuple[int, ...] = field(default=())
 

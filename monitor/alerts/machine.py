@@ -37,12 +37,18 @@ Claims = dict[str, tuple[str, Labels]]
 AWAITED = "held: no data since the restart"
 """The reason of a restored alert whose label set has not been evaluated yet."""
 
+Listed = dict[str, frozenset[str]]
+"""The symbols that are followed, by venue; a venue that has not said yet is not in it."""
+
 NEVER = np.iinfo(np.int64).max
 _NS = 1_000_000_000
 _NO_CLEAR = 2
 
 RETRY_NS = 1 * _NS
 """So often a row that the limit keeps out is looked at again."""
+
+LOOK_NS = 60 * _NS
+"""So often a row without a value is looked at, whether its feeds live."""
 
 RETURN_NS = 300 * _NS
 """So long after a restart no alert is given up: feeds need their time to come back."""
@@ -61,7 +67,8 @@ class LifecycleSettings:
         flap_window_ns: See ``flap_fires``.
         flap_calm_ns: How long the condition of a flapping alert must stay false before it resolves.
         gap_ns: A restart shorter than this is no gap in a pending alert's ``for``.
-        abandon_ns: A restored alert whose label set is not evaluated for so long is given up.
+        abandon_ns: An alert is given up that has had no value for so long although its feeds live, or whose label set has not been
+            evaluated for so long since a restart.
         max_alerts: Active alerts of one rule without its own `limit`; more are counted and wait until one ends.
     """
 
@@ -98,6 +105,8 @@ class _Instance:
     lower_since_ns: int = 0
     unseen_ns: int = 0
     unknown_since_ns: int = 0
+    missing_since_ns: int = 0
+    """Since when there is no value although its feeds live; 0: there is one, or they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +128,17 @@ class RuleMachine:
     """All alerts of one rule."""
 
     def __init__(
-        self, rule: Rule, settings: LifecycleSettings, render: Render, explain: Explain, claims: Claims
+        self,
+        rule: Rule,
+        settings: LifecycleSettings,
+        render: Render,
+        explain: Explain,
+        claims: Claims,
+        *,
+        listed: Listed | None = None,
     ) -> None:
         self.rule = rule
+        self._listed: Listed = {} if listed is None else listed
         self._unit = unit_shown(rule.expr)
         self.collided = 0
         self._claims = claims
@@ -210,6 +227,7 @@ class RuleMachine:
             saved.lower_since_ns,
             saved.unseen_ns,
             saved.unknown_since_ns,
+            saved.missing_since_ns,
         )
         self._start_peak(row, saved.view.peak, rising=saved.rising)
         gap_ns = at_ns - saved.seen_ns
@@ -295,6 +313,24 @@ class RuleMachine:
         if instance.unknown_since_ns:
             instance.unseen_ns += sight.at_ns - instance.unknown_since_ns
         instance.unknown_since_ns = sight.at_ns if sight.truth == UNKNOWN else 0
+        missing = sight.truth == UNKNOWN and (sight.coverage or 0) >= self._min_coverage
+        instance.missing_since_ns = (instance.missing_since_ns or sight.at_ns) if missing else 0
+
+    def _over(self, instance: _Instance, sight: _Sight) -> str:
+        """Why no value will come any more; empty while one may."""
+        if _unlisted(instance.view.series, self._listed):
+            return f"delisted: {_where(instance.view.series)} is no longer followed"
+        since_ns = instance.missing_since_ns
+        if since_ns and sight.at_ns >= since_ns + self._settings.abandon_ns:
+            return f"abandoned: no value since {fmt.utc_time(since_ns)}, although its feeds live"
+        self._due[instance.row] = sight.at_ns + LOOK_NS
+        return ""
+
+    def relist(self) -> None:
+        """Look at what is unknown again: other symbols are followed."""
+        for row, instance in self._active.items():
+            if instance.unknown_since_ns and _unlisted(instance.view.series, self._listed):
+                self._due[row] = self.next_due_ns = 0
 
     def _visit_pending(self, instance: _Instance, sight: _Sight) -> None:
         if sight.truth == FALSE:
@@ -303,7 +339,9 @@ class RuleMachine:
             if self.rule.on_unknown == "resolve":
                 self._close(instance, sight, AlertState.INACTIVE, f"unknown: {sight.reason}")
                 return
-            self._due[instance.row] = NEVER
+            if over := self._over(instance, sight):
+                self._close(instance, sight, AlertState.INACTIVE, over)
+                return
             instance.view = self._seen(instance, sight, AlertState.PENDING, f"waiting for data: {sight.reason}")
         elif (due_ns := self._fire_due(instance)) <= sight.at_ns:
             self._fire(instance, sight, AlertState.PENDING)
@@ -355,7 +393,10 @@ class RuleMachine:
 
     def _hold(self, instance: _Instance, sight: _Sight) -> None:
         instance.keep_since_ns = 0
-        self._due[instance.row] = NEVER
+        if sight.truth == UNKNOWN and (over := self._over(instance, sight)):
+            instance.view = replace(instance.view, ends_at_ns=sight.at_ns)
+            self._close(instance, sight, AlertState.RESOLVED, over)
+            return
         reason = f"held: {sight.reason}"
         if instance.view.state is AlertState.HELD:
             instance.view = self._seen(instance, sight, AlertState.HELD, reason)
@@ -410,7 +451,7 @@ class RuleMachine:
             self._close(instance, sight, AlertState.RESOLVED, why)
             return
         self._due[instance.row] = until_ns
-        reason = f"{why}; resolves when that has lasted {keep_ns / _NS:g} s"
+        reason = f"{why}; resolves when that has lasted {fmt.duration(keep_ns)}"
         if instance.view.state is AlertState.HELD:
             self._move(instance, sight, AlertState.HELD, AlertState.FIRING, f"data is back; {reason}")
         else:
@@ -545,19 +586,29 @@ class RuleMachine:
 
         With ``on_unknown: fire`` an alert waits for ever, with ``resolve`` only as long as any must.
         """
+        delisted = [
+            self._drop(saved) for saved in list(self._waiting.values()) if _unlisted(saved.view.series, self._listed)
+        ]
+        gone = [
+            _abandoned(saved, now_ns, f"delisted: {_where(saved.view.series)} is no longer followed")
+            for saved in delisted
+        ]
         if not self._waiting or self.rule.on_unknown == "fire":
             self._waiting_since_ns = 0
-            return []
+            return gone
         self._waiting_since_ns = self._waiting_since_ns or now_ns
         if now_ns < self._waiting_since_ns + RETURN_NS:
-            return []
+            return gone
         patience_ns = 0 if self.rule.on_unknown == "resolve" else self._settings.abandon_ns
-        lost = [saved for saved in self._waiting.values() if now_ns >= saved.seen_ns + patience_ns]
-        for saved in lost:
-            del self._waiting[saved.view.series]
-            self._claims.pop(saved.view.fingerprint, None)
-            self.gone.add(saved.view.fingerprint)
-        return [_abandoned(saved, now_ns) for saved in lost]
+        lost = [self._drop(saved) for saved in list(self._waiting.values()) if now_ns >= saved.seen_ns + patience_ns]
+        return gone + [_abandoned(s, now_ns, f"abandoned: no data since {fmt.utc_time(s.seen_ns)}") for s in lost]
+
+    def _drop(self, saved: SavedAlert) -> SavedAlert:
+        """Wait for this restored alert no longer."""
+        del self._waiting[saved.view.series]
+        self._claims.pop(saved.view.fingerprint, None)
+        self.gone.add(saved.view.fingerprint)
+        return saved
 
     @property
     def counting(self) -> bool:
@@ -612,6 +663,7 @@ class RuleMachine:
             lower_since_ns=instance.lower_since_ns,
             unseen_ns=instance.unseen_ns,
             unknown_since_ns=instance.unknown_since_ns,
+            missing_since_ns=instance.missing_since_ns,
             seen_ns=0 if self._last is None else self._last.at_ns,
             rising=bool(self._rising[instance.row]),
             fires_ns=self._fires.get(instance.view.series, ()),
@@ -687,8 +739,20 @@ def _waiting_view(view: AlertView) -> AlertView:
     return view
 
 
-def _abandoned(saved: SavedAlert, now_ns: int) -> Transition:
-    was, reason = saved.view.state, f"abandoned: no data since {fmt.utc_time(saved.seen_ns)}"
+def _unlisted(series: Labels, listed: Listed) -> bool:
+    """Whether a row is that of one instrument, whose venue no longer lists it, or which is no longer followed."""
+    labels = dict(series)
+    symbols = listed.get(labels.get("venue", ""))
+    return symbols is not None and "symbol" in labels and labels["symbol"] not in symbols
+
+
+def _where(series: Labels) -> str:
+    labels = dict(series)
+    return f"{labels['venue']} {labels['symbol']}"
+
+
+def _abandoned(saved: SavedAlert, now_ns: int, reason: str) -> Transition:
+    was = saved.view.state
     state = AlertState.INACTIVE if was is AlertState.PENDING else AlertState.RESOLVED
     view = replace(saved.view, state=state, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
     return Transition(view, was, state, now_ns, reason)

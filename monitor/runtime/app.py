@@ -172,7 +172,7 @@ class App:
         loaded, data_dir = self.loaded, self.loaded.source.data_dir
         self.registry = Registry()
         self.board = MarketBoard()
-        self.feeds = FeedRoom(self._runner, self.board)
+        self.feeds = FeedRoom(self._runner, self.board, self._followed)
         self.engine = Engine(loaded.rules, expected=loaded.expected(), settings=engine_settings(loaded))
         every_s = loaded.source.config.engine.snapshot_interval
         self.snapshots = Snapshots(self.engine, data_dir / "windows", self.clock, every_s)
@@ -307,6 +307,11 @@ class App:
             numbers=numbers,
             past=self._backfill if self.fetches_past else None,
         )
+
+    def _followed(self, venue: str, symbols: Sequence[str]) -> None:
+        """Have alerts on what has ended end; a halt is not the end."""
+        halted = {item.symbol for item in self.registry.venue(venue).values() if item.status == "halted"}
+        self.desk.follow(venue, sorted(halted.union(symbols)) if symbols else ())
 
     # -- the past ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from monitor.engine import IngestReport
 from monitor.events import Channel
@@ -24,9 +24,13 @@ class FeedRoom:
     Args:
         make: Makes a runner.
         board: Shows liquidation totals of what is followed.
+        on_followed: Told the symbols of a venue that are followed, whenever they change.
     """
 
-    def __init__(self, make: MakeRunner, board: MarketBoard) -> None:
+    def __init__(
+        self, make: MakeRunner, board: MarketBoard, on_followed: Callable[[str, Sequence[str]], None] = lambda *_: None
+    ) -> None:
+        self._on_followed = on_followed
         self._make = make
         self._board = board
         self._runners: dict[str, tuple[FeedRunner, asyncio.Task[None]]] = {}
@@ -67,10 +71,14 @@ class FeedRoom:
                 runner.backfill.rules_changed()
 
     def declare(self) -> None:
-        """Show liquidation totals of followed instruments from zero on, so that the first event is an increase."""
+        """Say what is followed, and show liquidation totals of it from zero on, so that the first event is an increase."""
+        for venue in self._declared.keys() - self._runners.keys():
+            del self._declared[venue]
+            self._on_followed(venue, ())
         for venue, (runner, _) in self._runners.items():
-            if self._declared.get(venue) is not runner.chosen:
+            if runner.chosen and self._declared.get(venue) is not runner.chosen:
                 self._declared[venue] = runner.chosen
+                self._on_followed(venue, sorted({item.symbol for item in runner.chosen}))
                 if Channel.LIQUIDATIONS in runner.covered:
                     self._board.declare(runner.chosen)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import structlog
+from msgspec import structs
 
 from monitor.clock import Clock
 from monitor.errors import DecodeError, FetchError, StateError
@@ -75,6 +76,7 @@ class InstrumentLoader:
         self._clock = clock
         self._cache = cache
         self._settings = settings or FeedSettings()
+        self._missing: dict[str, set[str]] = {}
         self._log = structlog.get_logger("monitor.instruments")
 
     async def load(self, feed: Feed) -> Loaded:
@@ -112,10 +114,22 @@ class InstrumentLoader:
         if not instruments:
             raise DecodeError("unexpected", f"{venue}: metadata without a single instrument")
         self._record(venue, pages)
-        changed = tuple(self._registry.update(instruments))
+        changed = tuple(self._registry.update([*instruments, *self._ended(venue, instruments)]))
         self._write_cache(venue, instruments)
         self._log.info("instruments.loaded", venue=venue, count=len(instruments), changed=len(changed))
         return Loaded(venue, "venue", changed)
+
+    def _ended(self, venue: str, listed: list[Instrument]) -> list[Instrument]:
+        """What the venue lists no longer, closed: a symbol that is missing twice, for one list may be cut short."""
+        keys = {instrument.key for instrument in listed}
+        missing = {
+            key for key, known in self._registry.venue(venue).items() if key not in keys and known.status != "closed"
+        }
+        ended = missing & self._missing.get(venue, set())
+        self._missing[venue] = missing - ended
+        if ended:
+            self._log.warning("instruments.delisted", venue=venue, symbols=sorted(ended)[:20], count=len(ended))
+        return [structs.replace(self._registry.venue(venue)[key], status="closed") for key in sorted(ended)]
 
     async def ranking(self, feed: Feed) -> dict[str, float]:
         """Open interest in US dollars by symbol, for ``top: N``; empty when the venue has no ranking.

@@ -105,7 +105,7 @@ class Setting(msgspec.Struct, frozen=True):
 class Act(msgspec.Struct, frozen=True):
     """What somebody did: the method of the alert desk, and its arguments."""
 
-    what: Literal["silence", "expire_silence", "acknowledge", "withdraw"]
+    what: Literal["silence", "expire_silence", "acknowledge", "withdraw", "follow"]
     given: Mapping[str, Any]
 
 

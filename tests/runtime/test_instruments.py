@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 
 from monitor.errors import StateError
 from monitor.events import Channel
-from monitor.feed import FeedOptions
+from monitor.feed import FeedOptions, Request
 from monitor.instruments import Registry
 from monitor.runtime.files import write_atomically
-from monitor.runtime.instruments import choose, symbol_problems
+from monitor.runtime.instruments import InstrumentLoader, choose, symbol_problems
 from monitor.runtime.instruments_cache import InstrumentsCache
+from monitor.testing.manual_clock import ManualClock
+from monitor.transports.http import Reply
 from tests.toy_venue import BTC, ETH, ToyFeed, instrument
 
 SOL, HALTED = instrument("SOLUSDT"), instrument("OLDUSDT", status="halted")
@@ -84,3 +87,26 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypa
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Listing:
+    """An HTTP client of which each answer lists the next symbols."""
+
+    def __init__(self, *lists: list[str]) -> None:
+        self._lists = iter(lists)
+
+    async def fetch(self, request: Request, *, timeout_s: float) -> Reply:
+        assert timeout_s > 0
+        return Reply(json.dumps({"symbols": next(self._lists)}).encode(), 1)
+
+
+async def test_a_symbol_that_is_missing_twice_has_come_to_its_end_and_may_come_back() -> None:
+    both, one = ["BTCUSDT", "ETHUSDT"], ["BTCUSDT"]
+    registry, toy = Registry(), feed()
+    http = Listing(both, one, both, one, one, one, both)
+    loader = InstrumentLoader(registry, http, ManualClock(1), None)  # type: ignore[arg-type]
+    followed = []
+    for _ in range(7):
+        await loader.refresh(toy)
+        followed.append([item.symbol for item in choose(toy, registry, {})])
+    assert followed == [both, both, both, both, one, one, both], "one list that is cut short ends nothing"
