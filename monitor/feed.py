@@ -219,6 +219,10 @@ class UnknownSymbol:
     channel: Channel
 
 
+BEFORE_SNAPSHOT = "delta_before_snapshot"
+"""Reason of `Skipped`: what changed of something that the venue has not told whole on this connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A row was left out on purpose; ``reason`` is a metric label: ``history``, ``tradfi``, ``unselected``..."""

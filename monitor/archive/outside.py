@@ -262,15 +262,13 @@ class Importer:
     def _interest(self, instrument: Instrument, ts_ns: int, values: Mapping[str, Any]) -> list[MarketEvent]:
         usd = float(self._usd(values))
         if usd < 0:
-            raise RowFault("usd", f"{usd:g} is below zero", "US dollars, one side")
+            raise RowFault(self._amount, f"{usd:g} is below zero", "US dollars, one side")
         return [OpenInterest(instrument, usd, ts_ns, ts_ns)]
 
     def _liquidation(self, instrument: Instrument, ts_ns: int, values: Mapping[str, Any]) -> list[MarketEvent]:
         usd = self._usd(values)
         if usd <= 0:
-            raise RowFault(
-                "usd" if "usd" in self._plan.columns else "quantity", f"{usd} is not above zero", "an amount"
-            )
+            raise RowFault(self._amount, f"{usd} is not above zero", "an amount")
         price = float(self._positive("price", values, "a price")) if "price" in self._plan.columns else math.nan
         word = self._word("side", values)
         words = self._plan.values.get("side", {"long": "long", "short": "short"})
@@ -279,6 +277,11 @@ class Importer:
         side: PositionSide = "long" if words[word] == "long" else "short"
         key = self._word("key", values)
         return [Liquidation(instrument, side, to_micros(usd), price, ts_ns, ts_ns, key)]
+
+    @property
+    def _amount(self) -> str:
+        """The column that says how much."""
+        return "usd" if "usd" in self._plan.columns else "quantity"
 
     def _usd(self, values: Mapping[str, Any]) -> Decimal:
         if "usd" in self._plan.columns:

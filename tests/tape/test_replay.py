@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, OpenInterest, Price, Trade
-from monitor.feed import Feed, FeedOptions
+from monitor.feed import BEFORE_SNAPSHOT, Connection, Feed, FeedOptions, Topic
 from monitor.feeds import make_feed
 from monitor.runtime.pump import StreamEvent
 from monitor.runtime.recorder import Recorder
 from monitor.runtime.repeats import Repeats
 from monitor.tape.cut import cut, window
+from monitor.tape.facts import write_connection, write_instruments
 from monitor.tape.folder import read_blocks, read_folder, some_files
-from monitor.tape.format import KINDS, Record
+from monitor.tape.format import KINDS, Record, Row
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
+from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import PROTOCOLS, make_protocol
 from tests.integration.harness import Rig, running
@@ -109,6 +111,23 @@ async def test_a_piece_cut_out_of_the_middle_replays_alone(tmp_path: Path) -> No
     assert any(isinstance(event, FeedState) and event.up for event in events)
     again = list(window(whole, start_ns, end_ns))
     assert again == list(read_folder(piece))
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_what_only_the_start_of_a_link_could_have_explained_is_missing_in_a_piece(*, carried: bool) -> None:
+    """After its snapshot Bybit sends changed fields only; a tape that begins later cannot read them, and says so."""
+    channels = frozenset({Channel.PRICE})
+    topic = Topic("tickers.BTCUSDT", (Channel.PRICE,), "BTCUSDT")
+    connection = Connection("bybit/linear/0", "wss://example.invalid/v5/public/linear", (topic,))
+    delta = '{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"84121"},"cs":1,"ts":1}'
+    rows: list[Row] = [
+        (1, "bybit/instruments", "rest", write_instruments(instruments_of("bybit")), carried),
+        (1, "bybit/linear/0#1", "connect", write_connection(connection, standby=False), carried),
+        (2, "bybit/linear/0#1", "in", delta, False),
+    ]
+    replay = Replay([make_feed("bybit", FeedOptions(channels=channels))], lambda: Repeats().is_new)
+    assert not [event for row in rows for event in replay.take(Record(*row))]
+    assert replay.report.skipped == ({BEFORE_SNAPSHOT: 1} if carried else {}), "live it is as it was live"
 
 
 async def test_steps_of_a_grid_hold_the_same_events_in_the_same_order(tmp_path: Path) -> None:
