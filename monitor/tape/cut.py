@@ -89,6 +89,9 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
         if isinstance(item, Loss):
             report.losses.append(item)
             continue
+        if rows and rows[-1][4] and not item.carried:  # a block of what is repeated, for itself
+            writer.write(rows, item.recv_ns)
+            rows, size = [], 0
         report.carried += item.carried
         report.records += not item.carried
         latest_ns = max(latest_ns, item.recv_ns)

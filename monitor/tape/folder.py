@@ -14,7 +14,7 @@ import msgspec
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.course import OWNER
-from monitor.tape.format import Record, Row
+from monitor.tape.format import BlockHead, Record, Row
 from monitor.tape.reader import Loss, TapeReader
 
 SUFFIX = ".tape"
@@ -111,7 +111,7 @@ def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
 
 @dataclass(slots=True)
 class FileInfo:
-    """One file's index, added up. ``lost`` are the records that its recorder dropped."""
+    """One file's index, added up; ``first_ns`` and ``last_ns`` are of what happened in it, not of what it repeats."""
 
     path: Path
     size: int
@@ -136,19 +136,20 @@ def inspect(path: Path, *, deep: bool = False) -> FileInfo:
                 if isinstance(damage, Loss):
                     info.losses.append(damage)
                 elif not isinstance(step, Loss):
-                    _add(info, step.head.records, step.head.raw, step.head.first_ns, step.head.last_ns)
+                    _add(info, step.head)
                     info.venues.update(name for name in step.head.venues if name not in _OURS)
     except TapeError as error:
         info.losses.append(Loss(str(path), error.offset, info.size, error.reason))
     return info
 
 
-def _add(info: FileInfo, records: int, raw: int, first_ns: int, last_ns: int) -> None:
+def _add(info: FileInfo, head: BlockHead) -> None:
     info.blocks += 1
-    info.records += records
-    info.raw_bytes += raw
-    info.first_ns = first_ns if info.first_ns is None else min(info.first_ns, first_ns)
-    info.last_ns = last_ns if info.last_ns is None else max(info.last_ns, last_ns)
+    info.records += head.records
+    info.raw_bytes += head.raw
+    if not head.carried:
+        info.first_ns = head.first_ns if info.first_ns is None else min(info.first_ns, head.first_ns)
+        info.last_ns = head.last_ns if info.last_ns is None else max(info.last_ns, head.last_ns)
 
 
 def write_lost(frames: int, reason: str) -> str:

@@ -3,14 +3,14 @@ r"""Bytes of a tape file, version 2. Pure.
 All integers are little-endian. A file is a header and blocks; every block can be read without any other::
 
     file    "MRMTAPE\n"  version u16  zero u16  length u32  crc u32  | JSON: created_ns, program, note
-    block   "BLK1"  stored u32  raw u32  records u32  first_ns i64  last_ns i64  venues u16  zero u16
+    block   "BLK1"  stored u32  raw u32  records u32  first_ns i64  last_ns i64  venues u16  flags u16
             crc of what follows u32  crc of this header and the venues u32
             | venues: names, comma-separated | stored bytes: zstd of
     raw     names u16, each: length u16, UTF-8
             | per record, in columns: recv_ns i64 ...  name u16 ...  flags u8 ...  length u32 ...
             | payloads, one after the other
 
-The checksum is CRC-32 (zlib). ``first_ns`` and ``last_ns`` are the least and greatest receive time in the block, which
+The checksum is CRC-32 (zlib). The flag 1 says that every record of the block is carried. ``first_ns`` and ``last_ns`` are the least and greatest receive time in the block, which
 need not be those of its first and last record: a wall clock can step. The block headers are the index. Version 1 had
 the first nine kinds only; its files are read as before.
 """
@@ -48,6 +48,7 @@ KINDS = ("connect", "disconnect", "promote", "in", "out", "rest", "chosen", "sta
 
 From ``turn`` on: what the program did with what it heard, `monitor.tape.course`."""
 CODES = {kind: code for code, kind in enumerate(KINDS)}
+_ALL_CARRIED = 1
 _TEXT = 0x80
 _CARRIED = 0x40
 _KIND_BITS = 0x3F
@@ -80,7 +81,10 @@ class About(msgspec.Struct, frozen=True):
 
 
 class BlockHead(NamedTuple):
-    """A block's entry in the index. ``size`` is its length in the file, this header included."""
+    """A block's entry in the index. ``size`` is its length in the file, this header included.
+
+    ``carried`` says that nothing in it happened in its file: all of it repeats what was said before.
+    """
 
     stored: int
     raw: int
@@ -90,6 +94,7 @@ class BlockHead(NamedTuple):
     venues: tuple[str, ...]
     crc: int
     head_size: int
+    carried: bool = False
 
     @property
     def size(self) -> int:
@@ -160,7 +165,8 @@ def encode_block(rows: Sequence[Row], compress: zstandard.ZstdCompressor | None 
         ]
     )
     stored = (compress or zstandard.ZstdCompressor()).compress(raw)
-    fields = (len(stored), len(raw), count, min(times), max(times), len(venues), 0, zlib.crc32(stored))
+    flags = _ALL_CARRIED if all(carried) else 0
+    fields = (len(stored), len(raw), count, min(times), max(times), len(venues), flags, zlib.crc32(stored))
     head = BLOCK_HEAD.pack(BLOCK_MAGIC, *fields, 0)[:-4]
     return head + struct.pack("<I", zlib.crc32(head + venues)) + venues + stored
 
@@ -173,7 +179,7 @@ def decode_block_head(data: bytes) -> BlockHead:
     """
     if len(data) < BLOCK_HEAD.size:
         raise TapeError("a block's header is cut short")
-    magic, stored, raw, records, first_ns, last_ns, venue_bytes, _, crc, own = BLOCK_HEAD.unpack_from(data)
+    magic, stored, raw, records, first_ns, last_ns, venue_bytes, flags, crc, own = BLOCK_HEAD.unpack_from(data)
     end = BLOCK_HEAD.size + venue_bytes
     venues = data[BLOCK_HEAD.size : end]
     if magic != BLOCK_MAGIC:
@@ -185,7 +191,7 @@ def decode_block_head(data: bytes) -> BlockHead:
     if raw > MAX_RAW_BYTES or not 0 < records <= MAX_RECORDS or venue_bytes > MAX_VENUE_BYTES:
         raise TapeError("a block's header names impossible sizes")
     names = tuple(venues.decode("utf-8", "replace").split(","))
-    return BlockHead(stored, raw, records, first_ns, last_ns, names, crc, end)
+    return BlockHead(stored, raw, records, first_ns, last_ns, names, crc, end, bool(flags & _ALL_CARRIED))
 
 
 def decode_block(head: BlockHead, stored: bytes) -> list[Record]:

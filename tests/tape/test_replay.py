@@ -20,7 +20,7 @@ from monitor.runtime.recorder import Recorder
 from monitor.runtime.repeats import Repeats
 from monitor.tape.cut import cut, window
 from monitor.tape.facts import write_connection, write_instruments
-from monitor.tape.folder import read_blocks, read_folder, some_files
+from monitor.tape.folder import inspect, read_blocks, read_folder, some_files
 from monitor.tape.format import KINDS, Record, Row
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
@@ -104,6 +104,8 @@ async def test_a_piece_cut_out_of_the_middle_replays_alone(tmp_path: Path) -> No
     report = cut(whole, writer, start_ns, end_ns)
     writer.close()
     assert report.carried > 0
+    (info,) = map(inspect, some_files(piece))
+    assert (info.first_ns, info.records) == (start_ns, report.carried + report.records), "what is repeated is older"
     events, replay = replayed(piece, ToyFeed(rig.runner.feed.options))
     assert not replay.report.skipped
     wanted = [plain(event) for event in prices if start_ns <= event.recv_ns < end_ns]
