@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -167,8 +168,17 @@ class ApiSettings(_Model):
         return self
 
 
+def _kernels(choice: str) -> str:
+    if choice == "numba" and find_spec("numba") is None:
+        raise ValueError("numba is not installed: pip install 'market-risk-monitor[fast]', or say auto or numpy")
+    return choice
+
+
 class EngineOptions(_Model):
-    """How the engine evaluates."""
+    """How the engine evaluates.
+
+    ``kernels``: which inner loops run, numpy's or compiled ones; ``auto`` takes the compiled where numba is installed.
+    """
 
     interval: Seconds = 0.25
     min_coverage: Share = 0.8
@@ -176,6 +186,7 @@ class EngineOptions(_Model):
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
     max_rows_per_series: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = 5_000_000
     snapshot_interval: Seconds = 10.0
+    kernels: Annotated[Literal["auto", "numpy", "numba"], AfterValidator(_kernels)] = "auto"
 
 
 class AlertOptions(_Model):

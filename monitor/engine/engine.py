@@ -18,6 +18,7 @@ from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
 from monitor.engine.history import Grid
 from monitor.engine.intake import IngestReport, insert_sorted
+from monitor.engine.kernels import kernels
 from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
@@ -58,7 +59,7 @@ class Engine:
         settings: EngineSettings | None = None,
     ) -> None:
         self.settings = settings or EngineSettings()
-        self.store = Store(expected or {})
+        self.store = Store(expected or {}, kernels(self.settings.kernels))
         self.now_ns = 0
         self._newest_ns = 0
         self._serial = self._tidied = 0

@@ -116,7 +116,8 @@ class Extremes:
         group = self.projection.group[members]
         keep = (group >= 0) & (ts > self.now_ns - self.window_ns) & ~np.isnan(values)
         panes = (ts[keep] - 1) // self.pane_ns % RING
-        self.ufunc.at(self._panes, (panes, group[keep]), values[keep])
+        places = panes * self._room.shape[1] + group[keep]  # one index into flat memory is several times as fast as two
+        self.ufunc.at(self._room.reshape(-1), places, values[keep].astype(np.float64))
 
     def _cut_rows(self, start_ns: int, end_ns: int) -> Floats:
         """Rows of the pane that the edge cuts."""

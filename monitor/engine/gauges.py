@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from monitor.engine.catalog import Index
+from monitor.engine.kernels import NUMPY, Kernels
 from monitor.engine.log import Column, Log, Members, Meter
 from monitor.engine.projection import Projection
 from monitor.series import Fold
@@ -30,8 +31,9 @@ class LastValues:
         metered_ns: Staleness limit of those who read `drift` and `breaks`, the smallest; 0 when nobody does.
     """
 
-    def __init__(self, log: Log, members: Index) -> None:
+    def __init__(self, log: Log, members: Index, kernels: Kernels = NUMPY) -> None:
         self.log = log
+        self._kernels = kernels
         self.now_ns = NEVER_NS
         self.version = 0
         self.lates = 0
@@ -56,11 +58,7 @@ class LastValues:
         if len(self.members) > len(self.values):
             self._grow()
         if end > self.head:
-            ts, members, values = self.log.rows(self.head, end)
-            if self.metered_ns and len(ts):  # none where a full log forgot them before this reader came by
-                self._meter(members, values)
-            self.values[members] = values
-            self.ts[members] = ts
+            self._hold(*self.log.rows(self.head, end))
             self.head = end
             self.version += 1
         if len(self._standing[0]):
@@ -90,10 +88,7 @@ class LastValues:
         if not newer.all():
             self.breaks.value += 1
             ts, members, values = ts[newer], members[newer], values[newer]
-        if self.metered_ns and len(ts):
-            self._meter(members, values)
-        self.values[members] = values
-        self.ts[members] = ts
+        self._hold(ts, members, values)
         self.lates += 1
         self.version += 1
 
@@ -115,17 +110,18 @@ class LastValues:
         self.lates += 1
         self.version += 1
 
-    def _meter(self, members: Members, values: Column) -> None:
-        """Note how far the values are about to move; several rows of a member all count from its value before."""
-        least, most = np.minimum.reduce, np.maximum.reduce
-        old = self.values[members]
-        stale = least(self.ts[members]) + self.metered_ns < self.now_ns
-        if stale or not (least(old) > 0 and least(values) > 0):  # also when one is missing
-            self.breaks.value += 1
+    def _hold(self, ts: Ints, members: Members, values: Column) -> None:
+        """Take in newer values, and note how far they moved; several rows of a member all count from its value before."""
+        if not self.metered_ns or not len(ts):  # none where a full log forgot them before this reader came by
+            self.values[members] = values
+            self.ts[members] = ts
             return
-        ratio = values / old
-        moved = max(math.log(most(ratio)), -math.log(least(ratio)))
-        self.drift.value += int(moved * DRIFT_UNITS) + 1
+        oldest_ns = max(self.now_ns - int(self.metered_ns), NEVER_NS)
+        low, high = self._kernels.hold(self.values, self.ts, (ts, members, values), oldest_ns)
+        if low > 0 and high < math.inf:  # not so when one was missing
+            self.drift.value += int(max(math.log(high), -math.log(low)) * DRIFT_UNITS) + 1
+        else:
+            self.breaks.value += 1
 
     def cut(self) -> None:
         """Hold what the forgotten rows left standing, where this reader had not come by them yet."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.clock import NS_PER_S
+from monitor.engine.kernels import Choice
 from monitor.events import Channel
 
 
@@ -22,6 +23,7 @@ class EngineSettings:
             without it the next evaluation does it all.
         max_rows: Rows kept of one series at one resolution; beyond, the oldest are dropped and counted, and windows that
             reach behind them lose coverage.
+        kernels: Which inner loops to run: ``auto`` takes compiled ones where numba is installed.
         stale_s: Staleness limit by (venue, channel), instead of the series' own.
     """
 
@@ -31,4 +33,5 @@ class EngineSettings:
     lateness_ns: int = 120 * NS_PER_S
     refill_in_background: bool = False
     max_rows: int = 5_000_000
+    kernels: Choice = "numpy"
     stale_s: Mapping[tuple[str, Channel], float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from monitor.engine.catalog import Catalog
 from monitor.engine.coverage import Ledger
 from monitor.engine.extremes import Extremes
 from monitor.engine.gauges import LastValues
+from monitor.engine.kernels import NUMPY, Kernels
 from monitor.engine.log import Log
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Sources
@@ -28,7 +29,8 @@ Key = tuple[str, int]
 class Store:
     """The logs of every series that a rule reads, raw and in panes."""
 
-    def __init__(self, expected: Mapping[Channel, Sequence[str]]) -> None:
+    def __init__(self, expected: Mapping[Channel, Sequence[str]], kernels: Kernels = NUMPY) -> None:
+        self.kernels = kernels
         self.catalog = Catalog()
         self.ledger = Ledger(expected)
         self.sources = Sources(self.ledger)
@@ -103,14 +105,15 @@ class Domain:
         key = (series, pane_ns, delay_ns)
         if key not in self.banks:
             amounts = self.store.specs[series].form == "events"
-            self.banks[key] = Bank(self.store.log(series, pane_ns), amounts=amounts)
+            self.banks[key] = Bank(self.store.log(series, pane_ns), amounts=amounts, kernels=self.store.kernels)
         return self.banks[key]
 
     def last(self, series: str, pane_ns: int, delay_ns: int) -> LastValues:
         """The last values of one log as of `delay_ns` ago."""
         key = (series, pane_ns, delay_ns)
         if key not in self.lasts:
-            self.lasts[key] = LastValues(self.store.log(series, pane_ns), self.store.catalog.series(series))
+            store = self.store
+            self.lasts[key] = LastValues(store.log(series, pane_ns), store.catalog.series(series), store.kernels)
         return self.lasts[key]
 
     def seek(self, now_ns: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.engine.kernels import NUMPY, ONES, Kernels
 from monitor.engine.log import Column, Log, Members
 from monitor.engine.projection import Projection
 from monitor.window import Ints
@@ -90,8 +91,9 @@ class Bank:
     Rows wait in the log until somebody reads a lane: many are cheaper to count at once than one by one.
     """
 
-    def __init__(self, log: Log, *, amounts: bool = True) -> None:
+    def __init__(self, log: Log, *, amounts: bool = True, kernels: Kernels = NUMPY) -> None:
         self.log = log
+        self._kernels = kernels
         self.now_ns = -(1 << 62)
         self.sums: Ints = np.zeros(1, np.int64)
         self.counts: Ints = np.zeros(1, np.int64)
@@ -236,13 +238,10 @@ class Bank:
 
     def _update_vector(self, rows: Rows, a: int, b: int, sign: int) -> None:
         members, values, counts = rows
-        table = self._slots[members, a:b]
-        slots, lanes = table.ravel(), b - a
-        if self._amounts:
-            amounts = values if sign > 0 else -values
-            np.add.at(self.sums, slots, amounts if lanes == 1 else amounts.repeat(lanes))
-        np.add.at(self.counts, slots, sign if counts is None else (counts * sign).repeat(lanes))
-        touched = table.max(axis=0).tolist() if len(members) <= CROWD else [1] * lanes
+        weighed = members, values if self._amounts else ONES, ONES if counts is None else counts
+        self._kernels.move((self.sums, self.counts), self._slots, (a, b), weighed, sign)
+        few = len(members) <= CROWD
+        touched = self._slots[members, a:b].max(axis=0).tolist() if few else [1] * (b - a)
         for lane, slot in zip(self._columns[a:b], touched, strict=True):
             lane.version += slot > 0
 

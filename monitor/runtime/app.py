@@ -146,7 +146,8 @@ class App:
                 self._slow_task = tasks.create_task(self.slow.run(), name="slow-side")
                 self._follow_feeds(tasks)
                 self._tasks = tasks
-                self.log.info("app.started", url=self.url, feeds=len(self.feeds), rules=len(self.loaded.rules.alerts))
+                rules, kernels = len(self.loaded.rules.alerts), self.engine.store.kernels.name
+                self.log.info("app.started", url=self.url, feeds=len(self.feeds), rules=rules, kernels=kernels)
                 if self.settings.on_started is not None:
                     self.settings.on_started(self.url)
                 await self.stop.wait()
@@ -456,6 +457,7 @@ def engine_settings(loaded: Loaded) -> EngineSettings:
         stale_s=loaded.stale_s(),
         refill_in_background=True,
         max_rows=loaded.source.config.engine.max_rows_per_series,
+        kernels=loaded.source.config.engine.kernels,
     )
 
 
