@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel, Labels
+from monitor.feeds import FEEDS
 from monitor.language.literals import LiteralProblem, parse_literal
 from monitor.language.problems import ExpressionError, TextProblem, did_you_mean
 from monitor.language.shape import Amount, Duration, Model, Texts, model_problems, read_duration, read_params
@@ -189,7 +190,7 @@ def read_test_file(text: str, file: str) -> RuleTestFile:
     for number, case in enumerate(head.tests):
         path: Path = ("tests", number)
         inputs = tuple(_inputs(document, path, case, problems))
-        problems += _case_problems(document, path, case)
+        problems += _case_problems(document, path, case, max(read_duration(head.evaluation_interval), 1))
         tests.append(RuleTest(case, document, path, inputs))
     if problems:
         raise ConfigError(problems)
@@ -287,26 +288,73 @@ def _number(text: str) -> float:
     return -value if text.startswith("-") else value
 
 
-def _case_problems(document: Document, path: Path, case: TestCase) -> Iterator[Problem]:
+def _case_problems(document: Document, path: Path, case: TestCase, step_ns: int) -> Iterator[Problem]:
+    if not case.alert_rule_test:
+        yield document.problem(path, "this test expects nothing", hint="give alert_rule_test:")
     for place, event in enumerate(case.events):
-        where: Path = (*path, "events", place)
-        allowed = ("long", "short") if event.series == "liquidations" else ("buy", "sell")
-        if event.side not in allowed:
-            hint = f"one of: {', '.join(allowed)}"
-            yield document.problem((*where, "side"), f"{event.series} have no side {event.side!r}", hint=hint)
-        if event.count > 1 and event.every is None:
-            yield document.problem((*where, "count"), "repeated events need every:", key=True)
+        yield from _event_problems(document, (*path, "events", place), event)
+    for place, down in enumerate(case.feed_down):
+        yield from _venue_problems(document, (*path, "feed_down", place, "venue"), down.venue)
+        if down.to is not None and read_duration(down.to) <= read_duration(down.from_):
+            yield document.problem((*path, "feed_down", place, "to"), "to: is not after from:")
     for place, test in enumerate(case.alert_rule_test):
         where = (*path, "alert_rule_test", place)
-        if (test.eval_time is None) == (test.from_ is None):
-            if test.exp_fired_at is None and test.exp_resolved_at is None:
-                yield document.problem(where, "give eval_time:, or from: and to:")
-            elif test.eval_time is not None:
-                yield document.problem(where, "give either eval_time: or from:")
-        if test.from_ is not None and test.to is None:
-            yield document.problem(where, "from: needs to:")
-        if (test.exp_alerts, test.exp_state, test.exp_fired_at, test.exp_resolved_at) == (None, None, None, None):
-            yield document.problem(where, "nothing is expected here", hint="give exp_alerts: [] for silence")
+        yield from _time_problems(document, where, test, step_ns)
+        yield from _expectation_problems(document, where, test)
+
+
+def _venue_problems(document: Document, where: Path, venue: str) -> Iterator[Problem]:
+    """Of a name that is nearly a venue's; others may be brought by an inlet."""
+    hint = "" if venue in FEEDS else did_you_mean(venue, FEEDS)
+    if hint.startswith("did you mean"):
+        yield document.problem(where, f"unknown venue {venue!r}", hint=hint)
+
+
+def _event_problems(document: Document, where: Path, event: EventInput) -> Iterator[Problem]:
+    yield from _venue_problems(document, (*where, "venue"), event.venue)
+    allowed = ("long", "short") if event.series == "liquidations" else ("buy", "sell")
+    if event.side not in allowed:
+        hint = f"one of: {', '.join(allowed)}"
+        yield document.problem((*where, "side"), f"{event.series} have no side {event.side!r}", hint=hint)
+    if event.count > 1 and event.every is None:
+        yield document.problem((*where, "count"), "repeated events need every:", key=True)
+    if event.count == 1 and event.every is not None:
+        yield document.problem((*where, "every"), "every: says nothing of one event", hint="give count:", key=True)
+
+
+def _time_problems(document: Document, where: Path, test: AlertTest, step_ns: int) -> Iterator[Problem]:
+    looks = (test.exp_alerts, test.exp_state) != (None, None)
+    if test.eval_time is not None and test.from_ is not None:
+        yield document.problem((*where, "from"), "give either eval_time: or from:", key=True)
+    elif test.from_ is None and test.to is not None:
+        yield document.problem((*where, "to"), "to: needs from:", key=True)
+    elif test.from_ is not None and test.to is None:
+        yield document.problem((*where, "from"), "from: needs to:", key=True)
+    elif test.from_ is not None and test.to is not None:
+        if -(-read_duration(test.from_) // step_ns) > read_duration(test.to) // step_ns:
+            yield document.problem((*where, "to"), "no evaluation falls between from: and to:")
+    elif test.eval_time is None and looks:
+        yield document.problem(
+            where, "give eval_time:, or from: and to:", hint="when to look for exp_alerts: or exp_state:"
+        )
+    if not looks and _has_times(test) and (test.eval_time is not None or test.from_ is not None):
+        key, hint = (
+            "from" if test.eval_time is None else "eval_time",
+            "exp_fired_at: and exp_resolved_at: are times themselves",
+        )
+        yield document.problem((*where, key), "nothing is looked for at this time", hint=hint, key=True)
+
+
+def _expectation_problems(document: Document, where: Path, test: AlertTest) -> Iterator[Problem]:
+    if (test.exp_alerts, test.exp_state) == (None, None) and not _has_times(test):
+        yield document.problem(where, "nothing is expected here", hint="give exp_alerts: [] for silence")
+    elif test.exp_labels and test.exp_state is None and not _has_times(test):
+        hint = "inside exp_alerts:, as - exp_labels: {...}; beside it they choose the alert of exp_state: and exp_fired_at:"
+        yield document.problem((*where, "exp_labels"), "exp_labels: belong to an alert", hint=hint, key=True)
+
+
+def _has_times(test: AlertTest) -> bool:
+    return (test.exp_fired_at, test.exp_resolved_at) != (None, None)
 
 
 def event_usd(event: EventInput) -> float:

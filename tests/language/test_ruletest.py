@@ -82,8 +82,50 @@ tests:
         (8, 26, "repeated events need every:"),
         (10, 9, "nothing is expected here"),
         (11, 9, "give eval_time:, or from: and to:"),
-        (12, 9, "from: needs to:"),
+        (12, 24, "from: needs to:"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{from: 1m, to: 5m, exp_labels: {base: BTC}, exp_alerts: []}", "exp_labels: belong to an alert"),
+        ("{eval_time: 5m, exp_labels: {base: BTC}, exp_alerts: []}", "exp_labels: belong to an alert"),
+        ("{eval_time: 5m, exp_fired_at: 2m}", "nothing is looked for at this time"),
+        ("{from: 1m, to: 5m, exp_resolved_at: 2m}", "nothing is looked for at this time"),
+        ("{exp_fired_at: 2m, exp_state: none}", "give eval_time:, or from: and to:"),
+        ("{exp_fired_at: 2m, to: 3m}", "to: needs from:"),
+        ("{eval_time: 1m, to: 3m, exp_state: none}", "to: needs from:"),
+        ("{eval_time: 1m, from: 1m, to: 3m, exp_state: none}", "give either eval_time: or from:"),
+        ("{from: 5m, to: 1m, exp_state: none}", "no evaluation falls between from: and to:"),
+        ("{from: 61s, to: 119s, exp_alerts: []}", "no evaluation falls between from: and to:"),
+    ],
+)
+def test_keys_that_would_say_nothing_are_mistakes(entry: str, message: str) -> None:
+    text = f"rule_files: [a]\ntests:\n  - alert_rule_test:\n      - {entry.replace('{', '{alertname: A, ', 1)}\n"
+    with pytest.raises(ConfigError) as caught:
+        read_test_file(text, "t.yaml")
+    (problem,) = caught.value.problems
+    assert problem.message == message
+    assert problem.line == 4
+    assert problem.column > 8
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("{name: x}", "this test expects nothing"),
+        ("{events: [{at: 1m, usd: 5, every: 1m}], EXPECT}", "every: says nothing of one event"),
+        ("{feed_down: [{venue: okx, from: 5m, to: 5m}], EXPECT}", "to: is not after from:"),
+        ("{feed_down: [{venue: okxx, from: 5m}], EXPECT}", "unknown venue 'okxx'"),
+        ("{events: [{at: 1m, usd: 5, venue: bibit}], EXPECT}", "unknown venue 'bibit'"),
+    ],
+)
+def test_inputs_that_would_do_nothing_are_mistakes(case: str, message: str) -> None:
+    expected = "alert_rule_test: [{alertname: A, eval_time: 1m, exp_alerts: []}]"
+    with pytest.raises(ConfigError) as caught:
+        read_test_file(f"rule_files: [a]\ntests:\n  - {case.replace('EXPECT', expected)}\n", "t.yaml")
+    assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_unknown_keys_are_mistakes() -> None:
