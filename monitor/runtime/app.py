@@ -66,6 +66,7 @@ LATE_NS = NS_PER_S // 50
 """A tick that comes so late lets the sockets be read first;"""
 READ_TURNS = 8
 """from a readable socket to the engine's batch it takes four turns of the event loop."""
+READ_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,9 +358,14 @@ class App:
             due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
 
     async def _let_read(self) -> None:
-        """Nobody ran for a while: what the sockets hold is older than now, and is read first."""
-        for _ in range(READ_TURNS):
+        """Nobody ran for a while: what the sockets hold is older than now, and is read first, until nothing more comes."""
+        quiet, batches = 0, self.pump.batches
+        for _ in range(READ_MOST):
             await asyncio.sleep(0)
+            quiet = 0 if len(self.pump) or self.pump.batches != batches else quiet + 1
+            batches = self.pump.batches
+            if quiet == READ_TURNS:
+                return
 
     @property
     def _interval_ns(self) -> int:

@@ -71,8 +71,11 @@ def merged(events: Sequence[Event]) -> list[Event]:
 
 
 def newest_ns(events: Sequence[Event]) -> int:
-    """Time of the newest event."""
-    return max(map(_time, events), default=0)
+    """Time of the newest event, by whatever clock; quick, for it is asked of every batch."""
+    try:
+        return max([event.ts_ns for event in events])  # type: ignore[union-attr]
+    except AttributeError:  # a gap among them
+        return max(map(_time, events))
 
 
 def parts(events: Sequence[Event], pace: Pace, seen_ns: int, own_ns: int) -> Iterator[Part]:

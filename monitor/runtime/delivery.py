@@ -42,6 +42,7 @@ class DeliverySettings:
         retry_after_max_s: Longest wait that a receiver may ask for.
         breaker_after: Failures in a row after which the whole sink rests, and its fallback takes over.
         in_memory: Rows per sink kept in memory; the rest waits in the store.
+        gather_s: A change of which nobody is told waits so long for others, to be written with them.
     """
 
     retry_first_s: float = 0.5
@@ -49,6 +50,7 @@ class DeliverySettings:
     retry_after_max_s: float = 3600.0
     breaker_after: int = 5
     in_memory: int = 1000
+    gather_s: float = 0.25
 
 
 @dataclass(slots=True)
@@ -100,6 +102,8 @@ class Delivery:
         self._log = log
         self._change = Change()
         self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._gather_ns = int((settings or DeliverySettings()).gather_s * NS_PER_S)
         self._idle = asyncio.Event()
         self._idle.set()
         self._workers = {
@@ -111,7 +115,7 @@ class Delivery:
     def submit(self, change: Change | Iterable[Outgoing]) -> None:
         """Queue a change for the store, and its notifications for their sinks; returns at once.
 
-        Everything submitted before the writer wakes is one transaction.
+        Everything submitted before the writer wakes is one transaction; it wakes at once if anybody is told anything.
         """
         if not isinstance(change, Change):
             change = Change(outgoing=list(change))
@@ -119,6 +123,8 @@ class Delivery:
         self._change.add(change)
         self._idle.clear()
         self._changed.set()
+        if change.urgent:
+            self._urgent.set()
 
     async def run(self) -> None:
         """Write and deliver until cancelled."""
@@ -137,6 +143,7 @@ class Delivery:
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until all is written and delivered; returns whether that happened within `timeout_s`."""
+        self._urgent.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -176,7 +183,10 @@ class Delivery:
     async def _write_forever(self) -> None:
         while True:
             await self._changed.wait()
+            if not self._urgent.is_set():
+                await _wait(self._urgent, self._clock, self._clock.mono_ns() + self._gather_ns, "delivery/gather")
             self._changed.clear()
+            self._urgent.clear()
             change, self._change = self._change, Change()
             if change:
                 await self._write(change)
@@ -337,13 +347,7 @@ class _Worker:
         if until_ns is None:
             await self._wake.wait()
         else:
-            arrived = asyncio.create_task(self._wake.wait(), name=f"delivery/{self.name}/wake")
-            timer = asyncio.create_task(self._delivery.clock.sleep_until(until_ns), name=f"delivery/{self.name}/timer")
-            try:
-                await asyncio.wait({arrived, timer}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                arrived.cancel()
-                timer.cancel()
+            await _wait(self._wake, self._delivery.clock, until_ns, f"delivery/{self.name}")
         self._wake.clear()
 
     async def _deliver(self, waiting: _Waiting) -> None:
@@ -449,6 +453,17 @@ class _Worker:
             return
         self._handed_over |= {row.id for row in new}
         self._delivery.submit([Outgoing(fallback, replace(row.notification, receiver=fallback)) for row in new])
+
+
+async def _wait(event: asyncio.Event, clock: Clock, until_ns: int, name: str) -> None:
+    """For an event, but not longer than until `until_ns` of monotonic time."""
+    arrived = asyncio.create_task(event.wait(), name=f"{name}/wake")
+    timer = asyncio.create_task(clock.sleep_until(until_ns), name=f"{name}/timer")
+    try:
+        await asyncio.wait({arrived, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        arrived.cancel()
+        timer.cancel()
 
 
 def _none_active(sink: str) -> Sequence[AlertView]:  # noqa: ARG001 - replaced by the wiring

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from monitor.alert import MemoryRow, SavedAlert, Transition
+from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
 from monitor.errors import StateError
 from monitor.sink import Notification
 
@@ -91,6 +91,10 @@ class Delivered:
     latency_ns: int = 0
 
 
+_QUIET = frozenset({AlertState.INACTIVE, AlertState.PENDING})
+"""States of which nobody is told."""
+
+
 @dataclass(slots=True)
 class Change:
     """All that one transaction writes."""
@@ -115,6 +119,22 @@ class Change:
         for name in ("transitions", "saved", "gone", "outgoing", "memory", "forgotten", "delivered"):
             getattr(self, name).extend(getattr(other, name))
         self.now_ns = max(self.now_ns, other.now_ns)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it must reach the disk at once: somebody is told something by it, or was, or asked for it.
+
+        Alerts that become pending and cease to be, of which there are hundreds a second when a price trembles about a
+        threshold, may wait a moment for each other.
+        """
+        return bool(
+            self.outgoing
+            or self.delivered
+            or self.forgotten
+            or any(row.kind != "seen" for row in self.memory)
+            or any(transition.state not in _QUIET for transition in self.transitions)
+            or any(saved.view.state not in _QUIET for saved in self.saved)
+        )
 
     def __bool__(self) -> bool:
         return bool(

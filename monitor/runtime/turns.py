@@ -38,7 +38,7 @@ class Turns:
         self._put = put
         self._journal = journal
         self._past_ns = 0
-        self._looked_ns = 0
+        self._begun = False
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
@@ -64,13 +64,14 @@ class Turns:
         self._derive(events, now_ns)
 
     def _parts(self, events: Sequence[Event], now_ns: int) -> Iterable[backlog.Part]:
-        """The whole of it, unless nobody has looked for longer than it takes to miss something."""
-        pace, before_ns, self._looked_ns = self._room.pace, self._looked_ns, now_ns
-        seen_ns = self._room.engine.now_ns
-        if pace.late(before_ns, now_ns) and pace.late(seen_ns, backlog.newest_ns(events)):
-            events = backlog.merged(events)
-            self._journal.merged(len(events), now_ns)
-            return backlog.parts(events, pace, seen_ns, pace.own_ns(now_ns))
+        """The whole of it, unless it holds more of the market's time than nobody would miss something in."""
+        pace, seen_ns = self._room.pace, self._seen_ns
+        self._begun = True
+        if seen_ns and events and pace.late(seen_ns, backlog.newest_ns(events)):
+            ordered = backlog.merged(events)
+            if ordered != events:
+                self._journal.merged(len(events), now_ns)
+            return backlog.parts(ordered, pace, seen_ns, pace.own_ns(now_ns))
         return (backlog.Part(events, None),)
 
     def step(self, events: Sequence[Event], now_ns: int, own_ns: int | None = None) -> None:
@@ -83,11 +84,16 @@ class Turns:
 
     def tick(self, now_ns: int) -> None:
         """See what follows from time alone; a tick that comes late does those that it missed, too."""
-        pace, seen_ns = self._room.pace, self._room.engine.now_ns if self._looked_ns else 0
-        for own_ns in pace.missed(seen_ns, pace.own_ns(now_ns) - 1):
+        pace = self._room.pace
+        for own_ns in pace.missed(self._seen_ns, pace.own_ns(now_ns) - 1):
             self.step((), now_ns, own_ns)
-        self._looked_ns = now_ns
+        self._begun = True
         self.pass_time(now_ns)
+
+    @property
+    def _seen_ns(self) -> int:
+        """The instant of the last evaluation of this process; that of a former one is not made up for."""
+        return self._room.engine.now_ns if self._begun else 0
 
     def pass_time(self, now_ns: int) -> None:
         """Evaluate now, and do what is due."""

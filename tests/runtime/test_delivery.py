@@ -3,17 +3,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from monitor.alert import AlertState
+from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.clock import SystemClock
 from monitor.errors import SinkError
 from monitor.runtime.delivery import Delivery, DeliverySettings
-from monitor.runtime.store import Outgoing, Store
+from monitor.runtime.store import Change, Outgoing, Store
 from monitor.sink import Notification, Outcome, Result, SinkBase, SinkOptions
 from tests.sinks.build import alert, note
 
@@ -259,3 +260,36 @@ async def test_resolved_follows_firing_even_if_firing_failed_first(tmp_path: Pat
         h.send("a", note(alert(state=AlertState.RESOLVED), key="over"))
         await h.drained()
     assert sink.got == ["up", "over"]
+
+
+def pending(number: int, state: AlertState = AlertState.PENDING) -> Change:
+    """An alert that becomes something."""
+    view = replace(alert(f"A{number}"), state=state)
+    return Change(transitions=[Transition(view, AlertState.INACTIVE, state, number, "")], saved=[SavedAlert(view)])
+
+
+async def test_what_nobody_is_told_of_is_written_together_and_with_the_next_that_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    write = Store._write
+
+    def note(self: Store, db: Any, change: Change) -> Any:
+        commits.append(len(change.transitions))
+        return write(self, db, change)
+
+    monkeypatch.setattr(Store, "_write", note)
+    async with running(tmp_path, replace(FAST, gather_s=3600.0), a=Script()) as harness:
+        for number in range(5):
+            harness.delivery.submit(pending(number))
+            await asyncio.sleep(0)
+        assert commits == []
+        harness.delivery.submit(pending(5, AlertState.FIRING))
+        await until(lambda: bool(commits))
+        assert commits == [6], "one transaction, in order"
+        harness.delivery.submit(pending(6))
+        await harness.drained()
+        assert commits == [6, 1], "nothing is left behind at the end"
+    async with running(tmp_path, replace(FAST, gather_s=0.01), a=Script()) as harness:
+        harness.delivery.submit(pending(7))
+        await until(lambda: len(commits) == 3)
