@@ -16,6 +16,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WIDEST = 200
+"""Columns of a line that are shown; of a longer one those around the mistake."""
+
+
+def underlined(line: str, offset: int, width: int) -> tuple[str, str]:
+    """A line, or what of it stands around `offset`, and the caret that goes under it.
+
+    >>> underlined("sum(x", 3, 2)
+    ('sum(x', '   ^~')
+    """
+    if len(line) > WIDEST:
+        start = max(0, min(offset - WIDEST // 2, len(line) - WIDEST))
+        head, tail = "..." * (start > 0), "..." * (start + WIDEST < len(line))
+        line, offset = f"{head}{line[start : start + WIDEST]}{tail}", offset - start + len(head)
+    return line, " " * offset + "^" + "~" * (max(min(width, len(line) - offset), 1) - 1)
+
 
 class MonitorError(Exception):
     """Base of all errors of this program."""
@@ -41,8 +57,8 @@ class Problem:
         """Format as ``file:line:col: message``, with the source line and a caret when they are known."""
         text = f"{self.file}:{self.line}:{self.column}: {self.message}"
         if self.source:
-            caret = " " * max(self.column - 1, 0) + "^" + "~" * max(self.width - 1, 0)
-            text += f"\n    {self.source}\n    {caret}"
+            line, caret = underlined(self.source, max(self.column - 1, 0), self.width)
+            text += f"\n    {line}\n    {caret}"
         if self.hint:
             text += f"\n    {self.hint}"
         return text

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, underlined
 from monitor.expression import Span
 
 
@@ -22,9 +22,9 @@ class TextProblem:
     def render(self, text: str) -> str:
         """The line that holds the mistake, a caret under it, the message and the hint."""
         start = text.rfind("\n", 0, self.offset) + 1
-        line = text[start:].split("\n", 1)[0]
-        caret = " " * (self.offset - start) + "^" + "~" * (min(self.width, len(line) - self.offset + start) - 1)
-        return "\n".join(part for part in (line, caret.rstrip(), self.message, self.hint) if part)
+        end = text.find("\n", start)
+        line, caret = underlined(text[start : end if end >= 0 else len(text)], self.offset - start, self.width)
+        return "\n".join(part for part in (line, caret, self.message, self.hint) if part)
 
 
 class ExpressionError(MonitorError):

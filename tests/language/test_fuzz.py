@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,63 @@ def test_hostile_texts_are_refused_quickly(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse_expression(text, expect="condition")
     assert time.perf_counter() - start < 2
+
+
+SHAPES: dict[str, Callable[[int], str]] = {
+    "open brackets": lambda n: "(" * n,
+    "nested": lambda n: "(" * (n // 2) + "1" + ")" * (n // 2),
+    "signs": lambda n: "-" * n + "1",
+    "a long sum": lambda n: "1+" * (n // 2) + "1",
+    "one long word": lambda n: "x" * n,
+    "one long number": lambda n: "9" * n,
+    "one long text": lambda n: '"' + "\\" * n,
+    "open calls": lambda n: "sum(" * (n // 4),
+    "unknown names": lambda n: " and ".join(f"sum(liqidation{k}[1h]) > 1" for k in range(n // 32)),
+    "unknown labels": lambda n: "sum(liquidations[1h]) by (" + ", ".join(f"x{k}" for k in range(n // 7)) + ") > 1",
+    "bad numbers": lambda n: " + ".join(["price[1Q]"] * (n // 13)),
+    "matchers": lambda n: "price{" + ", ".join(['base="B"'] * (n // 10)) + "} > 1",
+    "conditions": lambda n: "k_of(1, " + ", ".join(["price > 1"] * (n // 11)) + ")",
+    "patterns": lambda n: 'price{base=~"' + "(a+)+" * (n // 5) + '"} > 1',
+    "rules": lambda n: " or ".join(["sum(liquidations[1h]) by (base) > 1B"] * (n // 41)),
+    "lines": lambda n: "\n" * n + "(",
+}
+
+
+def cost(text: str) -> tuple[float, int]:
+    """CPU seconds, and bytes at the peak, of reading a text and writing out all of its mistakes."""
+
+    def read() -> None:
+        try:
+            parse_expression(text, expect="condition")
+        except ExpressionError as error:
+            for problem in error.problems:
+                assert problem.render(text)
+
+    start = time.process_time()
+    read()
+    spent = time.process_time() - start
+    tracemalloc.start()
+    try:
+        read()
+        return spent, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_time_and_memory_grow_with_the_text_and_no_faster(shape: str) -> None:
+    assert_located(SHAPES[shape](60))  # the grammar is read once
+    sizes = (600, 2400, 9600)
+    costs = [cost(SHAPES[shape](size)) for size in sizes]
+    for size, (seconds, peak) in zip(sizes, costs, strict=True):
+        assert peak < 200_000 + 2_500 * size, (size, peak)
+        assert seconds < 0.2 + 200e-6 * size, (size, seconds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=400).map(" ".join) | st.text(max_size=2000))
+def test_any_text_is_read_in_bounded_memory(text: str) -> None:
+    assert cost(text)[1] < 300_000 + 2_500 * len(text)
 
 
 @settings(max_examples=100, deadline=None)
