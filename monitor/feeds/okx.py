@@ -22,8 +22,6 @@ from __future__ import annotations
 import json
 from collections.abc import (
     Callable,
-    Iterable,
-    Mapping,
     Sequence,
 )
 from decimal import Decimal
@@ -37,9 +35,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
-from monitor.dialects.depth import depth
+from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
-from monitor.dialects.history import SETTLEMENTS, arrays, listed_rows, records, settled
+from monitor.dialects.okx_past import REST, WS, OkxPast, data_of
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
@@ -50,7 +48,6 @@ from monitor.feed import (
     FeedOptions,
     FeedSpec,
     Frame,
-    HistoryPage,
     Limits,
     Poll,
     ReportingLaw,
@@ -59,15 +56,11 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
-from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read, shards
+from monitor.venue import Rows, VenueFeed, gauge, ms_ns, read, shards
 
 DOCS = "https://www.okx.com/docs-v5/en/"
-WS = "wss://ws.okx.com:8443/ws/v5/public"
-REST = "https://www.okx.com/api/v5/"
 TOPICS_PER_CONNECTION = 400
-MOST_TRADES = 100
 MANY = 50
 """Above so many instruments, funding and open interest are polled."""
 NS_PER_HOUR = 3600 * NS_PER_S
@@ -78,11 +71,10 @@ _TRADFI = frozenset({"3", "4", "5", "6"})
 InstType = Literal["SWAP", "FUTURES", "SPOT"]
 
 
-class OkxSettings(Settings, frozen=True):
+class OkxSettings(BookSettings, frozen=True):
     """``inst_types``: product lines to take; ``depth_bases``: coins whose order book is polled for ``depth``."""
 
     inst_types: tuple[InstType, ...] = ("SWAP", "FUTURES")
-    depth_bases: tuple[str, ...] = ("BTC", "ETH")
 
 
 # --- the wire -----------------------------------------------------------------------------------------------------
@@ -442,35 +434,21 @@ class _Listing(msgspec.Struct):
     ruleType: str = "normal"
 
 
-class _Answer(msgspec.Struct):
-    code: str
-    msg: str = ""
-    data: msgspec.Raw = msgspec.Raw(b"[]")
-
-
 class _Book(msgspec.Struct):
     bids: list[list[str]]
     asks: list[list[str]]
     ts: str = ""
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
 _LISTINGS: Rows[_Listing] = Rows(_Listing)
 _BOOKS = msgspec.json.Decoder(list[_Book])
-
-
-def _data(body: bytes) -> msgspec.Raw:
-    answer = read(_ANSWER, body)
-    if answer.code != "0":
-        raise DecodeError("refused", f"{answer.code}: {answer.msg[:160]}")
-    return answer.data
 
 
 def _endpoint(request: Request) -> str:
     return urlsplit(request.url).path.rsplit("/", 1)[-1]
 
 
-class OkxFeed(VenueFeed):
+class OkxFeed(OkxPast, BookFeed):
     """See the module."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -507,18 +485,15 @@ class OkxFeed(VenueFeed):
         assert isinstance(self.settings, OkxSettings)
         return self.settings.inst_types
 
-    def _request(self, label: str, path: str) -> Request:
-        return Request(f"okx/{label}", self.rest(REST + path))
-
     # --- metadata and ranking -------------------------------------------------------------------------------------
 
     def metadata(self) -> list[Request]:
         """One request per product line."""
-        return [self._request(f"instruments/{kind}", f"public/instruments?instType={kind}") for kind in self._types]
+        return [self.request(f"instruments/{kind}", f"public/instruments?instType={kind}") for kind in self._types]
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002  # the contract
         """Instruments of one product line. Listings that cannot be read are left out."""
-        listings = _LISTINGS.decode(_data(body), lambda _error: None)
+        listings = _LISTINGS.decode(data_of(body), lambda _error: None)
         return [built for listing in listings if (built := _readable(listing)) is not None], []
 
     def ranking(self) -> list[Request]:
@@ -526,7 +501,7 @@ class OkxFeed(VenueFeed):
         return [self._interest_request(kind) for kind in self._types if kind != "SPOT"]
 
     def _interest_request(self, kind: str) -> Request:
-        return self._request(f"open-interest/{kind}", f"public/open-interest?instType={kind}")
+        return self.request(f"open-interest/{kind}", f"public/open-interest?instType={kind}")
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
         """Open interest in USD by symbol."""
@@ -575,91 +550,6 @@ class OkxFeed(VenueFeed):
             topics.append(Topic(f"index-tickers:{item.symbol.removesuffix('-SWAP')}", (Channel.PRICE,), item.symbol))
         return topics
 
-    archives: ClassVar[Mapping[Channel, Archive]] = {
-        Channel.PRICE: Archive({MINUTE_NS: "1m", 5 * MINUTE_NS: "5m", HOUR_NS: "1H", DAY_NS: "1Dutc"}, rows=100),
-        Channel.FUNDING: Archive(SETTLEMENTS, rows=100, keeps_s=90 * 86_400.0),
-        Channel.OPEN_INTEREST: Archive({5 * MINUTE_NS: "5m", HOUR_NS: "1H", DAY_NS: "1Dutc"}, rows=100),
-    }
-
-    def history_request(self, span: HistorySpan) -> Request | None:
-        """Closed mark prices, settled rates, open interest in dollars; the venue's bounds leave out their own instant."""
-        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
-        if item.kind == "spot" or (item.kind != "perp" and span.channel is not Channel.PRICE):
-            return None
-        market, label = f"instId={quote(item.symbol)}", f"history/{span.channel.value}/{item.symbol}"
-        if span.channel is Channel.PRICE:
-            query = f"{market}&bar={word}&before={span.start_ms - 1}&after={span.end_ms}&limit=100"
-            return self._request(label, f"market/history-mark-price-candles?{query}")
-        times = f"before={span.start_ms}&after={span.end_ms + 1}"
-        if span.channel is Channel.FUNDING:
-            return self._request(label, f"public/funding-rate-history?{market}&{times}&limit=100")
-        times = f"begin={span.start_ms}&end={span.end_ms + 1}"
-        return self._request(
-            label, f"rubik/stat/contracts/open-interest-history?{market}&period={word}&{times}&limit=100"
-        )
-
-    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
-        """A candle is ``[opening, open, high, low, close, confirm]``, open interest ``[time, contracts, coins, dollars]``."""
-        rows = _data(body)
-        if span.channel is Channel.PRICE:
-            return arrays(rows, 0, 4, span.step_ns)
-        if span.channel is Channel.FUNDING:
-            return settled(records(rows, "fundingTime", "realizedRate"))
-        return arrays(rows, 0, 3)
-
-    gap_url: ClassVar[str] = WS
-    gap_overlap_s: ClassVar[float] = 5.0
-
-    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
-        """Liquidations, one request per family of contracts; trades per instrument, from the newest backwards."""
-        if not self.carries(channel):
-            return []
-        if channel is Channel.TRADES:
-            after = f"type=2&after={end_ns // NS_PER_MS + 1}"
-            return [self._trades_page(item.symbol, after, start_ns, end_ns) for item in instruments]
-        families = {(_inst_type(item), _family(item)): None for item in instruments if item.kind != "spot"}
-        times = f"before={start_ns // NS_PER_MS}&after={end_ns // NS_PER_MS + 1}"
-        return [
-            HistoryPage(
-                self._request(
-                    f"gap/{kind}/{family}",
-                    f"public/liquidation-orders?instType={kind}&instFamily={quote(family)}&state=filled&{times}&limit=100",
-                ),
-                channel, f"{kind}:{family}", start_ns, end_ns,
-            )
-            for kind, family in families
-        ]  # fmt: skip
-
-    def _trades_page(self, symbol: str, after: str, start_ns: int, end_ns: int) -> HistoryPage:
-        path = f"market/history-trades?instId={quote(symbol)}&{after}&limit={MOST_TRADES}"
-        return HistoryPage(self._request(f"gap/{symbol}", path), Channel.TRADES, symbol, start_ns, end_ns)
-
-    def _lost_trades(
-        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
-    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """A full page goes on before its oldest trade."""
-        data = _data(body)
-        frame = f'{{"arg":{{"channel":"trades","instId":"{page.symbol}"}},"data":{bytes(data).decode()}}}'
-        topic = Topic(f"trades:{page.symbol}", (page.channel,), page.symbol)
-        events = self.lost(page, topic, [frame], recv_ns, registry)
-        rows = [(ms_ns(row.get("ts") or ""), str(row.get("tradeId"))) for row in listed_rows(data)]
-        if len(rows) < MOST_TRADES or (oldest := min(rows))[0] <= page.start_ns:
-            return events, []
-        return events, [self._trades_page(page.symbol, f"type=1&after={oldest[1]}", page.start_ns, page.end_ns)]
-
-    def parse_gap(
-        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
-    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """The rows are those of the socket."""
-        if page.channel is Channel.TRADES:
-            return self._lost_trades(page, body, recv_ns, registry)
-        kind = page.symbol.partition(":")[0]
-        arg = f'{{"channel":"liquidation-orders","instType":"{kind}"}}'
-        frame = f'{{"arg":{arg},"data":{bytes(_data(body)).decode()}}}'
-        chosen = self.selection(self.wanted(registry)) if not self.selects_all else None
-        topic = Topic(f"liquidation-orders:{kind}", (Channel.LIQUIDATIONS,), payload=chosen)
-        return self.lost(page, topic, [frame], recv_ns, registry), []
-
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""
         return OkxSession(self, connection, registry)
@@ -669,38 +559,34 @@ class OkxFeed(VenueFeed):
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         """Funding and open interest of many instruments at once, and order books of the majors."""
         self._polled = self.selection(instruments)
-        polls = []
-        if len(instruments) > MANY:
-            polls += self._many_polls()
-        if self.carries(Channel.DEPTH):
-            polls += self._depth_polls(instruments)
-        return polls
+        books = super().polls(instruments)
+        return [*self._many_polls(), *books] if len(instruments) > MANY else books
 
     def _many_polls(self) -> list[Poll]:
         polls = []
         if self.carries(Channel.FUNDING) and "SWAP" in self._types:
-            request = self._request("funding-rate", "public/funding-rate?instId=ANY")
+            request = self.request("funding-rate", "public/funding-rate?instId=ANY")
             polls.append(Poll(request, Channel.FUNDING, 15.0, 0.25))
         if self.carries(Channel.OPEN_INTEREST):
             polls += [Poll(request, Channel.OPEN_INTEREST, 5.0, 0.25) for request in self.ranking()]
         return polls
 
-    def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        assert isinstance(self.settings, OkxSettings)
-        majors = [i for i in instruments if i.kind in {"perp", "spot"} and i.base in self.settings.depth_bases]
-        return [
-            Poll(
-                self._request(f"books/{item.symbol}", f"market/books?instId={quote(item.symbol)}&sz=400"),
-                Channel.DEPTH, 10.0, 0.1, item.symbol,
-            )
-            for item in majors
-        ]  # fmt: skip
+    def book_url(self, instrument: Instrument) -> str:
+        """``market/books``."""
+        return f"{REST}market/books?instId={quote(instrument.symbol)}&sz=400"
+
+    def read_book(self, body: bytes) -> Book:
+        """Sizes in contracts."""
+        books = read(_BOOKS, data_of(body))
+        if not books:
+            raise DecodeError("unexpected", "no book")
+        return books[0].bids, books[0].asks, ms_ns(books[0].ts) if books[0].ts else 0
 
     def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
         """Funding, open interest or depth."""
+        if poll.channel is Channel.DEPTH:
+            return super().parse_poll(poll, body, recv_ns, registry)
         endpoint = _endpoint(poll.request)
-        if endpoint == "books":
-            return self._depth(poll.symbol, body, recv_ns, registry)
         build = _funding if endpoint == "funding-rate" else _open_interest
         return self._each_row(body, endpoint, registry, build, recv_ns)
 
@@ -709,7 +595,7 @@ class OkxFeed(VenueFeed):
     ) -> list[MarketEvent]:  # fmt: skip
         """Events of the rows that are known and chosen; a row that cannot be read is left out."""
         events: list[MarketEvent] = []
-        for raw in read(_RAW_LIST, _data(body)):
+        for raw in read(_RAW_LIST, data_of(body)):
             try:
                 row = read(_ROWS[channel], raw)
                 instrument = self._known(row.instId, registry)
@@ -722,22 +608,6 @@ class OkxFeed(VenueFeed):
         instrument = registry.get("okx", symbol)
         chosen = self._polled is None or symbol in self._polled
         return instrument if instrument is not None and chosen and self._fits(instrument) else None
-
-    def _depth(self, symbol: str, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
-        instrument, books = registry.get("okx", symbol), read(_BOOKS, _data(body))
-        if instrument is None or not books:
-            raise DecodeError("unexpected", f"no book of {symbol}")
-        ts_ns = ms_ns(books[0].ts) if books[0].ts else recv_ns
-        return [depth(instrument, books[0].bids, books[0].asks, ts_ns, recv_ns)]
-
-
-def _inst_type(instrument: Instrument) -> str:
-    return "SWAP" if instrument.kind == "perp" and instrument.symbol.endswith("-SWAP") else "FUTURES"
-
-
-def _family(instrument: Instrument) -> str:
-    """``BTC-USDT`` of ``BTC-USDT-SWAP``."""
-    return "-".join(instrument.symbol.split("-")[:2])
 
 
 def _readable(row: _Listing) -> Instrument | None:
