@@ -47,7 +47,7 @@ def _block(row: dict[str, Any]) -> str:
         f"  value {shown(row.get('value'))} against {shown(row.get('threshold'))}, coverage {fmt.pct(row.get('coverage'))}"
     )
     lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
-    lines += [f"  {part['text']} = {_number(part['value'])}" for part in row.get("parts", [])]
+    lines += [f"  {part['text']} = {_number(part['value'], part.get('unit', ''))}" for part in row.get("parts", [])]
     lines += [_contributor(part) for part in row.get("contributors", [])[:5]]
     if row.get("largest"):
         lines.append(f"  largest: {row['largest']}")
@@ -58,8 +58,8 @@ def _block(row: dict[str, Any]) -> str:
 
 def _contributor(part: dict[str, Any]) -> str:
     share = fmt.pct(part["share"]) if part.get("share") else ""
-    return f"  {share:>7}  {' '.join(part['labels'].values())}  {fmt.num(part['value'])}"
+    return f"  {share:>7}  {' '.join(part['labels'].values())}  {fmt.in_unit(part['value'], part.get('unit', ''))}"
 
 
-def _number(value: float | None) -> str:
-    return "missing" if value is None else fmt.num(value)
+def _number(value: float | None, unit: str) -> str:
+    return "missing" if value is None else fmt.in_unit(value, unit)

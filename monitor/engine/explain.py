@@ -16,10 +16,10 @@ from monitor.engine.panes import pane_of
 from monitor.engine.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
-from monitor.expression import Expr, Number, Range, Selector, children, selectors
+from monitor.expression import Expr, Number, Range, Selector, children, selectors, unit_shown
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
-from monitor.series import Fold
+from monitor.series import SERIES, Fold
 from monitor.window import Ints
 
 TOP = 10
@@ -39,6 +39,20 @@ def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns
         largest=largest,
         spark=spark,
     )
+
+
+def units_behind(expr: Expr) -> tuple[str, dict[str, str]]:
+    """In which unit an explanation's contributors are, and each of its parts by its text: not all are the rule's own."""
+    window = next((found for found, _, _ in _event_windows(expr)), None)
+    counted = window is not None and window.series in SERIES and SERIES[window.series].form == "events"
+    source = window if counted else next(selectors(expr), None)
+    return source.type.unit.value if source else "", dict(_part_units(expr))
+
+
+def _part_units(expr: Expr) -> Iterator[tuple[str, str]]:
+    yield to_text(expr), unit_shown(expr)
+    for child in children(expr):
+        yield from _part_units(child)
 
 
 def _event_windows(expr: Expr) -> Iterator[tuple[Selector, int, int]]:

@@ -14,6 +14,7 @@ from monitor import format as fmt
 from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
+from monitor.engine.explain import units_behind
 from monitor.events import Channel, Labels
 from monitor.expression import Expr, unit_shown
 from monitor.feed import Feed
@@ -250,10 +251,11 @@ class AppView:
         evaluation = self.parts.engine.latest(found[0].id)
         if evaluation is None:
             return []
-        states, unit = self._row_states().get(found[0].id, {}), unit_shown(found[0].expr)
-        return [self._why_row(evaluation, row, states, unit) for row in range(len(evaluation.truth))]
+        states = self._row_states().get(found[0].id, {})
+        return [self._why_row(evaluation, row, states, found[0].expr) for row in range(len(evaluation.truth))]
 
-    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState], unit: str) -> WhyRow:
+    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState], expr: Expr) -> WhyRow:
+        unit, (contributor_unit, part_units) = unit_shown(expr), units_behind(expr)
         labels = evaluation.labels[row]
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
         truth = int(evaluation.truth[row])
@@ -268,6 +270,8 @@ class AppView:
             explanation=self.parts.desk.explain(evaluation.rule, row),
             near_miss=_near_miss(truth, value, threshold, unit),
             unit=unit,
+            contributor_unit=contributor_unit,
+            part_units=part_units,
         )
 
     def signals(self) -> Sequence[SignalRow] | None:

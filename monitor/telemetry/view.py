@@ -372,7 +372,8 @@ class Acknowledgement:
 class WhyRow:
     """Why one label set of a rule is in its state; ``near_miss`` says how far a false condition is from true.
 
-    ``unit`` is that of value and threshold.
+    ``unit`` is that of value and threshold, ``contributor_unit`` that of the contributors; ``part_units`` are those of
+    the parts by their text.
     """
 
     labels: Labels
@@ -385,6 +386,8 @@ class WhyRow:
     explanation: Explanation
     near_miss: str = ""
     unit: str = ""
+    contributor_unit: str = ""
+    part_units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

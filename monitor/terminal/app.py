@@ -71,12 +71,13 @@ class Table(Vertical):
                     self.table.update_cell_at(Coordinate(index, column), shown(cell), update_width=True)
 
     def _replace(self, rows: list[Row]) -> None:
+        was_moved = self.table.cursor_row > 0  # a cursor at the top stays there, where the most urgent is
         chosen, offset = self.chosen, self.table.scroll_offset
         self.table.clear()
         for row in rows:
             self.table.add_row(*map(shown, row.cells))
         keys = [row.key for row in rows]
-        if chosen in keys:
+        if was_moved and chosen in keys:
             self.table.move_cursor(row=keys.index(chosen), scroll=False)
         self.table.scroll_to(offset.x, offset.y, animate=False)
 

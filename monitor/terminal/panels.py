@@ -12,6 +12,7 @@ from monitor.terminal.picture import Picture
 
 Json = Mapping[str, Any]
 BLOCKS = "▁▂▃▄▅▆▇█"
+SEVERITIES = ("critical", "warning", "info")
 URGENCY = {"firing": 0, "held": 1, "pending": 2, "resolved": 3}
 TONES = {"firing": "bad", "held": "held", "pending": "warn", "resolved": "ok", "unknown": "held"}
 HIDDEN_LABELS = ("alertname", "severity")
@@ -88,14 +89,33 @@ def signed(text: str, value: float | None) -> Cell:
     return number(text, "" if not value else "short" if value > 0 else "long")
 
 
+def moved(points: Sequence[float | None], last: float | None) -> Cell:
+    """The move to `last` from the oldest point of an hour; nothing while there is none."""
+    first = next((point for point in points[:-1] if point), None)
+    if first is None or last is None:
+        return number("")
+    ratio = last / first - 1
+    return signed(fmt.move(ratio), round(ratio, 4))
+
+
 # -- alerts and rules
 
 
+def rank(row: Json) -> int:
+    """Place of a severity: the word of the rule's label, or none of the usual ones."""
+    return SEVERITIES.index(row["severity"]) if row["severity"] in SEVERITIES else len(SEVERITIES)
+
+
+def severity(row: Json) -> Cell:
+    """The word; critical stands out."""
+    return Cell(row["severity"], "bad" if row["severity"] == "critical" else "quiet")
+
+
 def alert_rows(picture: Picture) -> list[Row]:
-    """The most urgent first, the newest first among equals."""
+    """The most urgent first, critical ones before others, the newest first among equals."""
     alerts = sorted(
         picture.rows("alerts"),
-        key=lambda alert: (URGENCY.get(alert["state"], 9), -(alert["fired"] or alert["active"] or 0)),
+        key=lambda alert: (URGENCY.get(alert["state"], 9), rank(alert), -(alert["fired"] or alert["active"] or 0)),
     )
     return [_alert_row(alert, picture) for alert in alerts]
 
@@ -114,6 +134,7 @@ def _alert_row(alert: Json, picture: Picture) -> Row:
             cover(alert["coverage"]),
             number(picture.ago(since)),
             Cell(f"{alert['name']} {where}".rstrip()),
+            severity(alert),
             Cell(_handled(alert) or alert["annotations"].get("summary", "") or alert["reason"], "quiet"),
         ),
     )
@@ -136,8 +157,15 @@ def _handled(alert: Json) -> str:
 
 
 def rule_rows(picture: Picture) -> list[Row]:
-    """One line per rule: its most urgent label set."""
-    return [_rule_row(rule) for rule in picture.rows("rules")]
+    """One line per rule, its most urgent label set: active rules first, critical ones before others, then as in the files."""
+    return [_rule_row(rule) for rule in sorted(picture.rows("rules"), key=lambda rule: (_urgency(rule), rank(rule)))]
+
+
+def _urgency(rule: Json) -> int:
+    if rule["error"]:
+        return 0
+    rows = (URGENCY.get(row["state"], 3 if row["truth"] < 0 else 4) for row in rule["rows"])
+    return min(4, *rows, 4)
 
 
 def _rule_row(rule: Json) -> Row:
@@ -177,6 +205,7 @@ def _market_row(asset: Json, book: Json | None, picture: Picture) -> Row:
         (
             Cell(asset["base"]),
             number(fmt.price(asset["price_usd"])),
+            moved(picture.spark(f"price/{asset['base']}"), asset["price_usd"]),
             Cell(spark(picture.spark(f"price/{asset['base']}"), 10), "quiet"),
             signed(fmt.rate(funding), funding),
             number(fmt.usd(asset["open_interest_usd"])),
@@ -330,8 +359,8 @@ def history_rows(picture: Picture) -> list[Row]:
 
 
 PANELS: tuple[Panel, ...] = (
-    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", ("State", "Value", "Against", "Cover", "Since", "Alert", "Note"), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
-    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", ("Coin", "Price USD", "Last hour", "Funding 8 h", "Open int.", "Bids", "Asks", "Spread"), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
+    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", ("State", "Value", "Against", "Cover", "Since", "Alert", "Severity", "Note"), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
+    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", ("Coin", "Price USD", "Move", "Last hour", "Funding 8 h", "Open int.", "Bids", "Asks", "Spread"), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
     Panel("rules", "Rules: Enter shows what stands behind a number", ("State", "Value", "Against", "Cover", "Rule", "Of"), frozenset({"rules"}), rule_rows, "No rules are loaded."),
     Panel("feeds", "Feeds: coverage of the last hour", ("State", "Venue", "Cover", "Newest", "Frames", "Reconn.", "Lost", "Clock", "Trouble"), frozenset({"feeds"}), feed_rows, "No feed is configured."),
     Panel("liquidated", "Who was liquidated: reported US dollars, a lower bound where a venue samples", ("Window", "Who", "Long", "Short", "Orders", "Last hour", "Coverage"), frozenset({"windows", "sparks", "feeds"}), liquidation_rows, "No liquidation has been reported yet."),
@@ -367,9 +396,11 @@ def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
     lines += [(f"  {row[name]}", "") for name in ("near_miss", "reason") if row[name]]
     if row["spark"]:
         lines.append((f"  {spark(row['spark'], 60)}", "quiet"))
-    lines += [(f"  {part['text']} = {text(part['value'])}", "") for part in row["parts"]]
+    lines += [(f"  {part['text']} = {fmt.in_unit(part['value'], part['unit'])}", "") for part in row["parts"]]
     for part in row["contributors"][:8]:
         share = fmt.share(part["share"]) if part["share"] else ""
-        lines.append((f"  {share:>5}  {label_text(part['labels'])}  {text(part['value'])}", "quiet"))
+        lines.append(
+            (f"  {share:>5}  {label_text(part['labels'])}  {fmt.in_unit(part['value'], part['unit'])}", "quiet")
+        )
     lines += [(f"  largest: {row['largest']}", "quiet")] if row["largest"] else []
     return lines + [(f"  missing: {name}", "held") for name in row["missing"]]

@@ -420,9 +420,12 @@ def why_body(row: WhyRow) -> Json:
         "reason": row.reason,
         "near_miss": row.near_miss,
         "contributors": [
-            {"labels": dict(part.labels), "value": part.value, "share": part.share} for part in explanation.contributors
+            {"labels": dict(part.labels), "value": part.value, "share": part.share, "unit": row.contributor_unit}
+            for part in explanation.contributors
         ],
-        "parts": [{"text": text, "value": value} for text, value in explanation.parts],
+        "parts": [
+            {"text": text, "value": value, "unit": row.part_units.get(text, "")} for text, value in explanation.parts
+        ],
         "missing": list(explanation.missing),
         "notes": list(explanation.notes),
         "largest": explanation.largest,

@@ -15,9 +15,9 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
 from monitor.commands import dispatch
-from monitor.terminal.app import TopApp
+from monitor.terminal.app import Table, TopApp
 from monitor.terminal.link import Link
-from monitor.terminal.panels import PANELS
+from monitor.terminal.panels import PANELS, alert_rows, rule_rows
 from monitor.testing.fake_view import SOL_LONGS
 from monitor.testing.manual_clock import ManualClock
 from tests.web.conftest import TOKEN, Served
@@ -132,9 +132,26 @@ async def test_a_change_without_a_token_is_not_sent(served: Served) -> None:
         assert len(app.screen_stack) == 1
 
 
+async def test_the_cursor_stays_at_the_top_until_somebody_moves_it(served: Served) -> None:
+    async with top(served) as (app, pilot):
+        await pilot.press("1")
+        await until(pilot, functools.partial(has_rows, app, "alerts"))
+        panel = app.screen_stack[0].query_one("#panel-alerts", Table)
+        rows = alert_rows(app.picture)
+        panel.draw([rows[1], rows[0], *rows[2:]])
+        assert panel.chosen == rows[1].key
+        panel.table.move_cursor(row=1)  # without a pause, in which the stream would draw its own
+        assert panel.chosen == rows[0].key
+        panel.draw([rows[2], rows[1], rows[0], *rows[3:]])
+        assert panel.chosen == rows[0].key
+
+
 async def test_enter_shows_what_stands_behind_a_rule(served: Served) -> None:
     async with top(served) as (app, pilot):
-        await pilot.press("3", "down", "enter")
+        await pilot.press("3")
+        rules = [row.key for row in rule_rows(app.picture)]
+        await pilot.press(*["down"] * rules.index("liquidations/LongsWipedOut"))
+        await pilot.press("enter")
         await until(pilot, lambda: "okx liquidations" in text_of(app))
         assert "46% of the threshold" in text_of(app)
         await pilot.press("escape")

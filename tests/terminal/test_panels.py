@@ -9,11 +9,13 @@ import pytest
 
 from monitor.terminal.panels import (
     PANELS,
+    Cell,
     Row,
     alert_rows,
     feed_rows,
     liquidation_rows,
     market_rows,
+    moved,
     offset_text,
     rule_rows,
     signal_rows,
@@ -47,7 +49,7 @@ async def test_the_most_urgent_alert_stands_first_and_says_its_state_in_words() 
     rows = alert_rows(await picture_of(FakeView()))
     assert [words(row)[0] for row in rows] == ["firing", "firing", "held", "pending", "resolved"]
     assert words(rows[0])[1:5] == ["670M", "500M", "96%", "41m"]
-    assert words(rows[0])[5] == "LiquidationsOver500MillionPerHour"
+    assert words(rows[0])[5:7] == ["LiquidationsOver500MillionPerHour", "critical"]
 
 
 async def test_what_people_did_about_an_alert_is_shown_in_place_of_its_summary() -> None:
@@ -63,15 +65,35 @@ async def test_missing_is_never_zero() -> None:
     picture.sections["depth"] = []
     asset = picture.rows("assets")[0]
     asset["price_usd"] = asset["funding_8h"] = asset["open_interest_usd"] = None
-    assert words(market_rows(picture)[0])[1:] == ["n/a", "", "n/a", "n/a", "n/a", "n/a", "n/a"]
-    assert words(rule_rows(picture)[-1])[:4] == ["unknown", "n/a", "3T", "0%"]
+    assert words(market_rows(picture)[0])[1:] == ["n/a", "", "", "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert ["unknown", "n/a", "3T", "0%"] in [words(row)[:4] for row in rule_rows(picture)]
 
 
 async def test_a_market_row_carries_price_funding_interest_and_depth() -> None:
     assert words(market_rows(await picture_of(FakeView()))[0])[:2] == ["BTC", "84,134.44"]
     row = words(market_rows(await picture_of(FakeView()))[0])
-    assert row[3].startswith("-0.008")
-    assert row[5:] == ["23.6M", "32.4M", "0.331bp"]
+    assert row[4].startswith("-0.008")
+    assert row[6:] == ["23.6M", "32.4M", "0.331bp"]
+
+
+async def test_critical_alerts_and_rules_stand_before_others_of_their_state() -> None:
+    picture = await picture_of(FakeView())
+    for section, row in (("alerts", picture.rows("alerts")[0]), ("rules", picture.rows("rules")[0])):
+        other = {**row, "severity": "warning", "fingerprint": "newer", "id": "other", "fired": 2**60}
+        picture.sections[section] = [other, {**row, "severity": "critical"}, {**other, "severity": ""}]
+    assert [words(row)[6] for row in alert_rows(picture)] == ["critical", "warning", ""]
+    assert next(row.key for row in rule_rows(picture)) == picture.rows("rules")[1]["id"]
+
+
+@pytest.mark.parametrize(
+    ("points", "last", "text", "tone"),
+    [([], 1.0, "", ""), ([100.0], 97.0, "", ""), ([None, 100.0, 98.0], 97.0, "-3.00%", "long"),
+     ([100.0, 99.0], 101.5, "+1.50%", "short"), ([100.0, 99.0], None, "", "")],
+)  # fmt: skip
+def test_a_move_is_from_the_oldest_point_of_the_hour(
+    points: list[float | None], last: float | None, text: str, tone: str
+) -> None:
+    assert moved(points, last) == Cell(text, tone, right=True)
 
 
 async def test_a_feed_that_is_down_says_so_and_why() -> None:
@@ -133,12 +155,12 @@ async def test_a_picture_says_when_it_is_old_or_cut_off() -> None:
 def test_why_says_what_is_missing() -> None:
     row = {
         "labels": {"base": "SOL"}, "state": "held", "truth": -1, "value": 0.5, "threshold": 1.0, "coverage": 0.5,
-        "reason": "okx silent", "near_miss": "", "spark": [], "parts": [{"text": "a", "value": None}],
-        "contributors": [{"labels": {"venue": "okx"}, "value": 0.5, "share": 0.25}], "largest": "", "missing": ["okx liquidations"],
+        "reason": "okx silent", "near_miss": "", "spark": [], "parts": [{"text": "a", "value": None, "unit": "ratio"}],
+        "contributors": [{"labels": {"venue": "okx"}, "value": 5e6, "share": 0.25, "unit": "USD"}], "largest": "", "missing": ["okx liquidations"],
     }  # fmt: skip
     texts = [text for text, _ in why_lines({"rows": [row]}, "ratio")]
     assert texts[0] == "base=SOL: held, the condition is unknown"
     assert "  value 50% against 100%, coverage 50%" in texts
     assert "  a = n/a" in texts
-    assert "    25%  venue=okx  50%" in texts
+    assert "    25%  venue=okx  5M" in texts
     assert "  missing: okx liquidations" in texts

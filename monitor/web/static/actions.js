@@ -113,9 +113,9 @@ function whyRow(row, unit) {
     row.spark.length > 1 && sparkline(row.spark, { width: 480, height: 60, label: "value over the window" }),
     row.contributors.length > 0 && h("table", {}, h("caption", { class: "unseen" }, "Contributors"),
       h("tbody", {}, row.contributors.map((part) => h("tr", {},
-        h("th", { scope: "row" }, labelText(part.labels)), h("td", { class: "n" }, inUnit(part.value, unit)),
+        h("th", { scope: "row" }, labelText(part.labels)), h("td", { class: "n" }, inUnit(part.value, part.unit)),
         h("td", { class: "n" }, part.share ? share(part.share) : ""), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
-    row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, unit)))),
+    row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, part.unit)))),
     row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
     ...row.notes.map((text) => h("p", { class: "note" }, text)),
     row.missing.length > 0 && h("p", { class: "reason" }, `missing: ${row.missing.join(", ")}`));
