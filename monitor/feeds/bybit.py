@@ -21,7 +21,6 @@ import json
 from collections.abc import (
     Callable,
     Iterable,
-    Mapping,
     Sequence,
 )
 from decimal import Decimal
@@ -30,14 +29,14 @@ from typing import (
     ClassVar,
     Literal,
 )
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
-from monitor.dialects.depth import depth
+from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.bybit_past import REST, WS, BybitPast, category_of, result_of
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, written_micros
-from monitor.dialects.history import SETTLEMENTS, arrays, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, TakerSide
@@ -45,9 +44,7 @@ from monitor.feed import (
     Connection,
     FeedSpec,
     Frame,
-    HistoryPage,
     Limits,
-    Poll,
     Reply,
     ReportingLaw,
     Request,
@@ -55,13 +52,10 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
-from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, VenueFeed, gauge, ms_ns, read
+from monitor.venue import Rows, VenueFeed, gauge, ms_ns, read
 
 DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
-WS = "wss://stream.bybit.com/v5/public/"
-REST = "https://api.bybit.com/v5/market/"
 ARGS_CHARS = 20_000
 """Of 21,000 characters of topics that the venue allows on one connection."""
 _SPOT_ARGS, _ARGS = 10, 100
@@ -79,11 +73,10 @@ _COMPANIONS = {"linear": "BTCUSDT", "inverse": "BTCUSD", "spot": "BTCUSDT"}
 Category = Literal["linear", "inverse", "spot"]
 
 
-class BybitSettings(Settings, frozen=True):
+class BybitSettings(BookSettings, frozen=True):
     """``categories``: product lines to take; ``depth_bases``: coins whose order book is polled for ``depth``."""
 
     categories: tuple[Category, ...] = ("linear", "inverse")
-    depth_bases: tuple[str, ...] = ("BTC", "ETH")
 
 
 # --- the wire -----------------------------------------------------------------------------------------------------
@@ -457,44 +450,10 @@ class _Listing(msgspec.Struct):
     symbolType: str = ""
 
 
-class _Fill(msgspec.Struct):
-    symbol: str
-    price: str
-    size: str
-    side: str
-    time: str
+_LISTINGS, _TICKERS = Rows(_Listing), Rows(_Ticker)
 
 
-class _Result(msgspec.Struct):
-    list: msgspec.Raw = msgspec.Raw(b"[]")
-    nextPageCursor: str = ""
-    b: Sequence[Sequence[str]] = ()
-    a: Sequence[Sequence[str]] = ()
-    ts: Millis = 0
-
-
-class _Answer(msgspec.Struct):
-    retCode: int
-    retMsg: str = ""
-    result: _Result = msgspec.field(default_factory=_Result)
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-_LISTINGS, _TICKERS, _FILLS = Rows(_Listing), Rows(_Ticker), Rows(_Fill)
-
-
-def _result(body: bytes) -> _Result:
-    answer = read(_ANSWER, body)
-    if answer.retCode != 0:
-        raise DecodeError("refused", f"{answer.retCode}: {answer.retMsg[:160]}")
-    return answer.result
-
-
-def _category(request: Request) -> str:
-    return parse_qs(urlsplit(request.url).query)["category"][0]
-
-
-class BybitFeed(VenueFeed):
+class BybitFeed(BybitPast, BookFeed):
     """See the module."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -540,7 +499,7 @@ class BybitFeed(VenueFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments of one page, and the next page. Listings that cannot be read are left out."""
-        result, category = _result(body), _category(request)
+        result, category = result_of(body), category_of(request)
         listings = _LISTINGS.decode(result.list, lambda _error: None)
         instruments = [built for row in listings if (built := _readable(row, category)) is not None]
         more = [self._listings(category, result.nextPageCursor)] if result.nextPageCursor else []
@@ -555,10 +514,10 @@ class BybitFeed(VenueFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """One-sided open interest in USD by symbol; spot has none."""
-        category, table, ranks = _category(request), registry.venue("bybit"), {}
+        category, table, ranks = category_of(request), registry.venue("bybit"), {}
         if category == "spot":
             return {}
-        for row in _TICKERS.decode(_result(body).list, lambda _error: None):
+        for row in _TICKERS.decode(result_of(body).list, lambda _error: None):
             instrument, state = table.get(row.symbol), _State()
             state.update(row)
             for event in _interest(instrument, state, 0, 0) if instrument is not None else ():
@@ -600,95 +559,22 @@ class BybitFeed(VenueFeed):
             topics.append(Topic(f"publicTrade.{symbol}", (Channel.TRADES,), symbol))
         return topics
 
-    interest_in_coins: ClassVar[bool] = True
-    archives: ClassVar[Mapping[Channel, Archive]] = {
-        Channel.PRICE: Archive({MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "D"}, rows=1000),
-        Channel.FUNDING: Archive(SETTLEMENTS, rows=200),
-        Channel.OPEN_INTEREST: Archive({5 * MINUTE_NS: "5min", HOUR_NS: "1h", DAY_NS: "1d"}, rows=200),
-    }
-
-    def history_request(self, span: HistorySpan) -> Request | None:
-        """Closed mark prices, settled rates, open interest (of both sides, in coins or, inverse, in dollars)."""
-        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
-        if item.kind == "spot":
-            return None
-        market = f"category={item.category}&symbol={quote(item.symbol)}"
-        if span.channel is Channel.PRICE:
-            path = f"mark-price-kline?{market}&interval={word}&start={span.start_ms}&end={span.end_ms - 1}"
-        elif item.kind != "perp":
-            return None
-        elif span.channel is Channel.FUNDING:
-            path = f"funding/history?{market}&startTime={span.start_ms + 1}&endTime={span.end_ms}"
-        else:
-            path = f"open-interest?{market}&intervalTime={word}&startTime={span.start_ms + 1}&endTime={span.end_ms}"
-        limit = min(self.archives[span.channel].rows, span.rows)
-        url = self.rest(f"{REST}{path}&limit={limit}")
-        return Request(f"bybit/history/{span.channel.value}/{item.symbol}", url)
-
-    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
-        """Open interest comes in coins: it is valued at the mark price of its own time, kept from the candles."""
-        rows = _result(body).list
-        if span.channel is Channel.PRICE:
-            return arrays(rows, 0, 4, span.step_ns)
-        if span.channel is Channel.FUNDING:
-            return settled(records(rows, "fundingRateTimestamp", "fundingRate"))
-        one_side = ((ts_ns, both / 2) for ts_ns, both in records(rows, "timestamp", "openInterest"))
-        return one_side if span.instrument.form == "inverse" else self.valuation.dollars(span, one_side)
-
-    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
-        """The last trades of each symbol, 1000 of contracts and 60 of spot pairs; past liquidations are not kept."""
-        if channel is not Channel.TRADES or not self.carries(channel):
-            return []
-        return [
-            HistoryPage(
-                Request(
-                    f"bybit/gap/{item.key}",
-                    self.rest(f"{REST}recent-trade?category={item.category}&symbol={quote(item.symbol)}&limit=1000"),
-                ),
-                channel, item.key, start_ns, end_ns,
-            )
-            for item in instruments
-        ]  # fmt: skip
-
-    def parse_gap(
-        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
-    ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """Rows spelt out. The venue tells no older ones, so a gap that begins before them stays open."""
-        category = _category(page.request)
-        rows = _FILLS.strict(_result(body).list)
-        if rows and min(ms_ns(row.time) for row in rows) > page.start_ns:
-            raise DecodeError("gone", f"{page.symbol}: the venue's last {len(rows)} trades are younger than the gap")
-        data = [{"T": row.time, "s": row.symbol, "S": row.side, "v": row.size, "p": row.price} for row in rows]
-        topic = Topic(f"publicTrade.{page.symbol.removeprefix('spot:')}", (page.channel,), page.symbol)
-        frame = msgspec.json.encode({"topic": topic.name, "type": "snapshot", "data": data})
-        return self.lost(page, topic, [frame], recv_ns, registry, url=WS + category), []
-
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""
         return BybitSession(self, connection, registry)
 
-    # --- polls ----------------------------------------------------------------------------------------------------
+    # --- books ----------------------------------------------------------------------------------------------------
 
-    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        """Order books of the majors, when ``depth`` is asked for."""
-        assert isinstance(self.settings, BybitSettings)
-        if not self.carries(Channel.DEPTH):
-            return []
-        majors = [i for i in instruments if i.kind in {"perp", "spot"} and i.base in self.settings.depth_bases]
-        return [self._depth_poll(item) for item in majors]
+    def book_url(self, instrument: Instrument) -> str:
+        """``orderbook``, at its greatest depth."""
+        levels = 200 if instrument.kind == "spot" else 500
+        market = f"category={instrument.category}&symbol={quote(instrument.symbol)}"
+        return f"{REST}orderbook?{market}&limit={levels}"
 
-    def _depth_poll(self, item: Instrument) -> Poll:
-        levels = 200 if item.kind == "spot" else 500
-        url = self.rest(f"{REST}orderbook?category={item.category}&symbol={quote(item.symbol)}&limit={levels}")
-        return Poll(Request(f"bybit/depth/{item.key}", url), Channel.DEPTH, 10.0, symbol=item.key)
-
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
-        """Depth within 1 % of mid."""
-        instrument = registry.get("bybit", poll.symbol)
-        if instrument is None:
-            raise DecodeError("unexpected", f"{poll.symbol} is not listed")
-        book = _result(body)
-        return [depth(instrument, book.b, book.a, book.ts * NS_PER_MS or recv_ns, recv_ns)]
+    def read_book(self, body: bytes) -> Book:
+        """Sizes as in trades."""
+        book = result_of(body)
+        return book.b, book.a, book.ts * NS_PER_MS
 
 
 def _readable(row: _Listing, category: str) -> Instrument | None:
