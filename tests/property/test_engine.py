@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.clock import NS_PER_S
 from monitor.engine import Engine, sums
+from monitor.engine.panes import pane_of
 from monitor.events import Event, Labels, Liquidation, OpenInterest, Price
 from monitor.expression import Call, Compare, Expr, Range
+from monitor.language.literals import parse_duration
 from monitor.reading import Evaluation
 from tests.engine.market import T0_NS, at, engine, perp, rules, table
 from tests.property.naive import Naive, Row
@@ -264,30 +265,40 @@ def test_a_feed_that_comes_or_goes_is_no_move(seed: int) -> None:
             assert not len(moved), (STILL[int(evaluation.rule[3:])], s, evaluation.value[moved])
 
 
-def test_sums_agree_with_polars() -> None:
+@pytest.mark.parametrize("window", ["1s", "1m", "5m", "1h", "4h", "2d"])
+def test_sums_and_counts_agree_with_polars(window: str) -> None:
+    """To the micro-dollar; of a window kept in panes with events moved to the end of their pane, as is stated."""
     import polars as pl
 
+    window_ns = parse_duration(window)
+    pane_ns, span_ns = pane_of(window_ns), 6 * window_ns
     rng = np.random.default_rng(7)
-    ts = np.sort(rng.integers(0, 3600 * NS_PER_S, 20_000)) + T0_NS
-    ts = np.unique(ts)
+    ts = np.unique(rng.integers(0, span_ns, 6_000)) + T0_NS
     members, amounts = rng.integers(0, 8, len(ts)), rng.integers(1, 10**12, len(ts))
-    machine = engine("sum(liquidations[5m]) by (base) > 1")
+    machine = engine(f"sum(liquidations[{window}]) by (base) > 1", f"count(liquidations[{window}]) by (base) > 1")
     ids = [machine.member("liquidations", (("base", f"C{k}"), ("venue", "v"))) for k in range(8)]
     assert ids == list(range(8))
-    frame = pl.DataFrame({"ts": pl.Series(ts).cast(pl.Datetime("ns")), "k": members, "usd": amounts})
-    want = frame.with_columns(pl.col("usd").rolling_sum_by("ts", "5m", closed="right").over("k").alias("sum"))[
-        "sum"
-    ].to_numpy()
+    ends = -(-ts // pane_ns) * pane_ns if pane_ns else ts
     for start in range(0, len(ts), 37):
         stop = min(start + 37, len(ts))
         machine.ingest_columns(
             "liquidations", members[start:stop].astype(np.int32), ts[start:stop], amounts[start:stop]
         )
-        machine.evaluate(int(ts[stop - 1]))
-        latest = machine.latest("g/r0")
-        assert latest is not None
-        row = list(latest.labels).index((("base", f"C{members[stop - 1]}"),))
-        assert round(latest.value[row] * 1e6) == want[stop - 1]
+        now_ns = int(ts[stop - 1])
+        machine.evaluate(now_ns)
+        frame = pl.DataFrame({"ts": np.minimum(ends[:stop], now_ns), "k": members[:stop], "usd": amounts[:stop]})
+        frame = frame.sort("ts").with_columns(pl.col("ts").cast(pl.Datetime("ns")), one=pl.lit(1, pl.Int64))
+        rolling = [
+            pl.col(name).rolling_sum_by("ts", f"{window_ns}ns", closed="right").over("k") for name in ("usd", "one")
+        ]
+        last = frame.with_columns(rolling).group_by("k").last()
+        for column, rule, scale in (("usd", "g/r0", 1e6), ("one", "g/r1", 1.0)):
+            latest = machine.latest(rule)
+            assert latest is not None
+            got = dict(zip((dict(labels)["base"] for labels in latest.labels), latest.value.tolist(), strict=True))
+            for k, at_ns, want in last.select("k", pl.col("ts").cast(pl.Int64), column).iter_rows():
+                if at_ns == now_ns:  # polars says what a window was at the member's own last row
+                    assert round(got[f"C{k}"] * scale) == want, (k, column)
 
 
 @settings(max_examples=40, deadline=None)
