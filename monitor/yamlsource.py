@@ -27,6 +27,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from monitor.errors import ConfigError, Problem
+from monitor.veil import veiled
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
@@ -87,7 +88,7 @@ class _Source:
         line, column = self.place(offset)
         source = self.line(line)
         room = max(len(source) - column + 1, 1)
-        return Problem(self.file, line, column, message, hint, source, max(min(width, room), 1))
+        return Problem(self.file, line, column, message, hint, veiled(source), max(min(width, room), 1))
 
 
 class Document:
