@@ -127,12 +127,17 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A websocket to open. ``name`` is unique and stable: ``bybit/linear/0``; it is in logs, tapes and metrics."""
+    """A websocket to open. ``name`` is unique and stable: ``bybit/linear/0``; it is in logs, tapes and metrics.
+
+    ``joined`` says that a tape begins after it was opened: what the venue tells only first was never heard, and what
+    changes is all that there is.
+    """
 
     name: str
     url: str
     topics: tuple[Topic, ...]
     headers: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +222,6 @@ class UnknownSymbol:
 
     symbol: str
     channel: Channel
-
-
-BEFORE_SNAPSHOT = "delta_before_snapshot"
-"""Reason of `Skipped`: what changed of something that the venue has not told whole on this connection."""
 
 
 @dataclass(frozen=True, slots=True)

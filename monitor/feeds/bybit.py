@@ -387,9 +387,12 @@ class BybitSession(TradeSession):
         return events
 
     def _state(self, message: _TickerFrame, recv_ns: int) -> _State | None:
-        """The symbol's state: new at a snapshot; None for a delta that no snapshot came before."""
+        """The symbol's state: new at a snapshot; None for a delta that no snapshot came before.
+
+        On a connection that was joined later the first delta stands for it: what it does not say is missing until it changes.
+        """
         symbol = message.data.symbol
-        if message.type != "delta":
+        if message.type != "delta" or (self.connection.joined and symbol not in self._states):
             self._states[symbol] = _State()
             self._states[symbol].refresh_ns = recv_ns
         state = self._states.get(symbol)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError, FeedRefused
 from monitor.events import Event, Liquidation, MarketEvent, Trade
-from monitor.feed import BEFORE_SNAPSHOT, Feed, Frame, Poll, Request, Session, Skipped
+from monitor.feed import Feed, Frame, Poll, Request, Session
 from monitor.instruments import Registry
 from monitor.tape.course import DERIVED, REMEMBERED, read_events
 from monitor.tape.facts import (
@@ -48,8 +48,7 @@ class ReplayReport:
         losses: What the tape itself is missing.
         lost_frames: Records that the recorder dropped, by reason.
         skipped: Records left out: ``unknown_venue``, ``unknown_link`` (no opening on this tape), ``unknown_poll``,
-            ``unknown_request``, ``bad_fact`` (a subscription or the like that cannot be read), and what sessions left
-            out because the venue's first word on it lies before this tape (`BEFORE_SNAPSHOT`).
+            ``unknown_request``, ``bad_fact`` (a subscription or the like that cannot be read).
         decode_errors: Frames and replies that could not be read, by reason, as live.
         notices: What sessions said besides events, by kind.
         steps_back: Times that the receive time of a frame lay before that of the frame before it.
@@ -72,8 +71,6 @@ class _Link:
     standby: bool
     tick_ns: int
     is_new: IsNew
-    carried: bool = False
-    """Opened before this tape, or this piece of one, begins: what the venue said first is not here."""
 
     def tick(self, recv_ns: int) -> None:
         """Overdue acknowledgements, about once a second."""
@@ -229,7 +226,7 @@ class Replay:
                 self._undecoded(error)
                 events = []
             if link.session.notices:
-                self._note(link)
+                self._note(link.session)
             for event in events:
                 if link.takes(event):
                     put(event)
@@ -243,13 +240,9 @@ class Replay:
     def _undecoded(self, error: Exception) -> None:
         self.report.decode_errors[error.reason if isinstance(error, DecodeError) else "internal"] += 1
 
-    def _note(self, link: _Link) -> None:
-        notices = link.session.notices
-        for notice in notices:
-            self.report.notices[type(notice).__name__] += 1
-            if link.carried and isinstance(notice, Skipped) and notice.reason == BEFORE_SNAPSHOT:
-                self.report.skipped[BEFORE_SNAPSHOT] += notice.count
-        notices.clear()
+    def _note(self, session: Session) -> None:
+        self.report.notices.update(type(notice).__name__ for notice in session.notices)
+        session.notices.clear()
 
     def _other(self, row: Row, line: list[Event]) -> None:
         """Hear a row that is no frame of a known link."""
@@ -293,9 +286,9 @@ class Replay:
     def _connect(self, venue: _Venue, row: Row) -> Sequence[Event]:
         recv_ns, name, _, payload, carried = row
         connection, standby = read_connection(payload)
-        session = venue.feed.session(connection, self.registry)
+        session = venue.feed.session(replace(connection, joined=carried), self.registry)
         session.on_open(recv_ns)
-        self._links[name] = _Link(session, link_number(name), standby, recv_ns + NS_PER_S, venue.is_new, carried)
+        self._links[name] = _Link(session, link_number(name), standby, recv_ns + NS_PER_S, venue.is_new)
         return ()
 
     def _promote(self, _venue: _Venue, row: Row) -> Sequence[Event]:

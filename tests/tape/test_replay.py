@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clock import SystemClock
-from monitor.events import Channel, FeedGap, FeedState, Liquidation, OpenInterest, Price, Trade
-from monitor.feed import BEFORE_SNAPSHOT, Connection, Feed, FeedOptions, Topic
+from monitor.events import Channel, FeedGap, FeedState, Funding, Liquidation, OpenInterest, Price, Trade
+from monitor.feed import Connection, Feed, FeedOptions, Topic
 from monitor.feeds import make_feed
 from monitor.runtime.pump import StreamEvent
 from monitor.runtime.recorder import Recorder
@@ -116,20 +116,26 @@ async def test_a_piece_cut_out_of_the_middle_replays_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("carried", [True, False])
-def test_what_only_the_start_of_a_link_could_have_explained_is_missing_in_a_piece(*, carried: bool) -> None:
-    """After its snapshot Bybit sends changed fields only; a tape that begins later cannot read them, and says so."""
-    channels = frozenset({Channel.PRICE})
-    topic = Topic("tickers.BTCUSDT", (Channel.PRICE,), "BTCUSDT")
+def test_changed_fields_are_all_that_a_piece_has_of_a_link_that_was_open_before(*, carried: bool) -> None:
+    """After its snapshot Bybit sends changed fields only: what a delta says is right, and what it does not is missing."""
+    channels = frozenset({Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST})
+    topic = Topic("tickers.BTCUSDT", tuple(channels), "BTCUSDT")
     connection = Connection("bybit/linear/0", "wss://example.invalid/v5/public/linear", (topic,))
-    delta = '{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"84121"},"cs":1,"ts":1}'
+
+    def delta(**fields: str) -> str:
+        data = {"symbol": "BTCUSDT", **fields}
+        return msgspec.json.encode({"topic": topic.name, "type": "delta", "data": data, "cs": 1, "ts": 2}).decode()
+
     rows: list[Row] = [
         (1, "bybit/instruments", "rest", write_instruments(instruments_of("bybit")), carried),
         (1, "bybit/linear/0#1", "connect", write_connection(connection, standby=False), carried),
-        (2, "bybit/linear/0#1", "in", delta, False),
+        (2, "bybit/linear/0#1", "in", delta(markPrice="84121"), False),
+        (3, "bybit/linear/0#1", "in", delta(fundingRate="0.0001"), False),
     ]
     replay = Replay([make_feed("bybit", FeedOptions(channels=channels))], lambda: Repeats().is_new)
-    assert not [event for row in rows for event in replay.take(Record(*row))]
-    assert replay.report.skipped == ({BEFORE_SNAPSHOT: 1} if carried else {}), "live it is as it was live"
+    found = [[type(event) for event in replay.take(Record(*row))] for row in rows]
+    assert found[2:] == ([[Price], [Funding]] if carried else [[], []])
+    assert not replay.report.skipped, "a link that was opened here is read as it was live"
 
 
 async def test_steps_of_a_grid_hold_the_same_events_in_the_same_order(tmp_path: Path) -> None:
