@@ -16,6 +16,7 @@ from monitor.engine import Engine, EngineSettings
 from monitor.events import Channel, Event, FeedState, Labels, Liquidation, Sample, Trade
 from monitor.format import duration
 from monitor.instruments import Instrument, to_micros
+from monitor.language.problems import did_you_mean
 from monitor.language.ruletest import (
     AlertTest,
     EventInput,
@@ -112,6 +113,7 @@ class _Scenario:
     def __init__(self, file: RuleTestFile, test: RuleTest, rules: RuleSet, coverage: RuleCoverage) -> None:
         self.test = test
         named = {expectation.alertname for expectation in test.case.alert_rule_test}
+        self.known = [rule.name for rule in rules.alerts]
         rules = RuleSet(tuple(rule for rule in rules.alerts if rule.name in named), rules.recordings)
         self.rules = {rule.name: rule for rule in rules.alerts}
         self.coverage = coverage
@@ -122,6 +124,8 @@ class _Scenario:
         self.lifecycle = Lifecycle(rules, SETTINGS, render, None)
         self.transitions: dict[str, list[Transition]] = {}
         self.failures: list[Failure] = []
+        self._more: dict[int, list[int]] = {}
+        """Later instants at which an expectation over a span failed again."""
 
     def run(self) -> TestResult:
         """Play the script; look at each expectation when it is due."""
@@ -142,6 +146,7 @@ class _Scenario:
             at = upto
             for place, expectation in due.get(tick, ()):
                 self._look(place, expectation, now_ns)
+        self._say_how_often()
         self._check_times()
         return TestResult(self.test.name, line, tuple(self.failures))
 
@@ -220,9 +225,26 @@ class _Scenario:
         return due
 
     def _look(self, place: int, test: AlertTest, now_ns: int) -> None:
+        """Compare; a span that fails at many instants is shown at the first."""
+        before = len(self.failures)
+        self._compare(place, test, now_ns)
+        if len(self.failures) > before and test.from_ is not None:
+            if place in self._more:
+                del self.failures[before:]
+                self._more[place].append(now_ns)
+            self._more.setdefault(place, [])
+
+    def _say_how_often(self) -> None:
+        for place, more in self._more.items():
+            if more:
+                times = "time" if len(more) == 1 else "times"
+                self._fail(place, f"the same {len(more)} {times} more, until {duration(more[-1] - self.start_ns)}")
+
+    def _compare(self, place: int, test: AlertTest, now_ns: int) -> None:
         rule = self.rules.get(test.alertname)
         if rule is None:
-            self._fail(place, f"no rule {test.alertname!r} in the rule files")
+            hint = did_you_mean(test.alertname, self.known)
+            self._fail(place, f"no rule {test.alertname!r} in the rule files" + (f"; {hint}" if hint else ""))
             return
         alerts = [alert for alert in self.lifecycle.alerts() if alert.name == test.alertname]
         when = f"{test.alertname} at {duration(now_ns - self.start_ns)}"

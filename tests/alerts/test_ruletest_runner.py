@@ -83,7 +83,7 @@ def test_what_holds_passes(expectation: str) -> None:
             'High at 1m {base="A"}: expected firing, got pending  (value 11.0, threshold 10.0, coverage 100%, pending)',
         ),
         ("{alertname: High, exp_fired_at: 4m}", "High: expected to fire at 4m, got 3m"),
-        ("{alertname: Nope, eval_time: 4m, exp_alerts: []}", "no rule 'Nope' in the rule files"),
+        ("{alertname: Nope, eval_time: 4m, exp_alerts: []}", "no rule 'Nope' in the rule files; known: Big, Doubled, High, Kept, Steps"),
     ],
 )
 def test_what_does_not_hold_fails_with_a_difference(expectation: str, message: str) -> None:
@@ -146,3 +146,9 @@ def test_coverage_names_rules_and_branches_without_a_test() -> None:
 def test_a_test_that_would_never_end_is_refused() -> None:
     (message,) = messages("alert_rule_test: [{alertname: High, eval_time: 365d, exp_alerts: []}]")
     assert "evaluations are too many" in message
+
+
+def test_a_span_that_fails_again_and_again_is_shown_once() -> None:
+    first, more = messages(PRICES + "alert_rule_test: [{alertname: Kept, from: 1m, to: 8m, exp_state: none}]")
+    assert first.startswith("Kept at 1m: expected none, got firing")
+    assert more == "the same 7 times more, until 8m"
