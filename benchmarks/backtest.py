@@ -1,6 +1,6 @@
 """A day of normalised events from Parquet through 100 rules on a 250 ms grid, beside a per-event Python replay and polars.
 
-    .venv/bin/python benchmarks/backtest.py [--events 24000000] [--quick] [--keep DIR]
+    .venv/bin/python benchmarks/backtest.py [--events 24000000] [--quick] [--keep DIR] [--kernels numba]
 
 Synthetic data: 278 events/s (24 million a day), half of them liquidations on 12 venues and 500 symbols (skewed), half mark
 prices of each symbol in turn, as venues send them. The rules are those of ``benchmarks/engine.py``. One core: polars is told to use one thread. *columns* is what
@@ -39,7 +39,7 @@ from monitor.runtime.load import load_text
 
 S = 1_000_000_000
 GRID = S // 4
-CONFIG = "feeds: [{venue: bybit, channels: [price], symbols: [BTCUSDT]}]"
+CONFIG = "feeds: [{{venue: bybit, channels: [price], symbols: [BTCUSDT]}}]\nengine: {{kernels: {}}}"
 RATE = 24_000_000 / 86_400
 T0 = 1_763_683_200 * S
 VENUES, SYMBOLS = 12, 500
@@ -118,9 +118,9 @@ def report(name: str, count: int, instants: int, *, cpu: float, day: float, word
 DAY: dict[str, float] = {}
 
 
-def in_columns(folder: Path, size: int) -> None:
+def in_columns(folder: Path, size: int, kernels: str) -> None:
     """The archive through what `monitor backtest` runs: engine, alerts' life cycle, readings for charts."""
-    loaded = replace(load_text(CONFIG, "benchmark", Path(), {}), rules=rule_set())
+    loaded = replace(load_text(CONFIG.format(kernels), "benchmark", Path(), {}), rules=rule_set())
     history, lane = ParquetHistory(folder, loaded), Lane(loaded)
     grid = history.stretch.start_ns // GRID
     seen: list[tuple[float, int, int]] = []
@@ -188,9 +188,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="24000000 is a day (default 2000000)")
     parser.add_argument("--quick", action="store_true", help="200,000 events, few instants of the slow ones")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the archive here, or use the one that is here")
+    parser.add_argument(
+        "--kernels", choices=("numpy", "numba"), default="numpy", help="the engine's inner loops (columns)"
+    )
     options = parser.parse_args()
     size = 200_000 if options.quick else options.events
-    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; synthetic data; one core")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; kernels {options.kernels}; synthetic data; one core"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         if not (folder / "_exports").exists():
@@ -200,7 +205,7 @@ def main() -> None:
             print(f"writing: {size / clock.cpu:,.0f} events/s from objects, {used / size:.1f} bytes an event")
         print("| way | events timed | events/s | us an instant | CPU s for a day of 24M | x columns | |")
         print("|---|---|---|---|---|---|---|")
-        in_columns(folder, sum(Archive(folder).manifests[0].rows.values()))
+        in_columns(folder, sum(Archive(folder).manifests[0].rows.values()), options.kernels)
         one_by_one(folder, 200 if options.quick else 2_000)
     beside("python", Deques(), 20 if options.quick else 200)
     beside("polars", Recompute(), 4 if options.quick else 20)

@@ -1,6 +1,6 @@
 """The rolling-window engine, beside a pure-Python deque version and a polars version that recomputes each tick.
 
-    .venv/bin/python benchmarks/engine.py [--quick]
+    .venv/bin/python benchmarks/engine.py [--quick] [--kernels numba]
 
 Synthetic data: 12 venues, 500 symbols (skewed), both sides; sliding 1 min, 5 min and 1 h sums and counts per venue, per
 symbol and side, and in total; last price, 5 min change and 1 h drawdown per symbol; 100 rules; one evaluation for each
@@ -22,7 +22,7 @@ from collections import deque
 import numpy as np
 from peers import rates
 
-from monitor.engine import Engine
+from monitor.engine import Engine, EngineSettings
 from monitor.events import Labels
 from monitor.language import parse_expression
 from monitor.rule import Rule, RuleSet
@@ -32,6 +32,8 @@ TICK = S // 4
 T0 = 1_763_000_000 * S
 VENUES, SYMBOLS = 12, 500
 WINDOWS = ("1m", "5m", "1h")
+SETTINGS = [EngineSettings()]
+"""Of every engine that is measured."""
 
 
 def rule_set() -> RuleSet:
@@ -79,7 +81,7 @@ class Ours:
     """The engine, fed with columns."""
 
     def __init__(self) -> None:
-        self.engine = Engine(rule_set())
+        self.engine = Engine(rule_set(), settings=SETTINGS[0])
         self.ids = np.array(
             [
                 self.engine.member("liquidations", labels(v, s, kind="perp", side=side))
@@ -229,9 +231,8 @@ def comparisons(*, quick: bool) -> None:
 
 def tick_times(texts: list[str], ticks: int, *, changed_only: bool) -> list[float]:
     """Time of each tick in us, with 69 events on random keys before it."""
-    engine = Engine(
-        RuleSet(tuple(Rule(f"r{n}", "bench", parse_expression(t, expect="condition"), t) for n, t in enumerate(texts)))
-    )
+    alerts = tuple(Rule(f"r{n}", "bench", parse_expression(t, expect="condition"), t) for n, t in enumerate(texts))
+    engine = Engine(RuleSet(alerts), settings=SETTINGS[0])
     ids = np.array(
         [engine.member("liquidations", labels(0, s, kind="perp", side="long")) for s in range(5000)], np.int32
     )
@@ -253,9 +254,8 @@ def memory() -> None:
     windows = ("1m", "5m", "15m", "1h", "4h", "24h", "7d")
     texts = [f"{f}(liquidations[{w}]) by (symbol) > 900000B" for w in windows for f in ("sum", "count")]
     texts = [t.replace("B", "") if t.startswith("count") else t for t in texts]
-    engine = Engine(
-        RuleSet(tuple(Rule(f"r{n}", "bench", parse_expression(t, expect="condition"), t) for n, t in enumerate(texts)))
-    )
+    alerts = tuple(Rule(f"r{n}", "bench", parse_expression(t, expect="condition"), t) for n, t in enumerate(texts))
+    engine = Engine(RuleSet(alerts), settings=SETTINGS[0])
     ids = np.array(
         [engine.member("liquidations", labels(0, s, kind="perp", side="long")) for s in range(5000)], np.int32
     )
@@ -274,9 +274,12 @@ def memory() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the ticks")
-    quick = parser.parse_args().quick
+    parser.add_argument("--kernels", choices=("numpy", "numba"), default="numpy", help="the engine's inner loops")
+    options = parser.parse_args()
+    quick, SETTINGS[0] = options.quick, EngineSettings(kernels=options.kernels)
     print(
-        f"{platform.machine()} {platform.processor()}, Python {platform.python_version()}, numpy {np.__version__}; synthetic data"
+        f"{platform.machine()} {platform.processor()}, Python {platform.python_version()}, numpy {np.__version__}; "
+        f"kernels {options.kernels}; synthetic data"
     )
     memory()
     comparisons(quick=quick)

@@ -186,7 +186,7 @@ class EngineOptions(_Model):
     max_keys_per_rule: Annotated[int, Field(gt=0, le=1_000_000)] = 20_000
     max_rows_per_series: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = 5_000_000
     snapshot_interval: Seconds = 10.0
-    kernels: Annotated[Literal["auto", "numpy", "numba"], AfterValidator(_kernels)] = "auto"
+    kernels: Annotated[Literal["auto", "numpy", "numba"], AfterValidator(_kernels)] = "numpy"
 
 
 class AlertOptions(_Model):

@@ -18,7 +18,9 @@ from tests.engine.test_fences import EXPECTED, rule_set, story
 
 PLAIN = Kernels(
     "plain",
-    lambda totals, slots, columns, rows, sign: move_loop(*totals, slots, columns[0], columns[1], *rows, sign),
+    lambda totals, slots, columns, rows, sign: move_loop(
+        totals[0], totals[1], slots, columns[0], columns[1], rows[0], rows[1], rows[2], sign
+    ),
     lambda values, times, rows, oldest: hold_loop(values, times, *rows, oldest),
 )
 OTHERS = {"plain": lambda: PLAIN, "numba": lambda: kernels("numba")}
