@@ -163,7 +163,8 @@ everyone, so a day of them takes a day; until then the value is shown with its l
 `FIRING` is an alert that fires, not a condition that is true on too little data.
 
 The pack is played against a synthetic November 2025 in `tests/testing/test_november.py`, which says of every rule in which
-hour of the sell-off it fires, or why it does not. [Backtests](backtest.md) shows the same as a report.
+hour of the sell-off it fires, or why it does not. [November 2025](november.md) is the report of a backtest over the whole
+autumn, against the timeline. Your own series takes a line: see [the inlet](inlet.md).
 
 """
 

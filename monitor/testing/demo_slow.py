@@ -22,7 +22,7 @@ from monitor.events import MarketEvent, Sample
 from monitor.runtime.files import write_atomically
 from monitor.sources import SOURCES, source_class
 from monitor.testing.scenario import BASES, Scenario
-from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
+from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at, curve
 from monitor.testing.scenario.slow import EXTERNAL, FUND_FLOWS_M_USD, slow_samples
 from monitor.testing.scenario.tail import CHARTED
 from monitor.testing.sources import SlowMarket, SourceServer
@@ -37,8 +37,12 @@ GIVERS = {series: name for name in SOURCES for series in source_class(name).spec
 """Series -> the source that gives it."""
 
 COMPANY = "invented_miner"
-CLOSES = [0.99 - 0.004 * day for day in range(45)]
-"""Of the invented company, newest last: under one dollar for more than 30 trading days."""
+CLOSES = curve(
+    (("2025-09-01", 1.08), ("2025-10-06", 1.004), ("2025-10-07", 0.991), ("2025-11-20", 0.81), ("2025-12-01", 0.79))
+)
+"""Of the invented company: under one dollar since 7 October, for 30 trading days on 17 November."""
+
+CLOSES_FROM = "2025-10-01"
 
 BASKETS = {
     "layer-1": ["BTC", "ETH", "SOL", "BNB", "ADA", "AVAX", "SUI"],
@@ -190,7 +194,6 @@ def _fund_flows() -> Iterator[tuple[int, str, float]]:
 
 
 def _closes(now_ns: int) -> Iterator[tuple[int, str, float]]:
-    """One close per day at 21:00 UTC; the inlet leaves weekends out of the streak by itself."""
-    today = now_ns // DAY_NS
-    for age, value in enumerate(reversed(CLOSES)):
-        yield (today - age) * DAY_NS + 21 * HOUR_NS, COMPANY, value
+    """One close per day at 21:00 UTC; the streak leaves weekends out by itself."""
+    for ts_ns in range(at(CLOSES_FROM) + 21 * HOUR_NS, now_ns + 1, DAY_NS):
+        yield ts_ns, COMPANY, CLOSES(ts_ns)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -13,9 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.engine import Engine
 from monitor.events import Sample
 from monitor.inlets.door import Door
 from monitor.inlets.rows import SCHEMA, Revisions, read_payload
+from monitor.language.rules import load_rules
+from monitor.reading import TRUE
 
 S = 10**9
 NOW = 1_763_700_000 * S
@@ -157,3 +162,36 @@ def test_the_schema_describes_the_rows() -> None:
     for bad in ({**GOOD, "valeu": 1}, {"name": "x", "value": 1}, {**GOOD, "unit": "euros"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, SCHEMA)
+
+
+def test_the_pages_series_of_ones_own_takes_a_line_and_its_rule_another() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "inlet.md").read_text(encoding="utf-8")
+    section = page.partition("## A series of your own, in a line")[2]
+    (rows,), (rule,) = (
+        re.findall(rf"```{kind}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL) for kind in ("csv", "yaml")
+    )
+    assert len(rows.splitlines()) == 2
+    passed: list[Sample] = []
+    now_ns = NOW + 4 * 3600 * S
+    taken, refused = Door(passed.extend).take("folder", rows.encode(), "csv", now_ns, "file")
+    assert (taken, refused) == (1, [])
+    engine = Engine(load_rules([("desk.yaml", rule)]))
+    engine.ingest(passed)
+    (evaluation,) = engine.evaluate(now_ns)
+    assert evaluation.truth.tolist() == [TRUE]
+    assert dict(evaluation.labels[0]) == {"name": "desk_stress", "source": "risk desk"}
+    assert evaluation.value.tolist() == [7.4]
+
+
+def test_a_correction_may_come_another_way_and_replaces_the_value_in_the_rule() -> None:
+    passed: list[Sample] = []
+    door = Door(passed.extend)
+    engine = Engine(
+        load_rules([("r.yaml", "groups: [{name: g, rules: [{alert: Low, expr: 'external{name=\"spx\"} < 6500'}]}]")])
+    )
+    for way, value, revision, taken in (("http", 6400.0, 0, 1), ("mqtt", 6600.0, 0, 0), ("folder", 6600.0, 1, 1)):
+        row = json.dumps({**GOOD, "value": value, "revision": revision}).encode()
+        assert door.take(way, row, "json", NOW)[0] == taken
+    assert door.refused == {("mqtt", "old_revision"): 1}
+    engine.ingest(passed)
+    assert engine.evaluate(NOW)[0].value.tolist() == [6600.0]

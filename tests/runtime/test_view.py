@@ -43,6 +43,7 @@ groups:
       - {alert: Wiped, expr: 'sum(liquidations[1h]) by (base) > 3M', min_coverage: 50%}
       - {alert: Low, expr: 'price by (base) < 90k', for: 5m}
       - {alert: Absent, expr: 'etf_flow < 0'}
+      - {alert: BtcBelow82k, expr: 'price{base="BTC"} by (base) < 82k', for: 5m}
 """
 
 
@@ -215,3 +216,17 @@ def test_signals_without_input_are_absent_with_a_reason(rig: Rig) -> None:
     assert len(rows) == 37
     assert rows["S22"].absent, "no flow of funds was given"
     assert math.isnan(rows["S22"].value)
+
+
+async def test_a_signal_fires_when_an_alert_of_its_rules_does_not_when_a_condition_is_true(rig: Rig) -> None:
+    def level() -> tuple[float, bool]:
+        shown = rig.view.signals()
+        assert shown is not None
+        (row,) = [row for row in shown if row.id == "S17"]
+        return row.value, row.firing
+
+    for minute, usd, firing in ((0, 83_000.0, False), (1, 81_900.0, False), (7, 81_800.0, True), (8, 83_000.0, False)):
+        now_ns = T0 + minute * 60 * S
+        await rig.clock.advance((now_ns - rig.clock.wall_ns()) / S)
+        rig.take(Price(BTC, "mark", usd, now_ns, now_ns))
+        assert level() == (usd, firing), minute

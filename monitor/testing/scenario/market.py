@@ -161,6 +161,35 @@ class Scenario:
                 yield OpenInterest(row.instrument, usd, ts_ns, ts_ns, backfill=True)
                 yield Price(row.instrument, "mark", self._price_then(row, ts_ns), ts_ns, ts_ns, backfill=True)
 
+    def calm_hour(self, ts_ns: int) -> Iterator[MarketEvent]:
+        """What every instrument says at the end of an hour outside the scenario, its trades and liquidations in one.
+
+        For a month by the hour, before noise of venues; liquidations are `timeline.CALM_LIQUIDATIONS_USD` over all.
+        """
+        for row in self._listed:
+            instrument, price = row.instrument, self._price_then(row, ts_ns)
+            if instrument.kind == "spot":
+                yield Price(instrument, "last", price, ts_ns, ts_ns)
+            else:
+                yield Price(instrument, "mark", price, ts_ns, ts_ns)
+                yield Price(instrument, "index", price, ts_ns, ts_ns)
+                yield OpenInterest(instrument, self._interest_then(row, ts_ns), ts_ns, ts_ns)
+            rate = self.value(instrument, Channel.FUNDING, ts_ns)
+            if rate is not None:
+                yield Funding(instrument, round(rate, 8), instrument.funding_interval_h or 8.0, ts_ns, ts_ns)
+            micros, traded = row.fill(_volume_usd_per_s(instrument, ts_ns) * row.share * HOUR_NS / NS_PER_S, price)
+            yield Trade(instrument, "buy", micros, traded, ts_ns, ts_ns)
+            yield _depth(np.random.default_rng((self.seed, 9, ts_ns // HOUR_NS)), row, ts_ns, ts_ns)
+        yield from self._calm_liquidations(ts_ns)
+
+    def _calm_liquidations(self, ts_ns: int) -> Iterator[MarketEvent]:
+        sides: tuple[tuple[PositionSide, float], ...] = (("long", 0.55), ("short", 0.45))
+        for row, weight in zip(self._derivatives, self._liquidated.tolist(), strict=True):
+            for side, part in sides:
+                usd = timeline.CALM_LIQUIDATIONS_USD * weight * part
+                micros, price = row.fill(usd, self._price_then(row, ts_ns))
+                yield Liquidation(row.instrument, side, micros, price, ts_ns, ts_ns)
+
     def value(self, instrument: Instrument, channel: Channel, ts_ns: int) -> float | None:
         """Of one instrument at one instant, before venue noise: what a venue's archive would say. None: it has none."""
         row = self._by_instrument.get(instrument)

@@ -27,7 +27,7 @@ BTC_PRICE = curve(
         ("2025-11-20T16:00", 89_800), ("2025-11-20T18:00", 88_200), ("2025-11-20T21:00", 87_000),
         ("2025-11-21T00:00", 86_500), ("2025-11-21T05:00", 85_600), ("2025-11-21T06:40", 85_400),
         ("2025-11-21T07:15", 83_100), ("2025-11-21T07:35", 81_800),
-        ("2025-11-21T07:50", 82_600), ("2025-11-21T09:00", 83_500), ("2025-11-21T12:00", 84_200),
+        ("2025-11-21T08:00", 81_900), ("2025-11-21T08:20", 82_700), ("2025-11-21T09:00", 83_500), ("2025-11-21T12:00", 84_200),
         ("2025-11-21T18:00", 84_800), ("2025-11-22T00:00", 85_600), ("2025-11-22T18:00", 84_400),
         ("2025-11-23T12:00", 86_300), ("2025-11-24T12:00", 86_900), ("2025-11-25T00:00", 88_100),
     ),
@@ -56,7 +56,7 @@ MONTH_DRIFT = {"ZEC": 0.175, "FIL": 0.21}
 """Log return of the 30 days before the scenario on top of the market's: privacy +28 %, storage +9 % in the month."""
 
 HISTORY_NOISE_FROM = "2025-10-08"
-HISTORY_HOUR_SIGMA = 0.0043
+HISTORY_HOUR_SIGMA = 0.0041
 """Standard deviation of Bitcoin's noise per hour outside the scenario: some 40 points of volatility a year."""
 
 OWN_SHARE = 0.4
@@ -112,6 +112,9 @@ LIQUIDATIONS_M_USD = (
     22, 18, 14, 12, 10, 9, 9, 8, 8, 8, 7, 7,  # 21 Nov, from 12:00
 )  # fmt: skip
 """Millions of US dollars liquidated in each hour, over all venues of the scenario."""
+
+CALM_LIQUIDATIONS_USD = 8e6
+"""An hour's, over all venues, outside the scenario."""
 
 LONG_SHARE = curve(
     (("2025-11-20T12:00", 0.55), ("2025-11-20T16:00", 0.88), ("2025-11-20T22:00", 0.7), ("2025-11-21T05:00", 0.9),
