@@ -7,16 +7,18 @@ is misspelt, so that no list of known secrets would have it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _KEYED = re.compile(
-    r"""(?ix) (?P<key> [\w-]* (?:secret|token|passw|pwd|api_?key|routing_key|credential|auth) [\w-]* ["']? \s* : \s* )
+    r"""(?ix) (?P<key> (?<![\w-]) [\w-]{0,40}? (?:secret|token|passw|pwd|api_?key|routing_key|credential|auth) [\w-]{0,40} ["']? \s{0,20} : \s{0,20} )
     (?P<value> "[^"]*"? | '[^']*'? | [^\s,}\]]+ )"""
 )
-_ADDRESS = re.compile(r"""(?i)\b(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>[^\s'",}\]]+)""")
+_ADDRESS = re.compile(r"""(?i)\b(?P<scheme>[a-z][a-z0-9+.-]{0,30})://(?P<rest>[^\s'",}\]]+)""")
 _KNOWN = frozenset({"http", "https", "ws", "wss", "mqtt", "mqtts", "smtp", "smtps"})
 """Schemes whose host is no secret; in others, of notification services, everything may be one."""
 
 
+@lru_cache(maxsize=16)
 def veiled(line: str) -> str:
     """Stars for what may be secret: values of keys that sound like it, users and paths of addresses.
 
