@@ -65,6 +65,11 @@ def test_bands_are_worked_out_once_a_day_from_closes_and_ranks() -> None:
     assert desk.tick(41 * DAY_NS) == []
 
 
+def test_bands_may_be_chosen() -> None:
+    assert read_derived({"bands": [[1, 5], [20, 30]]}).bands == ((1, 5), (20, 30))
+    assert read_derived({}).bands == ((1, 10), (50, 100))
+
+
 def test_streaks_answer_at_once() -> None:
     desk = DerivedDesk(read_derived({"streaks": [{"name": "co", "limit": 1.0}]}))
     thursday = 1_763_672_400 * S
@@ -82,6 +87,9 @@ def test_streaks_answer_at_once() -> None:
         ({"treasuries": [{"holder": "h"}]}, "missing"),
         ({"treasuries": "x"}, "list of mappings"),
         ({"every_s": 0}, "positive number of seconds"),
+        ({"bands": [[10, 1]]}, "pairs of ranks"),
+        ({"bands": [[1, 2, 3]]}, "pairs of ranks"),
+        ({"bands": "1-10"}, "pairs of ranks"),
     ],
 )
 def test_bad_configuration_is_refused_in_words(raw: Any, words: str) -> None:
