@@ -11,20 +11,13 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.history import Grid, History, Link, Sampler
 from monitor.engine.memory import Memory
-from monitor.engine.nodes.base import NAN, ConditionNode, Node
-from monitor.engine.nodes.leaves import (
-    ChangeNode,
-    ConstantNode,
-    GaugeNode,
-    Members,
-    Need,
-    PairWeights,
-    TotalNode,
-    WeightedNode,
-    Weights,
-)
+from monitor.engine.nodes.base import NAN, ConditionNode, ConstantNode, Node
+from monitor.engine.nodes.gauges import ChangeNode, GaugeNode, WeightedNode
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
+from monitor.engine.nodes.members import Members, PairWeights, Weights
+from monitor.engine.nodes.need import Need
 from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, SinceNode, ThenNode
+from monitor.engine.nodes.totals import TotalNode
 from monitor.engine.nodes.vector import ArithmeticNode, CountTrueNode, FoldNode, NegateNode, TopKNode, kept_labels
 from monitor.engine.nodes.windows import EXTREMES, PairNode, RowsNode, SamplesNode
 from monitor.engine.panes import history_distance, pane_of

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.engine.coverage import Ledger
-from monitor.engine.nodes.base import Alarm, Bools, Coverage, Growing, Node, Tick
-from monitor.engine.nodes.leaves import ConstantNode
+from monitor.engine.nodes.base import Alarm, Bools, ConstantNode, Coverage, Growing, Node, Tick
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.program import CompiledRule
 from monitor.reading import Evaluation

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine.coverage import Ledger
-from monitor.engine.nodes.leaves import Need
+from monitor.engine.nodes.need import Need
 from monitor.events import Channel, FeedState
 
 CHANNEL = Channel.LIQUIDATIONS

@@ -22,6 +22,8 @@ Truths = npt.NDArray[np.int8]
 Coverage = float | Floats
 NAN = float("nan")
 FAR_NS = 1 << 62
+ROUNDING = 1e-9
+"""What arithmetic in floats may lose, of a value; far more than it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,24 @@ class Node(ABC):
     def between(self, then: Any, now: Any) -> tuple[Floats, Floats]:
         """As `against`, of two snapshots."""
         return padded(then, len(self.index)), padded(now, len(self.index))
+
+
+class ConstantNode(Node):
+    """A literal."""
+
+    monotone = None
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.index = Index()
+        self.index.add(())
+        self.values = np.array([value])
+        self.default = value
+
+    def refresh(self, tick: Tick) -> bool:
+        """Nothing ever changes."""
+        del tick
+        return self.version == 0
 
 
 class ConditionNode(Node):

@@ -15,6 +15,7 @@ from monitor.engine.nodes.base import (
     NAN,
     Bools,
     ConditionNode,
+    ConstantNode,
     Node,
     Tick,
     Truths,
@@ -24,7 +25,6 @@ from monitor.engine.nodes.base import (
     row_of,
     take,
 )
-from monitor.engine.nodes.leaves import ConstantNode
 from monitor.engine.nodes.vector import joined_absent, joined_coverage
 from monitor.expression import CompareOp, LogicOp, Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN

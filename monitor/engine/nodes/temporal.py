@@ -24,7 +24,7 @@ class CrossNode(ConditionNode):
     """``crosses_above(x, y)``: x was at or below y at the previous evaluation and is above it now.
 
     Both instants are read over the same members, so that a member that comes or goes is no move: those present at both,
-    and those that come back after a pause (`monitor.engine.nodes.leaves.PAUSE_NS`) with their last value before it.
+    and those that come back after a pause (`monitor.engine.nodes.gauges.PAUSE_NS`) with their last value before it.
     """
 
     def __init__(

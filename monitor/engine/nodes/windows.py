@@ -13,7 +13,10 @@ from monitor.engine.history import Sampler, columns_of, seen_values, splice
 from monitor.engine.log import Log
 from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
-from monitor.engine.nodes.leaves import MICROS, GaugeNode, Members, Need, log_room
+from monitor.engine.nodes.gauges import GaugeNode, log_room
+from monitor.engine.nodes.members import Members
+from monitor.engine.nodes.need import Need
+from monitor.engine.nodes.totals import MICROS
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.projection import Projection
 from monitor.expression import Matching
