@@ -34,7 +34,8 @@ def test_liquidation(fields: dict[str, Any], side: str, micros: int) -> None:
     assert [(event.side, event.usd_micros, event.key) for event in of(Liquidation, events)] == [
         (side, micros, "05af78ac")
     ]
-    assert [event.usd_micros for event in of(Trade, events)] == [micros]
+    taker = "sell" if side == "long" else "buy"
+    assert [(event.side, event.usd_micros) for event in of(Trade, events)] == [(taker, micros)]
 
 
 def test_fill_is_no_liquidation_and_other_types_are_neither() -> None:
