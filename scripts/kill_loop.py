@@ -310,6 +310,10 @@ class Market:
             await asyncio.sleep(0.01)
         return time.monotonic() < deadline_s
 
+    def seen_until(self, stopped_ns: int) -> int:
+        """How many beats there were when a process was last let run."""
+        return sum(not stopped_ns or at_ns < stopped_ns for at_ns, _ in self.beats)
+
     def gap(self, killed_at: int, restarted_at: int) -> tuple[int, int]:
         """From before the last beats that the dead process may have read to the first whole one of the new process."""
         begin = self.beats[max(0, killed_at - 1)][0] - UNSURE_NS
@@ -327,6 +331,8 @@ class Monitor:
         folder.mkdir()
         self.folder = folder
         self.process: asyncio.subprocess.Process | None = None
+        self.stopped_ns = 0
+        """Since when it is not let run; 0: it runs."""
         symbols = f"[{', '.join(item.symbol for item in INSTRUMENTS)}]"
         text = CONFIG.format(port=_free_port(), symbols=symbols, ws=server.ws_url, rest=server.rest_url, hook=hook)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
@@ -384,7 +390,7 @@ class Loop:
         """Let it work for a moment, kill it, start it again."""
         moment = self.rng.choices(("starting", "working", "telling"), (2, 5, 3))[0]
         await {"starting": self._starting, "working": self._working, "telling": self._telling}[moment]()
-        killed_at = len(self.market.beats)
+        killed_at = self.market.seen_until(self.victim.stopped_ns)
         code = await self.victim.end(signal.SIGKILL)
         if code != -signal.SIGKILL:
             raise SystemExit(f"the monitor ended by itself with code {code}: {self.victim.output}")
@@ -431,15 +437,18 @@ async def stalling(monitors: Sequence[Monitor], rng: random.Random, counts: Coun
     """Stop one of the processes for a moment, as a loaded machine does, for ever."""
     while True:
         await asyncio.sleep(rng.uniform(0.1, 0.8))
-        process = rng.choice(monitors).process
+        monitor = rng.choice(monitors)
+        process = monitor.process
         if process is None or process.returncode is not None:
             continue
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGSTOP)
+            monitor.stopped_ns = SystemClock().wall_ns()
             counts["stalls"] += 1
             try:
                 await asyncio.sleep(rng.uniform(0.05, 0.7))
             finally:
+                monitor.stopped_ns = 0
                 os.kill(process.pid, signal.SIGCONT)
 
 
