@@ -83,7 +83,10 @@ def test_what_holds_passes(expectation: str) -> None:
             'High at 1m {base="A"}: expected firing, got pending  (value 11.0, threshold 10.0, coverage 100%, pending)',
         ),
         ("{alertname: High, exp_fired_at: 4m}", "High: expected to fire at 4m, got 3m"),
-        ("{alertname: Nope, eval_time: 4m, exp_alerts: []}", "no rule 'Nope' in the rule files; known: Big, Doubled, High, Kept, Steps"),
+        (
+            "{alertname: Nope, eval_time: 4m, exp_alerts: []}",
+            "no rule 'Nope' in the rule files; known: Big, Doubled, High, Kept, Steps",
+        ),
     ],
 )
 def test_what_does_not_hold_fails_with_a_difference(expectation: str, message: str) -> None:
