@@ -22,12 +22,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from engine import Deques, Recompute, rule_set
 
+from benchmarks.engine import Deques, Recompute, rule_set
 from monitor.archive.reader import Archive, Span
 from monitor.archive.writer import ArchiveWriter
 from monitor.backtest.histories.parquet import ParquetHistory

@@ -16,12 +16,17 @@ from __future__ import annotations
 import argparse
 import platform
 import resource
+import sys
 import time
 from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from peers import rates
 
+from benchmarks.peers import rates
 from monitor.engine import Engine, EngineSettings
 from monitor.events import Labels
 from monitor.language import parse_expression
@@ -115,12 +120,20 @@ class OursAll(Ours):
         self.engine.evaluate(now)
 
 
+@dataclass(slots=True)
+class Cell:
+    """One window of one key."""
+
+    rows: deque[tuple[int, int]] = field(default_factory=deque)
+    total: int = 0
+
+
 class Deques:
     """One deque per key and window; sums kept by adding and taking away; rules checked for touched keys only."""
 
     def __init__(self) -> None:
         self.windows = [60 * S, 300 * S, 3600 * S]
-        self.state: dict[tuple[object, int], list[object]] = {}
+        self.state: dict[tuple[object, int], Cell] = {}
         self.touched: set[tuple[object, int]] = set()
 
     def ingest(self, data: dict[str, np.ndarray], a: int, b: int) -> None:
@@ -129,21 +142,22 @@ class Deques:
         for ts, venue, symbol, side, usd in zip(*columns, strict=True):
             for key in (None, venue, (symbol, side)):
                 for w, window in enumerate(self.windows):
-                    cell = self.state.setdefault((key, w), [deque(), 0])
-                    rows = cell[0]
+                    cell = self.state.setdefault((key, w), Cell())
+                    rows = cell.rows
                     rows.append((ts, usd))
-                    cell[1] += usd
+                    cell.total += usd
                     while rows[0][0] <= ts - window:
-                        cell[1] -= rows.popleft()[1]
+                        cell.total -= rows.popleft()[1]
                     self.touched.add((key, w))
 
     def tick(self, now: int) -> None:
         """Expire and judge."""
         for key in self.touched:
-            rows, total = self.state[key]
+            cell = self.state[key]
+            rows, total = cell.rows, cell.total
             while rows and rows[0][0] <= now - self.windows[key[1]]:
                 total -= rows.popleft()[1]
-            self.state[key][1] = total
+            cell.total = total
             for threshold in range(10):
                 _ = total > (threshold + 1) * 10**18
         self.touched.clear()
@@ -156,12 +170,12 @@ class Recompute:
         import polars as pl
 
         self.pl = pl
-        self.frame = None
+        self.frame = pl.DataFrame()
 
     def ingest(self, data: dict[str, np.ndarray], a: int, b: int) -> None:
         """Take in rows a:b."""
         new = self.pl.DataFrame({name: data[name][a:b] for name in ("ts", "venue", "symbol", "side", "usd", "price")})
-        self.frame = new if self.frame is None else self.frame.vstack(new)
+        self.frame = self.frame.vstack(new) if len(self.frame) else new
 
     def tick(self, now: int) -> None:
         """Expire and judge."""

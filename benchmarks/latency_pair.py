@@ -29,11 +29,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import aiohttp
 import numpy as np
 from aiohttp import web
-from stage import Server, alertmanager, background, buckets, free_port, monitor, prometheus, quantile_ms, text
 
+from benchmarks.stage import (
+    Server,
+    alertmanager,
+    background,
+    buckets,
+    free_port,
+    monitor,
+    prometheus,
+    quantile_ms,
+    text,
+)
 from monitor.clock import SystemClock
 from monitor.events import Price
 from monitor.instruments import Instrument

@@ -24,7 +24,7 @@ def bytewax_rate(data: Data, size: int) -> tuple[str, float]:
 
     venues, usd = data["venue"][:size].tolist(), data["usd"][:size].tolist()
     times = [datetime.fromtimestamp(ts / S, UTC) for ts in data["ts"][:size].tolist()]
-    flow, out = Dataflow("sums"), []
+    flow, out = Dataflow("sums"), list[object]()
     rows = op.input("rows", flow, TestingSource(list(zip(map(str, venues), zip(times, usd, strict=True), strict=True))))
     clock = win.EventClock(lambda row: row[0], timedelta(0))
     windower = win.SlidingWindower(timedelta(minutes=1), timedelta(seconds=1), times[0])

@@ -46,16 +46,16 @@ from monitor.feed import Connection, FeedOptions, Frame, Topic
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument, Registry
 from monitor.language import load_rules
-from monitor.runtime.desk import Desk, Tap
-from monitor.runtime.engine_room import EngineRoom
-from monitor.runtime.journal import Journal
-from monitor.runtime.link import Link
-from monitor.runtime.liveness import Liveness
+from monitor.runtime.feeds.desk import Desk, Tap
+from monitor.runtime.feeds.link import Link
+from monitor.runtime.feeds.liveness import Liveness
+from monitor.runtime.feeds.patience import Patience
+from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.market import MarketBoard
-from monitor.runtime.patience import Patience
-from monitor.runtime.pump import Pump
 from monitor.runtime.settings import FeedSettings
-from monitor.runtime.stats import FeedStats
+from monitor.runtime.steps.engine_room import EngineRoom
+from monitor.runtime.steps.journal import Journal
+from monitor.runtime.steps.pump import Pump
 from monitor.telemetry.latency import LatencyHistogram
 from monitor.telemetry.view import STAGES
 from monitor.transports import ws

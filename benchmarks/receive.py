@@ -43,13 +43,13 @@ from monitor.events import Channel, Liquidation, Trade
 from monitor.feed import Connection, FeedOptions, Frame, Topic
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument, Registry
-from monitor.runtime.desk import Desk
-from monitor.runtime.link import Link
-from monitor.runtime.liveness import Liveness
-from monitor.runtime.patience import Patience
-from monitor.runtime.pump import Pump, StreamEvent
+from monitor.runtime.feeds.desk import Desk
+from monitor.runtime.feeds.link import Link
+from monitor.runtime.feeds.liveness import Liveness
+from monitor.runtime.feeds.patience import Patience
+from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.settings import FeedSettings
-from monitor.runtime.stats import FeedStats
+from monitor.runtime.steps.pump import Pump, StreamEvent
 from monitor.transports import ws
 
 SYMBOLS = [f"C{number:03}USDT" for number in range(200)]

@@ -14,6 +14,7 @@ import time
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.view import MarketView
 from monitor.testing.fake_view import FakeView
 
 SERIES_PER_SYMBOL = 39
@@ -43,7 +44,7 @@ class Frozen(FakeView):
         """Take the market as it is now."""
         self._kept = super().market()
 
-    def market(self):  # noqa: ANN201 - as in FakeView
+    def market(self) -> MarketView:
         """The market as it was taken."""
         return self._kept
 

@@ -23,7 +23,7 @@ from monitor.clock import NS_PER_S, SystemClock
 from monitor.engine import Engine
 from monitor.engine.persist import pack
 from monitor.language import load_rules
-from monitor.runtime.snapshot import Snapshots
+from monitor.runtime.steps.snapshot import Snapshots
 
 COINS = 500
 MINUTES = 50

@@ -28,12 +28,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import aiohttp
 import aiomqtt
 import numpy as np
 from aiohttp import web
-from stage import Server, alertmanager, background, buckets, free_port, monitor, mosquitto, quantile_ms, text
 
+from benchmarks.stage import Server, alertmanager, background, buckets, free_port, monitor, mosquitto, quantile_ms, text
 from monitor.clock import SystemClock
 from monitor.events import Price
 from monitor.instruments import Instrument
@@ -126,7 +128,7 @@ class Subscriber:
                 async with aiomqtt.Client("127.0.0.1", self._port, identifier="storm", clean_session=False) as client:
                     await client.subscribe("monitor/events", qos=1)
                     async for message in client.messages:
-                        self._take(json.loads(bytes(message.payload)))  # type: ignore[arg-type]
+                        self._take(json.loads(bytes(message.payload)))
             await asyncio.sleep(0.2)
 
     def _take(self, event: dict[str, Any]) -> None:

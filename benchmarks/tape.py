@@ -21,11 +21,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import msgspec
-import pipeline
 import structlog
 import zstandard
 
+from benchmarks import pipeline
 from monitor.clock import SystemClock
 from monitor.engine import Engine
 from monitor.events import Channel
@@ -33,8 +35,8 @@ from monitor.feed import Connection, FeedOptions, Topic
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument
 from monitor.language import load_rules
-from monitor.runtime.recorder import Recorder
-from monitor.runtime.repeats import Repeats
+from monitor.runtime.feeds.repeats import Repeats
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.facts import snapshot_name, write_connection, write_instruments
 from monitor.tape.folder import read_blocks, read_folder, some_files
 from monitor.tape.reader import Loss

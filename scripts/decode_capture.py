@@ -7,6 +7,7 @@ sessions of the cryptofeed project. The exit code is 1 when a frame of a protoco
 
 from __future__ import annotations
 
+import argparse
 import base64
 import contextlib
 import gzip
@@ -108,6 +109,8 @@ class Replay:
                 case Price():
                     low, high = self.ranges.get(event.instrument.symbol, (event.value, event.value))
                     self.ranges[event.instrument.symbol] = min(low, event.value), max(high, event.value)
+                case _:
+                    pass
 
     def judged(self) -> Iterator[str]:
         """Lines of `_add_up`, the largest instruments first."""
@@ -144,6 +147,13 @@ def decode(path: Path) -> bool:
     return not bad or exchange in OLD_PROTOCOLS
 
 
-if __name__ == "__main__":
-    results = [decode(Path(name)) for name in sys.argv[1:]]
+def main() -> None:
+    """Decode the named files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl.gz")
+    results = [decode(path) for path in parser.parse_args().files]
     sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

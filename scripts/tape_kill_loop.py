@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from monitor.clock import SystemClock
-from monitor.runtime.recorder import Recorder
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.folder import read_folder, tape_files
 from monitor.tape.reader import Loss
 from monitor.tape.writer import TapeLimits, TapeWriter
