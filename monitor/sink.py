@@ -1,7 +1,7 @@
 """What a sink is: one channel that carries notifications to people or machines.
 
 A sink delivers one `Notification` at a time and says how it went; retries, order, deadlines, dead letters and fallback
-are `monitor.runtime.delivery`'s business. To add one: a file in ``sinks/`` and a line in ``sinks/__init__.py``.
+are `monitor.runtime.alerting.delivery`'s business. To add one: a file in ``sinks/`` and a line in ``sinks/__init__.py``.
 """
 
 from __future__ import annotations

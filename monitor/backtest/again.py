@@ -1,7 +1,7 @@
 """A monitor run again from what it recorded, be it a tape of frames or an archive of events: one call for both.
 
 From an archive the events come as they were decoded when it was written, and the program's course from the table
-``course``; from there on it is `monitor.runtime.rerun`, and the alerts are the same to the byte.
+``course``; from there on it is `monitor.runtime.steps.rerun`, and the alerts are the same to the byte.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from monitor.archive.manifest import Manifest, is_archive
 from monitor.archive.reader import Archive
 from monitor.archive.schema import CourseRow
 from monitor.errors import TapeError
-from monitor.runtime.alert_desk import Outbox
+from monitor.runtime.alerting.alert_desk import Outbox
 from monitor.runtime.load import Loaded
-from monitor.runtime.rerun import Rerunner, RerunReport, Rules, Watcher, rerun
+from monitor.runtime.steps.rerun import Rerunner, RerunReport, Rules, Watcher, rerun
 from monitor.tape.course import REMEMBERED
 from monitor.tape.folder import read_blocks, some_files, tape_files
 from monitor.tape.reader import Loss
@@ -34,7 +34,7 @@ def run_again(
     """Run a monitor again at its own instants.
 
     Args:
-        loaded: As for `monitor.runtime.rerun.rerun`.
+        loaded: As for `monitor.runtime.steps.rerun.rerun`.
         folder: Of a tape or of an archive.
         outbox: Gets what each step decided.
         rules: Whose rules run.

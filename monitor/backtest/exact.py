@@ -1,7 +1,7 @@
 """``--exact``: the evaluations that the recording monitor made, at its own instants, under the rules asked about.
 
 A grid finds the same alerts at most one step later. Here they come to the nanosecond, but only from a tape that a
-monitor wrote while it ran (`monitor.runtime.rerun`), from its start to its end.
+monitor wrote while it ran (`monitor.runtime.steps.rerun`), from its start to its end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitor.backtest.watch import Liveness, Watch
 from monitor.engine import Engine
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
-from monitor.runtime.rerun import Rerunner, RerunReport, Rules, rerun
+from monitor.runtime.steps.rerun import Rerunner, RerunReport, Rules, rerun
 from monitor.tape.course import HEARD, read_events
 from monitor.tape.facts import read_states
 from monitor.tape.folder import read_blocks, some_files

@@ -23,7 +23,7 @@ from monitor.events import Event, Sample
 from monitor.expression import Expr, series_names
 from monitor.reading import Evaluation
 from monitor.rule import Override, Recording, Rule, RuleSet
-from monitor.runtime.alert_desk import AlertDesk, lifecycle_settings
+from monitor.runtime.alerting.alert_desk import AlertDesk, lifecycle_settings
 from monitor.runtime.app import engine_settings
 from monitor.runtime.load import Loaded
 from monitor.sinks import sink_options

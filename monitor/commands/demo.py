@@ -22,8 +22,8 @@ from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load_text
-from monitor.runtime.recorder import Recorder
 from monitor.runtime.settings import FeedSettings
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.folder import tape_files
 from monitor.tape.writer import TapeWriter
 from monitor.telemetry.logs import configure_logs

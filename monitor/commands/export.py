@@ -14,8 +14,8 @@ from monitor.archive.export import Choice, export
 from monitor.archive.manifest import Manifest
 from monitor.commands.tape import time_ns
 from monitor.feeds import FEEDS
+from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load
-from monitor.runtime.repeats import Repeats
 
 EPILOG = """examples:
   python -m monitor export --tape data/tape --out archive

@@ -18,7 +18,7 @@ from monitor.errors import TapeError
 from monitor.rule import RuleSet
 from monitor.runtime.app import App, AppSettings
 from monitor.runtime.load import Loaded, load
-from monitor.runtime.recorder import Recorder
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.writer import TapeLimits, TapeWriter
 from monitor.telemetry.logs import configure_logs
 

@@ -18,7 +18,7 @@ from monitor.commands.backtest import Bar
 from monitor.errors import ConfigError, Problem, TapeError
 from monitor.language.problems import did_you_mean
 from monitor.runtime.load import Loaded, load
-from monitor.runtime.rerun import AlertLog, Rerunner, RerunReport, Rules, Watcher
+from monitor.runtime.steps.rerun import AlertLog, Rerunner, RerunReport, Rules, Watcher
 from monitor.sink import SinkOptions
 from monitor.sinks import sink_options
 

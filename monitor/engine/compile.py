@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from monitor.clock import NS_PER_S
-from monitor.engine.history import Grid, History, Link, Sampler
+from monitor.engine.cover.slow_coverage import SLOW, SlowNeed, part_label
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import NAN, ConditionNode, ConstantNode, Node
 from monitor.engine.nodes.gauges import ChangeNode, GaugeNode, WeightedNode
@@ -20,12 +20,12 @@ from monitor.engine.nodes.temporal import AbsentNode, CrossNode, HeldNode, Since
 from monitor.engine.nodes.totals import TotalNode
 from monitor.engine.nodes.vector import ArithmeticNode, CountTrueNode, FoldNode, NegateNode, TopKNode, kept_labels
 from monitor.engine.nodes.windows import EXTREMES, PairNode, RowsNode, SamplesNode
-from monitor.engine.panes import history_distance, pane_of
-from monitor.engine.projection import Projection, matches
+from monitor.engine.past.history import Grid, History, Link, Sampler
+from monitor.engine.rows.panes import history_distance, pane_of
+from monitor.engine.rows.projection import Projection, matches
+from monitor.engine.rows.sums import Edge
 from monitor.engine.settings import EngineSettings
-from monitor.engine.slow_coverage import SLOW, SlowNeed, part_label
 from monitor.engine.store import Domain, Store
-from monitor.engine.sums import Edge
 from monitor.events import Labels
 from monitor.expression import (
     UNTYPED,

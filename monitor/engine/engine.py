@@ -11,22 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from monitor.engine.bulk import Block
 from monitor.engine.compile import Compiler
-from monitor.engine.crowd import Crowd
 from monitor.engine.explain import explain
 from monitor.engine.fences import Watch
-from monitor.engine.history import Grid
-from monitor.engine.intake import IngestReport, insert_sorted
-from monitor.engine.kernels import kernels
 from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers
+from monitor.engine.past.history import Grid
+from monitor.engine.past.refill import Refill
 from monitor.engine.persist import Columns, Copied, Pieces, gather, gather_pieces, load, pack, unpack
 from monitor.engine.program import CompiledRecording, CompiledRule
 from monitor.engine.provenance import provenance
-from monitor.engine.refill import Refill
-from monitor.engine.retention import Footprint, KeptRows, KeptSamples
+from monitor.engine.rows.bulk import Block
+from monitor.engine.rows.crowd import Crowd
+from monitor.engine.rows.intake import IngestReport, insert_sorted
+from monitor.engine.rows.kernels import kernels
+from monitor.engine.rows.retention import Footprint, KeptRows, KeptSamples
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
 from monitor.events import Channel, Event, Labels, Sample

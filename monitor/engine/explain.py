@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
-from monitor.engine.coverage import duration_text
-from monitor.engine.log import Column, Members
+from monitor.engine.cover.coverage import duration_text
 from monitor.engine.nodes.base import Node, row_of
-from monitor.engine.panes import pane_of
-from monitor.engine.projection import PREFERRED_KINDS, matches
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.log import Column, Members
+from monitor.engine.rows.panes import pane_of
+from monitor.engine.rows.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.expression import Expr, Number, Range, Selector, children, selectors, unit_shown

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.engine.coverage import Ledger
+from monitor.engine.cover.coverage import Ledger
 from monitor.engine.nodes.base import Alarm, Bools, ConstantNode, Coverage, Growing, Node, Tick
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
 from monitor.engine.program import CompiledRule

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.engine.bulk import Ready, Stream
-from monitor.engine.catalog import Index
-from monitor.engine.gauges import DRIFT_UNITS, LastValues
-from monitor.engine.history import Grid
-from monitor.engine.log import Column, Members
 from monitor.engine.nodes.base import Alarm, Growing
+from monitor.engine.past.history import Grid
+from monitor.engine.rows.bulk import Ready, Stream
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.gauges import DRIFT_UNITS, LastValues
+from monitor.engine.rows.log import Column, Members
 from monitor.engine.store import Domain, Store
 from monitor.window import Ints
 

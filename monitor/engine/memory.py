@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.engine.catalog import Index
+from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 
 Column = npt.NDArray[Any]

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from monitor.engine.history import History
-from monitor.engine.log import Chunk, Column, Log
+from monitor.engine.cover.spans import Spans
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import padded
-from monitor.engine.spans import Spans
+from monitor.engine.past.history import History
+from monitor.engine.rows.log import Chunk, Column, Log
 from monitor.engine.store import Key, Store
 from monitor.errors import StateError
 from monitor.events import Channel, Labels

@@ -9,14 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from monitor.engine.catalog import Index
 from monitor.engine.compile import Compiler
-from monitor.engine.log import Log
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Places
 from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
 from monitor.engine.nodes.vector import relabelled
-from monitor.engine.retention import Footprint
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.log import Log
+from monitor.engine.rows.retention import Footprint
 from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.language import to_text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.clock import NS_PER_S
-from monitor.engine.kernels import Choice
+from monitor.engine.rows.kernels import Choice
 from monitor.events import Channel
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.catalog import Catalog
-from monitor.engine.coverage import Ledger
-from monitor.engine.extremes import Extremes
-from monitor.engine.gauges import LastValues
-from monitor.engine.kernels import NUMPY, Kernels
-from monitor.engine.log import Log
+from monitor.engine.cover.coverage import Ledger
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import Sources
-from monitor.engine.panes import PaneFeed
-from monitor.engine.projection import Projection
-from monitor.engine.sums import Bank
+from monitor.engine.rows.catalog import Catalog
+from monitor.engine.rows.extremes import Extremes
+from monitor.engine.rows.gauges import LastValues
+from monitor.engine.rows.kernels import NUMPY, Kernels
+from monitor.engine.rows.log import Log
+from monitor.engine.rows.panes import PaneFeed
+from monitor.engine.rows.projection import Projection
+from monitor.engine.rows.sums import Bank
 from monitor.events import Channel
 from monitor.series import SERIES, SeriesSpec
 

@@ -19,39 +19,39 @@ import structlog
 from monitor.clock import NS_PER_S, Clock
 from monitor.config import Config
 from monitor.engine import Engine, EngineSettings
-from monitor.engine.needs import needs
+from monitor.engine.past.needs import needs
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.events import Event, Sample
 from monitor.feed import Feed
 from monitor.instruments import Registry
-from monitor.runtime.alert_desk import AlertDesk
-from monitor.runtime.backfill import Backfill
-from monitor.runtime.backfill_shelf import Shelf
-from monitor.runtime.backlog import Pace
-from monitor.runtime.delivery import Delivery
-from monitor.runtime.desk import Desk, Tap
-from monitor.runtime.engine_room import EngineRoom
-from monitor.runtime.feed_room import FeedRoom
-from monitor.runtime.feed_runner import FeedRunner
+from monitor.runtime.alerting.alert_desk import AlertDesk
+from monitor.runtime.alerting.delivery import Delivery
+from monitor.runtime.alerting.rank_keeper import RankKeeper
+from monitor.runtime.alerting.reporting import Reporting
+from monitor.runtime.alerting.self_rules import with_self_rules
+from monitor.runtime.alerting.self_watch import SelfWatch
+from monitor.runtime.alerting.store import Store
+from monitor.runtime.feeds.backfill import Backfill
+from monitor.runtime.feeds.backfill_shelf import Shelf
+from monitor.runtime.feeds.desk import Desk, Tap
+from monitor.runtime.feeds.feed_room import FeedRoom
+from monitor.runtime.feeds.feed_runner import FeedRunner
+from monitor.runtime.feeds.instruments import InstrumentLoader
+from monitor.runtime.feeds.instruments_cache import InstrumentsCache
+from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.front import serve
-from monitor.runtime.instruments import InstrumentLoader
-from monitor.runtime.instruments_cache import InstrumentsCache
-from monitor.runtime.journal import Journal
 from monitor.runtime.load import Loaded
 from monitor.runtime.market import MarketBoard
-from monitor.runtime.pump import Pump
-from monitor.runtime.rank_keeper import RankKeeper
-from monitor.runtime.recorder import Recorder, recorder_of
 from monitor.runtime.reload import Reloader, needs_restart
-from monitor.runtime.reporting import Reporting
-from monitor.runtime.self_rules import with_self_rules
-from monitor.runtime.self_watch import SelfWatch
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.slow_side import SlowSide
-from monitor.runtime.snapshot import Snapshots
-from monitor.runtime.stats import FeedStats
-from monitor.runtime.store import Store
-from monitor.runtime.turns import Turns
+from monitor.runtime.steps.backlog import Pace
+from monitor.runtime.steps.engine_room import EngineRoom
+from monitor.runtime.steps.journal import Journal
+from monitor.runtime.steps.pump import Pump
+from monitor.runtime.steps.recorder import Recorder, recorder_of
+from monitor.runtime.steps.snapshot import Snapshots
+from monitor.runtime.steps.turns import Turns
 from monitor.runtime.view import AppView, Happenings, Parts
 from monitor.sinks import build_sink, sink_options
 from monitor.transports.http import HttpClient

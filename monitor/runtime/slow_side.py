@@ -28,7 +28,7 @@ from monitor.inlets.door import Door
 from monitor.inlets.folder import FolderInlet
 from monitor.inlets.http import inlet_route
 from monitor.inlets.mqtt import MqttInlet, MqttInletOptions
-from monitor.runtime.desk import Tap
+from monitor.runtime.feeds.desk import Tap
 from monitor.runtime.source_runner import Emit, SourceRunner
 from monitor.sources import read_source
 from monitor.transports.http import HttpClient

@@ -20,8 +20,8 @@ import structlog
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import DecodeError, FetchError
 from monitor.events import Channel, Event, FeedState, MarketEvent
-from monitor.runtime.backoff import Backoff
-from monitor.runtime.desk import Tap
+from monitor.runtime.feeds.backoff import Backoff
+from monitor.runtime.feeds.desk import Tap
 from monitor.runtime.files import write_atomically
 from monitor.source import Novelty, Quota, Source, SourcePoll
 from monitor.tape.facts import source_name

@@ -21,17 +21,17 @@ from monitor.feed import Feed
 from monitor.language import parse_expression
 from monitor.reading import FALSE, Evaluation
 from monitor.rule import Rule
-from monitor.runtime.alert_desk import AlertDesk
-from monitor.runtime.delivery import Delivery
-from monitor.runtime.engine_room import EngineRoom
+from monitor.runtime.alerting.alert_desk import AlertDesk
+from monitor.runtime.alerting.delivery import Delivery
+from monitor.runtime.alerting.store import HistoryFilter, Store
+from monitor.runtime.feeds.stats import BackfillStats, FeedStats
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
-from monitor.runtime.pump import Pump
-from monitor.runtime.recorder import Recorder
 from monitor.runtime.slow_side import SlowSide
-from monitor.runtime.snapshot import Snapshots
-from monitor.runtime.stats import BackfillStats, FeedStats
-from monitor.runtime.store import HistoryFilter, Store
+from monitor.runtime.steps.engine_room import EngineRoom
+from monitor.runtime.steps.pump import Pump
+from monitor.runtime.steps.recorder import Recorder
+from monitor.runtime.steps.snapshot import Snapshots
 from monitor.signals import SignalReading, readings
 from monitor.telemetry.latency import LatencyHistogram
 from monitor.telemetry.view import (

@@ -2,7 +2,7 @@
 
 Frames alone give the same events again. The same *alerts* need more: the instants at which rules were evaluated and how
 much had been taken in by then, what came by other ways than a feed, the state found at the start, the rules in force,
-and what people did. Each is a record; `monitor.runtime.journal` writes them, `monitor.runtime.rerun` reads them.
+and what people did. Each is a record; `monitor.runtime.steps.journal` writes them, `monitor.runtime.steps.rerun` reads them.
 
 ========  =====================  ======================================================================================
 kind      name                   payload

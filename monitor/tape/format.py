@@ -44,7 +44,7 @@ MAX_NAMES = 65_535
 MAX_VENUE_BYTES = 4096
 
 KINDS = ("connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "lost", "turn", "events", "memory", "config", "act")  # fmt: skip
-"""`monitor.runtime.desk.TapKind` in the order of their codes, and ``lost``: frames that the recorder had to drop.
+"""`monitor.runtime.feeds.desk.TapKind` in the order of their codes, and ``lost``: frames that the recorder had to drop.
 
 From ``turn`` on: what the program did with what it heard, `monitor.tape.course`."""
 CODES = {kind: code for code, kind in enumerate(KINDS)}

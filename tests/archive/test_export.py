@@ -14,8 +14,8 @@ from monitor.commands import dispatch
 from monitor.errors import TapeError
 from monitor.events import Channel, Event
 from monitor.feed import FeedOptions
-from monitor.runtime.recorder import Recorder
-from monitor.runtime.repeats import Repeats
+from monitor.runtime.feeds.repeats import Repeats
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.course import START, Setting, write_setting
 from monitor.tape.cut import window
 from monitor.tape.folder import tape_files

@@ -16,7 +16,7 @@ from monitor.events import Channel, Event, FeedState
 from tests.archive.market import Arrivals, arrivals
 from tests.archive.test_round_trip import plain, write
 from tests.engine.market import at, engine
-from tests.engine.test_bulk import RULES, same_state
+from tests.engine.rows.test_bulk import RULES, same_state
 
 GRID_NS = 250_000_000
 

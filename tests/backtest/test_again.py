@@ -12,9 +12,9 @@ from monitor.clock import NS_PER_S, ScaledClock
 from monitor.commands import dispatch
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
-from monitor.runtime.rerun import AlertLog
+from monitor.runtime.steps.rerun import AlertLog
 from monitor.tape.folder import inspect, some_files
-from tests.runtime.test_rerun import START_NS, calm, history_of, live, told, trouble, venues
+from tests.runtime.steps.test_rerun import START_NS, calm, history_of, live, told, trouble, venues
 
 SPEED = 30.0
 

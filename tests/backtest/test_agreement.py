@@ -11,7 +11,7 @@ from monitor.backtest.histories import open_history
 from monitor.backtest.journal import Episode
 from monitor.backtest.report import Report, as_plain
 from monitor.clock import ScaledClock
-from tests.runtime.test_rerun import SPEED, START_NS, calm, history_of, live, venues
+from tests.runtime.steps.test_rerun import SPEED, START_NS, calm, history_of, live, venues
 
 
 def moments(report: Report) -> list[tuple[Any, ...]]:

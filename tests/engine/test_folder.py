@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.engine.catalog import Index
-from monitor.engine.gauges import Folder, fold_groups
-from monitor.engine.projection import Projection
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.gauges import Folder, fold_groups
+from monitor.engine.rows.projection import Projection
 from monitor.expression import Grouping
 from monitor.series import Fold
 

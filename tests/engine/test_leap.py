@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine, EngineSettings
-from monitor.engine.bulk import Block, MarketRow
 from monitor.engine.leap import PATIENCE, Leaper
+from monitor.engine.rows.bulk import Block, MarketRow
 from monitor.events import Channel, Liquidation, Price
 from monitor.reading import Evaluation
 from monitor.rule import RuleSet
 from tests.engine.market import at, feed, rules
-from tests.engine.test_bulk import INSTRUMENTS, Columnar, plain, same_state
+from tests.engine.rows.test_bulk import INSTRUMENTS, Columnar, plain, same_state
 
 GRID_NS = NS_PER_S // 4
 TEXTS = (

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine
-from monitor.engine.panes import DAY_NS, HOUR_NS
+from monitor.engine.rows.panes import DAY_NS, HOUR_NS
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, MarketEvent, OpenInterest, Price
 from tests.engine.market import BYBIT_BTC, T0_NS, rules
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.engine.log import CHUNK
+from monitor.engine.rows.log import CHUNK
 from tests.engine.market import BYBIT_BTC, T0_NS, at, engine, liquidation, price
 
 

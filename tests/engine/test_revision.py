@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine import Engine
-from monitor.engine.log import Log
+from monitor.engine.rows.log import Log
 from monitor.events import Sample
 from monitor.inlets.door import Door
 from tests.engine.market import at, engine, external, table

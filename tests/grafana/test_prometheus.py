@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from ruamel.yaml import YAML
 
-from monitor.runtime.self_rules import SELF_RULES
+from monitor.runtime.alerting.self_rules import SELF_RULES
 from monitor.testing.fake_view import FakeView
 from monitor.web.server import make_app
 from tests.grafana.conftest import BOARD_FILES, GRAFANA

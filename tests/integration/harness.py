@@ -14,14 +14,14 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, Price, Trade
 from monitor.feed import Feed, FeedOptions
 from monitor.instruments import Registry
-from monitor.runtime.backfill import Backfill
-from monitor.runtime.desk import Desk, Tap
-from monitor.runtime.feed_runner import FeedRunner
-from monitor.runtime.instruments import InstrumentLoader
-from monitor.runtime.instruments_cache import InstrumentsCache
-from monitor.runtime.pump import Pump, StreamEvent
+from monitor.runtime.feeds.backfill import Backfill
+from monitor.runtime.feeds.desk import Desk, Tap
+from monitor.runtime.feeds.feed_runner import FeedRunner
+from monitor.runtime.feeds.instruments import InstrumentLoader
+from monitor.runtime.feeds.instruments_cache import InstrumentsCache
+from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.settings import FeedSettings
-from monitor.runtime.stats import FeedStats
+from monitor.runtime.steps.pump import Pump, StreamEvent
 from monitor.testing.venue_server import VenueServer
 from monitor.transports.http import HttpClient
 from tests.toy_venue import BTC, ETH, ToyFeed, ToyVenue

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import NS_PER_S, SystemClock
-from monitor.engine.needs import HistoryNeed
+from monitor.engine.past.needs import HistoryNeed
 from monitor.events import Channel, Event, FeedGap, Liquidation, MarketEvent, OpenInterest, Price
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument
 from monitor.past import DAY_NS, HOUR_NS
-from monitor.runtime import backfill
-from monitor.runtime.backfill import Backfill, runs
-from monitor.runtime.backfill_shelf import Shelf
-from monitor.runtime.desk import Desk
+from monitor.runtime.feeds import backfill
+from monitor.runtime.feeds.backfill import Backfill, runs
+from monitor.runtime.feeds.backfill_shelf import Shelf
+from monitor.runtime.feeds.desk import Desk
 from monitor.testing.faults import RestFault
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol

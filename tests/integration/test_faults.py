@@ -15,7 +15,7 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, Price, Trade
 from monitor.feed import Connection, Limits
 from monitor.instruments import Instrument
-from monitor.runtime.link import Link
+from monitor.runtime.feeds.link import Link
 from monitor.testing.faults import Faults
 from monitor.testing.venue_server import VenueServer
 from tests.integration.harness import CHANNELS, QUICK, Rig, liquidation, now_ns, price, quoting, running, trade

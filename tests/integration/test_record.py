@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.runtime.load import load
-from monitor.runtime.rerun import AlertLog, rerun
+from monitor.runtime.steps.rerun import AlertLog, rerun
 from monitor.tape.folder import inspect, read_blocks, some_files
 from tests.integration.program import Program, run_to_end
 from tests.integration.test_program import Desk, firing, quoting

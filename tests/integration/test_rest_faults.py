@@ -13,8 +13,8 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.events import Channel, OpenInterest
 from monitor.feed import Frame
-from monitor.runtime.desk import TapKind
-from monitor.runtime.instruments_cache import InstrumentsCache
+from monitor.runtime.feeds.desk import TapKind
+from monitor.runtime.feeds.instruments_cache import InstrumentsCache
 from monitor.testing.faults import RestFault
 from monitor.testing.venue_server import VenueServer
 from tests.integration.harness import QUICK, now_ns, running
@@ -157,7 +157,7 @@ async def test_polled_channel_is_live_lost_and_live_again() -> None:
 
 
 async def test_stale_poll_takes_the_channel_down_and_recovery_closes_the_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.runtime.polling.LEAST_STALE_S", 0.2)
+    monkeypatch.setattr("monitor.runtime.feeds.polling.LEAST_STALE_S", 0.2)
     async with running(channels=OI) as rig:
         await rig.until(lambda: rig.stats.up)
         rig.server.faults.rest = RestFault.html()

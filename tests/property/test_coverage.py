@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine import Engine
-from monitor.engine.coverage import Ledger
-from monitor.engine.slow_coverage import SlowNeed
+from monitor.engine.cover.coverage import Ledger
+from monitor.engine.cover.slow_coverage import SlowNeed
 from monitor.events import Channel, Event, FeedGap, FeedState, Labels
 from tests.engine.market import at, liquidation, perp, price, rules
 from tests.property.naive.coverage import SLOW, Seconds, Sources

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.engine import Engine, sums
-from monitor.engine.panes import pane_of
+from monitor.engine import Engine
+from monitor.engine.rows import sums
+from monitor.engine.rows.panes import pane_of
 from monitor.events import Event, Labels, Liquidation, OpenInterest, Price
 from monitor.expression import Call, Compare, Expr, Range
 from monitor.language.literals import parse_duration

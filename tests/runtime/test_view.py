@@ -16,12 +16,12 @@ from monitor.events import Channel, Event, FeedState, Liquidation, Price
 from monitor.feed import Cap
 from monitor.instruments import Instrument
 from monitor.reading import FALSE, TRUE, UNKNOWN
-from monitor.runtime.alert_desk import AlertDesk
-from monitor.runtime.delivery import SinkStats
+from monitor.runtime.alerting.alert_desk import AlertDesk
+from monitor.runtime.alerting.delivery import SinkStats
+from monitor.runtime.feeds.saturation import Saturation
+from monitor.runtime.feeds.stats import FeedStats, Refusal, UpTime
 from monitor.runtime.load import load_text
 from monitor.runtime.market import MarketBoard
-from monitor.runtime.saturation import Saturation
-from monitor.runtime.stats import FeedStats, Refusal, UpTime
 from monitor.runtime.view import AppView, Happenings, Parts
 from monitor.testing.manual_clock import ManualClock
 

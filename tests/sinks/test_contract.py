@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 from monitor import sinks
 from monitor.clock import SystemClock
 from monitor.errors import SinkError
-from monitor.runtime.delivery import Delivery
-from monitor.runtime.store import Outgoing, Store
+from monitor.runtime.alerting.delivery import Delivery
+from monitor.runtime.alerting.store import Outgoing, Store
 from monitor.sink import Outcome, Result
 from monitor.sinks import KINDS, build_sink, sink_kind, sink_options
 from tests.sinks.build import note

@@ -15,9 +15,9 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, FeedGap, FeedState, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Connection, Feed, FeedOptions, Topic
 from monitor.feeds import make_feed
-from monitor.runtime.pump import StreamEvent
-from monitor.runtime.recorder import Recorder
-from monitor.runtime.repeats import Repeats
+from monitor.runtime.feeds.repeats import Repeats
+from monitor.runtime.steps.pump import StreamEvent
+from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.cut import cut, window
 from monitor.tape.facts import write_connection, write_instruments
 from monitor.tape.folder import inspect, read_blocks, read_folder, some_files

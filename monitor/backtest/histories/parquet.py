@@ -18,7 +18,7 @@ from monitor.backtest.history import Missing, Step, Stretch
 from monitor.backtest.run import series_read
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine, IngestReport
-from monitor.engine.bulk import Block, MarketRow, Rows, Subjects
+from monitor.engine.rows.bulk import Block, MarketRow, Rows, Subjects
 from monitor.events import Channel, Event, FeedState
 from monitor.runtime.load import Loaded
 from monitor.window import Ints

@@ -8,8 +8,8 @@ from pathlib import Path
 from monitor.backtest.history import Missing, Step, Stretch
 from monitor.errors import TapeError
 from monitor.events import Event
+from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import Loaded
-from monitor.runtime.repeats import Repeats
 from monitor.tape.cut import window_blocks
 from monitor.tape.folder import FileInfo, inspect, some_files, tape_files
 from monitor.tape.replay import Replay

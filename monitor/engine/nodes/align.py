@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from monitor.engine.catalog import Index
 from monitor.engine.nodes.base import Node
+from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 from monitor.expression import Matching
 from monitor.window import Ints

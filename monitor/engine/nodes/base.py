@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from monitor.engine.catalog import Index
-from monitor.engine.coverage import Ledger
+from monitor.engine.cover.coverage import Ledger
 from monitor.engine.memory import Memory, Side, by_row, next_side
+from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 from monitor.window import Floats, Ints
 

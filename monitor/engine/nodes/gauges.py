@@ -9,13 +9,13 @@ from typing import Literal, cast
 import numpy as np
 
 from monitor.clock import NS_PER_S
-from monitor.engine.coverage import duration_text
-from monitor.engine.gauges import DRIFT_UNITS, NAN, Folder, fold_groups, weighted_mean
+from monitor.engine.cover.coverage import duration_text
 from monitor.engine.memory import Side
 from monitor.engine.nodes.base import FAR_NS, ROUNDING, Alarm, Growing, Holding, Node, Tick, padded
 from monitor.engine.nodes.members import Members, PairWeights, Weights
 from monitor.engine.nodes.need import Need
-from monitor.engine.projection import Projection
+from monitor.engine.rows.gauges import DRIFT_UNITS, NAN, Folder, fold_groups, weighted_mean
+from monitor.engine.rows.projection import Projection
 from monitor.series import Fold
 from monitor.window import Floats
 

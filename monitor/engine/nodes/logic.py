@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.catalog import Index
 from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import (
     NAN,
@@ -26,6 +25,7 @@ from monitor.engine.nodes.base import (
     take,
 )
 from monitor.engine.nodes.vector import joined_absent, joined_coverage
+from monitor.engine.rows.catalog import Index
 from monitor.expression import CompareOp, LogicOp, Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
 from monitor.window import Floats, Ints

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.engine.catalog import Index
-from monitor.engine.gauges import NAN, LastValues
 from monitor.engine.nodes.base import FAR_NS, padded
-from monitor.engine.projection import Projection
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.gauges import NAN, LastValues
+from monitor.engine.rows.projection import Projection
 from monitor.events import Labels
 from monitor.window import Floats, Ints
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monitor.engine.catalog import Index
-from monitor.engine.coverage import STEP, Ledger, rounded
-from monitor.engine.log import OLDEST_NS, Log
+from monitor.engine.cover.coverage import STEP, Ledger, rounded
+from monitor.engine.cover.slow_coverage import SlowNeed
 from monitor.engine.nodes.base import FAR_NS, Coverage
-from monitor.engine.slow_coverage import SlowNeed
+from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.log import OLDEST_NS, Log
 from monitor.events import Channel
 
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.engine.coverage import duration_text
+from monitor.engine.cover.coverage import duration_text
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Holding, Node, Sources, Tick, take
 from monitor.engine.nodes.vector import joined_coverage
-from monitor.engine.sums import Bank, Lane
+from monitor.engine.rows.sums import Bank, Lane
 from monitor.expression import Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
 from monitor.window import Ints

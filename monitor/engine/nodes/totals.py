@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from monitor.clock import NS_PER_S
-from monitor.engine.gauges import NAN
 from monitor.engine.nodes.base import FAR_NS, ROUNDING, Alarm, Growing, Holding, Node, Tick
 from monitor.engine.nodes.need import Need
-from monitor.engine.sums import Bank, Lane
+from monitor.engine.rows.gauges import NAN
+from monitor.engine.rows.sums import Bank, Lane
 from monitor.window import Floats, Ints
 
 MICROS = 1e6

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.gauges import NAN, fold_groups, quantile_of_groups
 from monitor.engine.memory import Side
 from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import Bools, ConditionNode, Coverage, Node, Tick, covers, padded, take
-from monitor.engine.projection import Projection
+from monitor.engine.rows.gauges import NAN, fold_groups, quantile_of_groups
+from monitor.engine.rows.projection import Projection
 from monitor.expression import ArithmeticOp, Grouping, Matching
 from monitor.reading import TRUE
 from monitor.series import Fold

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.engine.coverage import duration_text
-from monitor.engine.extremes import Extremes
-from monitor.engine.gauges import NAN
-from monitor.engine.history import Sampler, columns_of, seen_values, splice
-from monitor.engine.log import Log
+from monitor.engine.cover.coverage import duration_text
 from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
 from monitor.engine.nodes.gauges import GaugeNode, log_room
@@ -18,7 +14,11 @@ from monitor.engine.nodes.members import Members
 from monitor.engine.nodes.need import Need
 from monitor.engine.nodes.totals import MICROS
 from monitor.engine.nodes.vector import joined_coverage
-from monitor.engine.projection import Projection
+from monitor.engine.past.history import Sampler, columns_of, seen_values, splice
+from monitor.engine.rows.extremes import Extremes
+from monitor.engine.rows.gauges import NAN
+from monitor.engine.rows.log import Log
+from monitor.engine.rows.projection import Projection
 from monitor.expression import Matching
 from monitor.window import Columns, Floats, Ints, PairFunction, Source, WindowFunction
 

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from monitor.engine.catalog import Index
 from monitor.engine.nodes.align import Join, Places, key_of, match_names
 from monitor.engine.nodes.base import Node, Tick, row_of
+from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 from monitor.expression import Matching
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable
 
-from monitor.engine.projection import group_labels
+from monitor.engine.rows.projection import group_labels
 from monitor.events import Labels
 from monitor.expression import Grouping
 from monitor.series import Fold

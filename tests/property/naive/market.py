@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from monitor.clock import NS_PER_S
-from monitor.engine.projection import PREFERRED_KINDS, group_labels, matches
+from monitor.engine.rows.projection import PREFERRED_KINDS, group_labels, matches
 from monitor.events import Labels
 from monitor.expression import Call, Grouping, Matcher, Selector
 from monitor.series import SERIES, Fold, SeriesSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.engine.projection import group_labels
+from monitor.engine.rows.projection import group_labels
 from monitor.events import Labels
 from monitor.expression import Call, Number
 from tests.property.naive.arithmetic import NEAR, exact

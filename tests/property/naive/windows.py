@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.clock import NS_PER_S
-from monitor.engine.panes import pane_of
+from monitor.engine.rows.panes import pane_of
 from monitor.events import Labels
 from monitor.expression import Call, Number, Range, Selector
 from monitor.window import Path, Source

@@ -1,0 +1,1 @@
+"""How complete the data is: spans in which each feed and source was live."""

@@ -1,0 +1,1 @@
+"""Samples that were taken over time, and history that comes late."""

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
+from monitor.errors import StateError
+from monitor.runtime.alerting.store import Change, Delivered, HistoryFilter, OutboxRow, Outgoing, Store
+from tests.sinks.build import T0, S, alert, note
+
+
+def transition(name: str = "High", state: AlertState = AlertState.FIRING, at_s: float = 0) -> Transition:
+    return Transition(alert(name, state), AlertState.INACTIVE, state, T0 + round(at_s * S), "because")
+
+
+def done(row: OutboxRow, outcome: str) -> Delivered:
+    return Delivered(row.id, row.sink, row.notification.key, ("f",), outcome, "r", 1, T0)
+
+
+async def test_all_of_a_change_is_there_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "monitor.db"
+    store = await Store.open(path)
+    saved = SavedAlert(alert())
+    change = Change([transition()], [saved], [], [Outgoing("a", note())], [MemoryRow("told", "x", b"{}")], now_ns=T0)
+    (row,) = await store.commit(change)
+    await store.close()
+    store = await Store.open(path)
+    assert await store.alerts() == [saved]
+    assert await store.memory("told") == [MemoryRow("told", "x", b"{}")]
+    assert await store.waiting("a") == [row]
+    assert await store.depths() == {"a": 1}
+    (entry,) = await store.history()
+    assert (entry["alertname"], entry["state"], entry["labels"]["severity"]) == ("High", "firing", "critical")
+    await store.close()
+
+
+async def test_a_known_key_is_not_queued_twice_per_sink_even_after_delivery(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    (row,) = await store.commit(Change(outgoing=[Outgoing("a", note())], now_ns=T0))
+    await store.commit(Change(delivered=[done(row, "ok")]))
+    assert await store.commit(Change(outgoing=[Outgoing("a", note())], now_ns=T0)) == []
+    assert len(await store.commit(Change(outgoing=[Outgoing("b", note())], now_ns=T0))) == 1
+    await store.close()
+
+
+async def test_a_failing_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    bad = MemoryRow("told", "x", None)  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.IntegrityError):
+        await store.commit(Change([transition()], [SavedAlert(alert())], memory=[bad]))
+    assert await store.history() == []
+    assert await store.alerts() == []
+    await store.commit(Change([transition()]))
+    assert len(await store.history()) == 1
+    await store.close()
+
+
+async def test_dead_letters_can_be_listed_and_revived(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    rows = await store.commit(Change(outgoing=[Outgoing("a", note(key=k)) for k in "xy"], now_ns=T0))
+    await store.commit(Change(delivered=[done(rows[0], "dead"), done(rows[1], "ok")]))
+    (letter,) = await store.dead_letters("a")
+    assert (letter.notification.key, letter.reason) == ("x", "r")
+    assert await store.depths() == {}
+    assert [row.id for row in await store.revive([rows[0].id, rows[1].id, 99])] == [rows[0].id]
+    assert [row.id for row in await store.waiting("a")] == [rows[0].id]
+    await store.close()
+
+
+async def test_history_filters(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    await store.commit(Change([transition("One"), transition("Two", at_s=1), transition("Two", AlertState.HELD, 2)]))
+
+    async def names(**wanted: object) -> list[tuple[str, str]]:
+        rows = await store.history(replace(HistoryFilter(), **wanted))  # type: ignore[arg-type]
+        return [(row["alertname"], row["state"]) for row in rows]
+
+    assert await names() == [("Two", "held"), ("Two", "firing"), ("One", "firing")]
+    assert await names(alertname="One") == [("One", "firing")]
+    assert await names(state="held") == [("Two", "held")]
+    assert await names(since_ns=T0 + S, until_ns=T0 + 2 * S) == [("Two", "firing")]
+    assert await names(limit=1) == [("Two", "held")]
+    assert await names(fingerprint=alert("One").fingerprint, rule="g/One", severity="critical") == [("One", "firing")]
+    await store.close()
+
+
+async def test_deliveries_are_logged_and_found(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    await store.commit(Change(delivered=[Delivered(0, "a", "k", ("f1", "f2"), "silenced", "by ann", 0, T0)]))
+    assert [d["outcome"] for d in await store.deliveries("f2")] == ["silenced"]
+    assert await store.deliveries("f3") == []
+    assert await store.deliveries(sink="b") == []
+    await store.close()
+
+
+async def test_old_records_are_pruned_and_waiting_ones_never(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    rows = await store.commit(
+        Change([transition(), transition(at_s=9)], outgoing=[Outgoing("a", note(key=k)) for k in "xy"], now_ns=T0)
+    )
+    await store.commit(Change(delivered=[done(rows[0], "ok")]))
+    assert await store.prune(T0 + S) == 3
+    assert len(await store.history()) == 1
+    assert [row.notification.key for row in await store.waiting("a")] == ["y"]
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"this is no database at all, but long enough to be read as one" * 40, b"\x00" * 8192]
+)
+async def test_a_corrupt_file_is_set_aside_and_the_start_goes_on(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "m.db"
+    path.write_bytes(damage)
+    store = await Store.open(path)
+    assert store.set_aside == tmp_path / "m.db.corrupt-1"
+    assert store.set_aside.read_bytes() == damage
+    assert await store.history() == []
+    await store.close()
+
+
+async def test_a_damaged_page_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    store = await Store.open(path)
+    await store.commit(Change([transition() for _ in range(500)]))
+    await store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 20] = b"\xab" * (4096 * 17)
+    path.write_bytes(content)
+    store = await Store.open(path)
+    assert store.set_aside is not None
+    await store.close()
+
+
+async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(StateError, match="newer version"):
+        await Store.open(path)
+    assert path.exists()
+
+
+async def test_an_older_file_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.db"
+    store = await Store.open(path)
+    await store.commit(Change([transition()]))
+    await store.close()
+    import monitor.runtime.alerting.store as module
+
+    steps = (*module._MIGRATIONS, "CREATE TABLE later (x INTEGER)")
+    monkeypatch.setattr(module, "_MIGRATIONS", steps)
+    store = await Store.open(path)
+    assert len(await store.history()) == 1
+    await store.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(steps),)
+        assert db.execute("SELECT count(*) FROM later").fetchone() == (0,)
+    db.close()
+
+
+async def test_two_changes_in_one_transaction_end_as_if_written_one_after_the_other(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    saved, told = SavedAlert(alert()), MemoryRow("told", "x", b"1")
+    first = Change(saved=[saved], memory=[told])
+    first.add(Change(gone=[saved.view.fingerprint], forgotten=[("told", "x")]))
+    await store.commit(first)
+    assert (await store.alerts(), await store.memory("told")) == ([], [])
+    back = Change(gone=[saved.view.fingerprint], forgotten=[("told", "x")])
+    back.add(Change(saved=[saved], memory=[told]))
+    await store.commit(back)
+    assert (await store.alerts(), await store.memory("told")) == ([saved], [told])
+    await store.close()
