@@ -230,6 +230,10 @@ class FakeView:
             self._rule("LongsWipedOut", "liquidations", 'sum(liquidations{side="long"}[4h]) by (base) > 500M', "USD", by_base, [5.2e8, 2.3e8, 1.4e8, 6e7, 2.2e7, 9e6], 5e8, [pending, quiet, held, quiet, quiet, quiet], coverage=0.842),
             self._rule("FundingNegativeFor8h", "funding", "weighted_avg(funding_8h, open_interest) by (base) < 0", "ratio", by_base, funding, 0.0, [firing, pending, pending, quiet, quiet, firing], for_s=28_800, below=True),
             self._rule("OpenInterestFell", "open_interest", "change(open_interest[30d]) by (base) < -35%", "ratio", by_base[:2], [-0.349, -0.281], -0.35, [quiet, quiet], below=True),
+            self._rule("BasketDay", "breadth", "basket_day < -10%", "ratio", [(("basket", "layer-1"),), (("basket", "meme"),)], [-0.12, -0.04], -0.1, [firing, quiet], below=True),
+            self._rule("EtfOutflowMonthToDate", "etf_flows", "etf_flow_month < -3B", "USD", [(("asset", "BTC"),)], [-3.5e9], -3e9, [firing], below=True),
+            self._rule("TreasuryLoss", "treasuries", "treasury_profit < -1B", "USD", [(("holder", "example"),)], [-2e8], -1e9, [quiet], below=True),
+            self._rule("TreasuryNearCost", "treasuries", "treasury_distance < 10%", "ratio", [(("holder", "example"),)], [0.08], 0.1, [firing], below=True),
             self._rule("MarketCapUnder3Trillion", "market", "crosses_below(market_cap, 3T)", "USD", [()], [float("nan")], 3e12, [quiet], coverage=0.0, below=True),
         ]  # fmt: skip
 

@@ -78,7 +78,7 @@ async def test_half_a_request_holds_up_nobody(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
     writer.write(b"GET /events HT")
     await writer.drain()
-    assert (await served.data("/api/v1/status"))["rules"] == 5
+    assert (await served.data("/api/v1/status"))["rules"] == len(served.view.rules())
     writer.close()
     await writer.wait_closed()
     assert not await reader.read()
