@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from monitor.sink import Notification, Outcome, SinkBase, SinkKind, SinkOptions
+from monitor.sinks.http import said
 
 
 class Options(SinkOptions):
@@ -57,7 +58,7 @@ class EmailSink(SinkBase):
             final = all(code >= 500 for code, _ in error.recipients.values())
             return (Outcome.drop if final else Outcome.retry)("recipients refused")
         except (smtplib.SMTPException, OSError) as error:
-            return Outcome.retry(type(error).__name__)
+            return Outcome.retry(said(error))
         return Outcome.ok("accepted by the mail server")
 
     def _send(self, message: EmailMessage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -95,7 +96,14 @@ class HttpSink(SinkBase):
                 content = await reply.content.read(_MAX_REPLY_BYTES)
                 return classify(reply.status, reply.headers), content
         except (aiohttp.ClientError, OSError) as error:
-            return Outcome.retry(type(error).__name__), b""
+            return Outcome.retry(said(error)), b""
+
+
+def said(error: Exception) -> str:
+    """An error's type, and the system's words for it; never its own text, which may hold the address and a secret in it."""
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    words = os.strerror(number) if isinstance(number, int) and number > 0 else ""
+    return f"{type(error).__name__}: {words.lower()}" if words else type(error).__name__
 
 
 def classify(status: int, headers: Mapping[str, str]) -> Outcome:

@@ -8,6 +8,7 @@ import hmac
 import io
 import json
 import smtplib
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ async def test_webhook_is_alertmanagers_version_4_signed_and_keyed() -> None:
     assert (first["status"], first["startsAt"]) == ("firing", "2025-11-21T00:00:00.000000Z")
     assert first["endsAt"] == "0001-01-01T00:00:00Z"
     assert (second["status"], second["endsAt"]) == ("resolved", "2025-11-21T00:01:00.000000Z")
+
+
+async def test_a_refused_connection_is_said_in_words_without_the_address(free_port: Callable[[], int]) -> None:
+    sink = build_sink("webhook", {"url": f"http://127.0.0.1:{free_port()}/secret-path"})
+    outcome = await sink.deliver(note(alert()))
+    await sink.close()
+    assert outcome.result is Result.RETRY
+    assert outcome.reason == "ClientConnectorError: connection refused"
 
 
 async def test_webhook_calls_a_held_alert_firing_and_truncates_with_a_count() -> None:
