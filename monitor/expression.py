@@ -228,7 +228,7 @@ def unit_shown(expr: Expr) -> str:
             return unit_shown(inner)
         case Call(name="crosses_above" | "crosses_below", args=(inner, *_)):
             return unit_shown(inner)
-        case KOf():
+        case KOf() | Call(name="absent"):
             return Unit.COUNT.value
         case Call(name="held"):
             return Unit.DURATION.value
