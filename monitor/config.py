@@ -224,6 +224,9 @@ class RecordOptions(_Model):
     keep: Seconds | None = None
 
 
+DEFAULT_RULES = ("rules/*.yaml",)
+
+
 class Config(_Model):
     """The whole file.
 
@@ -234,7 +237,7 @@ class Config(_Model):
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9108"
     data_dir: Path = Path("data")
-    rules: tuple[str, ...] = ("rules/*.yaml",)
+    rules: tuple[str, ...] = DEFAULT_RULES
     feeds: Annotated[tuple[FeedEntry, ...], AfterValidator(_some)]
     sinks: tuple[dict[str, Any], ...] = ({"type": "console"},)
     routes: list[Any] | dict[str, Any] = Field(default_factory=list)

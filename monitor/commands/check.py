@@ -12,8 +12,10 @@ from pathlib import Path
 
 from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
+from monitor.language.ruletest import RuleTestFile
 from monitor.rule import Recording, Rule, RuleSet
-from monitor.runtime.load import Loaded, load
+from monitor.runtime.load import Loaded, load, rule_patterns
+from monitor.runtime.rule_tests import read_tests, tests_beside
 
 EPILOG = """examples:
   python -m monitor check --config config.yaml
@@ -32,18 +34,32 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--format", choices=("text", "json", "github"), default="text")
     parser.add_argument("--explain", metavar="RULE", help="print the plan of one rule")
     options = parser.parse_args(argv)
-    try:
-        loaded = load(options.config, os.environ)
-    except ConfigError as error:
-        _report(error.problems, options.format)
+    loaded, tests, problems = _read_all(options.config)
+    if loaded is None or problems:
+        _report(problems, options.format)
         return 2
     if options.explain:
         return _explain(loaded, options.explain)
+    found = {"feeds": len(loaded.feeds), "rules": len(loaded.rules.alerts), "tests": tests}
     if options.format == "json":
-        print(json.dumps({"problems": [], "feeds": len(loaded.feeds), "rules": len(loaded.rules.alerts)}))
+        print(json.dumps({"problems": [], **found}))
     elif options.format == "text":
-        print(f"{options.config}: {len(loaded.feeds)} feeds, {len(loaded.rules.alerts)} rules, no problem found")
+        print(f"{options.config}: {', '.join(f'{n} {name}' for name, n in found.items())}, no problem found")
     return 0
+
+
+def _read_all(config: Path) -> tuple[Loaded | None, int, list[Problem]]:
+    """Configuration, rules and the tests beside them: what was loaded, how many tests, and every mistake of all three."""
+    loaded, tests, problems = None, list[tuple[RuleTestFile, RuleSet]](), list[Problem]()
+    try:
+        loaded = load(config, os.environ)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        tests = read_tests(tests_beside(config.resolve().parent, rule_patterns(config)))
+    except ConfigError as error:
+        problems += error.problems
+    return loaded, sum(len(file.tests) for file, _ in tests), list(dict.fromkeys(problems))
 
 
 def _report(problems: Sequence[Problem], form: str) -> None:
@@ -58,7 +74,12 @@ def _report(problems: Sequence[Problem], form: str) -> None:
             words = "\n".join(filter(None, (problem.message, problem.hint)))
             print(f"::error {place}::{_one_line(words)}")
     else:
-        sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{len(problems)} problems found\n")
+        sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{count_of(problems)} found\n")
+
+
+def count_of(problems: Sequence[Problem]) -> str:
+    """``1 problem``, ``2 problems``."""
+    return f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
 
 
 def _one_line(text: str) -> str:

@@ -6,15 +6,14 @@ import argparse
 import json
 import re
 import xml.etree.ElementTree as ET  # only writes
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.alerts.ruletest_runner import RuleCoverage, TestResult, run_test_file
-from monitor.errors import ConfigError, Problem
-from monitor.language import load_rules
-from monitor.language.ruletest import RuleTestFile, read_test_file
-from monitor.rule import Rule, RuleSet
+from monitor.language.ruletest import RuleTestFile
+from monitor.rule import Rule
+from monitor.runtime.rule_tests import read_tests, test_files
 
 EPILOG = """examples:
   python -m monitor test rules/tests/
@@ -47,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     except re.error as error:
         parser.error(f"--run: not a regular expression: {error}")
     coverage, seen, results = RuleCoverage(), dict[str, Rule](), list[FileResult]()
-    for file, rules in _load(_test_files(options.paths)):
+    for file, rules in read_tests(test_files(options.paths)):
         seen |= {rule.name: rule for rule in rules.alerts}
         tests = tuple(test for test in file.tests if chosen.search(test.name))
         picked = RuleTestFile(file.file, file.head, tests)
@@ -57,53 +56,6 @@ def run(argv: Sequence[str]) -> int:
     if options.junit:
         options.junit.write_bytes(_junit(results))
     return 1 if any(result.failures for file in results for result in file.results) else 0
-
-
-def _test_files(paths: Sequence[Path]) -> list[Path]:
-    found = []
-    for path in paths:
-        found += sorted(path.glob("**/*.yaml")) if path.is_dir() else [path]
-    if not found:
-        raise ConfigError([Problem(", ".join(map(str, paths)), 0, 0, "no test files here")])
-    return found
-
-
-def _load(paths: Sequence[Path]) -> Iterator[tuple[RuleTestFile, RuleSet]]:
-    """Read all files first, so that all mistakes come out at once."""
-    problems: list[Problem] = []
-    loaded = []
-    for path in paths:
-        try:
-            file = read_test_file(_read(path), str(path))
-            loaded.append((file, load_rules(_rule_files(path, file))))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(sorted(set(problems)))
-    yield from loaded
-
-
-def _rule_files(path: Path, file: RuleTestFile) -> list[tuple[str, str]]:
-    found: dict[str, str] = {}
-    for pattern in file.head.rule_files:
-        matches = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
-        if not matches:
-            raise ConfigError([Problem(str(path), 1, 1, f"rule_files: {pattern!r} matches no file")])
-        found |= {_shown(match): _read(match) for match in matches}
-    return list(found.items())
-
-
-def _shown(path: Path) -> str:
-    """A path without ``..`` parts, relative to where the user stands if it lies below."""
-    resolved, here = path.resolve(), Path.cwd()
-    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"cannot be read: {error}")]) from None
 
 
 def _text(results: Sequence[FileResult], untested: Sequence[tuple[str, str]]) -> str:

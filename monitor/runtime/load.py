@@ -12,7 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.alerts.routes import RoutingConfig
-from monitor.config import Check, FeedEntry, LoadedConfig, entries, load_config, parse_config
+from monitor.config import (
+    DEFAULT_RULES,
+    Check,
+    FeedEntry,
+    LoadedConfig,
+    entries,
+    load_config,
+    parse_config,
+    read_rule_files,
+)
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
 from monitor.feed import Feed
@@ -22,7 +31,7 @@ from monitor.rule import RuleSet
 from monitor.runtime.panels import panel_recordings
 from monitor.runtime.slow_side import check_slow_side
 from monitor.sinks import KINDS, sink_options
-from monitor.yamlsource import Document
+from monitor.yamlsource import Document, load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +65,38 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded:
     """Read configuration and rules.
 
     Raises:
-        ConfigError: With every mistake of the configuration, or else of all rule files.
+        ConfigError: With every mistake of the configuration and of all rule files.
     """
-    return finish(load_config(path, environment, CHECKS))
+    try:
+        source = load_config(path, environment, CHECKS)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *_rule_mistakes(path)]) from None
+    return finish(source)
+
+
+def rule_patterns(path: Path) -> tuple[str, ...]:
+    """Where a configuration's rules are, as far as that can be said of one that may be wrong elsewhere."""
+    try:
+        data = load_yaml(path.read_text(encoding="utf-8"), str(path)).data
+    except (ConfigError, OSError, UnicodeDecodeError):
+        return ()  # reported by who reads the configuration
+    named = data.get("rules", DEFAULT_RULES) if isinstance(data, dict) else ()
+    return (
+        tuple(one for one in named if isinstance(one, str) and "${" not in one)
+        if isinstance(named, list | tuple)
+        else ()
+    )
+
+
+def _rule_mistakes(path: Path) -> Sequence[Problem]:
+    """What is wrong in the rules of a configuration that is itself wrong: both are told at once."""
+    try:
+        load_rules(
+            read_rule_files(path.resolve().parent, rule_patterns(path), lambda _, text: Problem(str(path), 0, 0, text))
+        )
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def load_text(text: str, name: str, base: Path, environment: Mapping[str, str]) -> Loaded:

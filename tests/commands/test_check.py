@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_good_configuration_says_what_it_holds(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "--config", str(config)]) == 0
-    assert "1 feeds, 1 rules, no problem found" in capsys.readouterr().out
+    assert "1 feeds, 1 rules, 0 tests, no problem found" in capsys.readouterr().out
     assert dispatch(["check", "--config", str(config), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
 
@@ -51,6 +51,33 @@ def test_mistakes_come_with_their_place_in_every_form(config: Path, capsys: pyte
     assert dispatch(["check", "--config", str(config), "--format", "github"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.startswith("::error file=") for line in lines] == [True, True]
+
+
+def test_mistakes_of_configuration_rules_and_rule_tests_come_at_once(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(GOOD.replace("bybit", "bibit"), encoding="utf-8")
+    (config.parent / "rules.yaml").write_text(RULES.replace("< 90k", "< 90Q"), encoding="utf-8")
+    (config.parent / "tests").mkdir()
+    (config.parent / "tests" / "one.yaml").write_text(
+        "rule_files: [../rules.yaml]\ntests:\n  - nme: x\n", encoding="utf-8"
+    )
+    assert dispatch(["check", "--config", str(config), "--format", "json"]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    places = {(Path(problem["file"]).name, problem["line"]) for problem in problems}
+    assert places == {("config.yaml", 3), ("rules.yaml", 5), ("one.yaml", 3)}
+
+
+def test_the_tests_beside_the_rules_are_read(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "tests").mkdir()
+    path = config.parent / "tests" / "one.yaml"
+    path.write_text(
+        "rule_files: [../rules.yaml]\ntests:\n  - alert_rule_test:\n"
+        "      - {alertname: BitcoinLow, eval_time: 1m, exp_alerts: []}\n",
+        encoding="utf-8",
+    )
+    assert dispatch(["check", "--config", str(config)]) == 0
+    assert "1 feeds, 1 rules, 1 tests, no problem found" in capsys.readouterr().out
 
 
 def test_a_command_that_does_not_exist_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
