@@ -63,3 +63,46 @@ def test_a_reader_that_stands_behind_sees_what_the_forgotten_rows_left() -> None
     found = one.query(parse_expression("price offset 1m by (base)"), T0 + 69 * S)
     assert dict(found[0][0])["base"] == "C0"
     assert [round(value or 0.0, 6) for _, value, _ in found] == [70.0, 149.0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_totals_and_extremes_are_those_of_the_rows_that_are_left(seed: int) -> None:
+    texts = {
+        "sum(trades[1h]) by (base)": sum,
+        "count(trades[10m]) by (base)": len,
+        "max(trades[30m]) by (base)": max,
+        "min(trades[1h]) by (base)": min,
+        "sum(trades[2s]) by (base)": sum,
+    }
+    rules = "".join(f"      - {{alert: R{n}, expr: '{text} > 1B'}}\n" for n, text in enumerate(texts))
+    one = Engine(
+        load_rules([("r.yaml", f"groups:\n  - name: g\n    rules:\n{rules}")]), settings=EngineSettings(max_rows=300)
+    )
+    rng, now_ns, seen = random.Random(seed), T0, list[tuple[int, str, int]]()
+    checked = 0
+    for step in range(3_000):
+        now_ns += rng.choice((S // 4, S, 30 * S if step % 400 == 0 else S // 2))
+        events: list[Event] = []
+        for _ in range(rng.choice((0, 1, 3, 40))):
+            coin, at_ns, usd = rng.choice(COINS), now_ns - rng.randrange(2 * S), rng.randrange(1, 1_000)
+            events.append(Trade(coin, "buy", usd * 1_000_000, 1.0, at_ns, now_ns))
+            seen.append((at_ns, coin.base, usd))
+        one.ingest(events)
+        one.evaluate(now_ns, changed_only=True)
+        log = one.store.log("trades")
+        if step % 7 or not log.dropped:
+            continue
+        kept = seen[-4_000:]
+        for text, fold in texts.items():
+            window_ns = {"1h": 3600, "10m": 600, "30m": 1800, "2s": 2}[text.split("[")[1].split("]")[0]] * S
+            start_ns = max(now_ns - window_ns, log.cut_ns)
+            wanted: dict[str, list[int]] = {}
+            for at_ns, base, usd in kept:
+                if start_ns < at_ns <= now_ns:
+                    wanted.setdefault(base, []).append(usd)
+            found = {dict(labels)["base"]: value for labels, value, _ in one.query(parse_expression(text), now_ns)}
+            assert {base: value for base, value in found.items() if value} == {
+                base: float(fold(values)) for base, values in wanted.items()
+            }, text
+            checked += 1
+    assert checked > 100

@@ -47,9 +47,19 @@ class Extremes:
         self._panes = self._room = np.full((RING, 0), self.empty)
         self._middle = self._tail = None
 
+    def leave(self, position: int) -> None:
+        """Nothing to do yet: an extreme cannot be subtracted."""
+
     def cut(self) -> None:
-        """Count anew what is left."""
-        self.reset()
+        """Empty the panes of what was dropped, and count anew the one through which the cut goes."""
+        self._head, cut_ns = max(self._head, self.log.first), self.log.cut_ns
+        if self.now_ns == NEVER_NS or cut_ns <= self.now_ns - self.window_ns:
+            return
+        last = min(self._pane(cut_ns), self._newest)
+        for gone in range(max(self._pane(self.now_ns - self.window_ns), self._newest - RING + 1), last + 1):
+            self._panes[gone % RING] = self.empty
+        self._put(*self.log.rows(self.log.first, min(self.log.position((last + 1) * self.pane_ns), self._head)))
+        self._middle = self._tail = None
 
     def seek(self, now_ns: int) -> None:
         """Move the instant; the rows up to it are taken in when somebody reads."""

@@ -123,6 +123,9 @@ class LastValues:
         else:
             self.breaks.value += 1
 
+    def leave(self, position: int) -> None:
+        """Nothing to do: a last value outlives its row."""
+
     def cut(self) -> None:
         """Hold what the forgotten rows left standing, where this reader had not come by them yet."""
         if self.head < self.log.first:

@@ -48,8 +48,12 @@ class Reader(Protocol):
         """Rows kept their place and got other values; those at or before the reader's instant must be accounted for."""
         ...
 
+    def leave(self, position: int) -> None:
+        """Rows before an absolute position are about to be dropped though windows reach them: take them out now."""
+        ...
+
     def cut(self) -> None:
-        """Rows that windows still reach were dropped at the front; what was computed from them must be counted anew."""
+        """They have been dropped: nothing may depend on them any more."""
         ...
 
 
@@ -237,6 +241,9 @@ class Log:
         if size <= most:
             return False
         self.cut_ns = self.time_at(self.end - most - 1)
+        first = self.position(self.cut_ns)
+        for reader in self.readers:
+            reader.leave(first)
         self.trim(self.cut_ns)
         self.dropped += size - len(self)
         for reader in self.readers:

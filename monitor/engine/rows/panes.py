@@ -82,6 +82,9 @@ class PaneFeed:
             if end_ns <= self.closed_ns:
                 self._move(*log.rows(log.position(end_ns - self.pane_ns), log.position(end_ns)))
 
+    def leave(self, position: int) -> None:
+        """Nothing to do: what is closed has been moved, and what is not is lost with its rows."""
+
     def cut(self) -> None:
         """Go on with what is left; panes that are closed have been moved."""
         self._position = max(self._position, self.raw.first)

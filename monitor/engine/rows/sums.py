@@ -129,9 +129,16 @@ class Bank:
                 lane.offset = lane.room = 0
                 lane.version += 1
 
+    def leave(self, position: int) -> None:
+        """Take the rows before a position out of every window; those that nobody had come by never enter one."""
+        self.settle()
+        for window in self._windows.values():
+            self._leave_until(window, min(position, self._head))
+            window.tail = max(window.tail, position)
+        self._head = max(self._head, position)
+
     def cut(self) -> None:
-        """Count anew what is left."""
-        self.reset()
+        """Nothing to do: the rows have left already."""
 
     def seek(self, now_ns: int) -> None:
         """Move the instant (not before the last one); the rows in between are counted when a lane is read, or too many."""
@@ -160,11 +167,13 @@ class Bank:
 
     def _leave(self, window: _Window, edge_ns: int) -> None:
         log, tail = self.log, window.tail
-        if tail >= self._head or log.time_at(tail) > edge_ns:
-            return
-        window.tail = log.position(edge_ns)
-        for start in range(tail, window.tail, CHUNK):
-            self._update(self._rows(start, min(start + CHUNK, window.tail)), (window.a, window.b), window.flat, -1)
+        if tail < self._head and log.time_at(tail) <= edge_ns:
+            self._leave_until(window, log.position(edge_ns))
+
+    def _leave_until(self, window: _Window, position: int) -> None:
+        for start in range(window.tail, position, CHUNK):
+            self._update(self._rows(start, min(start + CHUNK, position)), (window.a, window.b), window.flat, -1)
+        window.tail = max(window.tail, position)
 
     def next_edge_ns(self) -> int | None:
         """When the next row leaves a window."""

@@ -34,6 +34,9 @@ class Told:
         del log, members, values
         self.revisions += len(ts)
 
+    def leave(self, position: int) -> None:
+        raise AssertionError("nothing was dropped")
+
     def cut(self) -> None:
         raise AssertionError("nothing was dropped")
 
