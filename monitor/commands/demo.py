@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import monitor
@@ -77,7 +78,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
             feed=FeedSettings(poll_speed=options.speed, idle_s=60.0),
             tap=recorder,
             watch_files=False,
-            on_started=_welcome,
+            on_started=partial(_welcome, left_s=(Scenario.end_ns - start_ns) / NS_PER_S / options.speed),
             history=remembered(),
         )
         app = App(loaded, clock, settings=settings)
@@ -87,6 +88,10 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
         try:
             await app.run()
         finally:
+            if playing.done() and not playing.cancelled():
+                sys.stderr.write(
+                    f"the scenario has ended at {_text(Scenario.end_ns)} UTC; start it again to see it again\n"
+                )
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
 
@@ -104,8 +109,9 @@ def recorder_of(options: argparse.Namespace, market: DemoMarket, clock: Clock) -
     return Recorder(writer, clock)
 
 
-def _welcome(url: str) -> None:
-    sys.stderr.write(f"\n{NOTE}\nlive page and metrics: {url}   stop with Ctrl-C\n\n")
+def _welcome(url: str, left_s: float) -> None:
+    ends = f"the scenario lasts {max(1, round(left_s / 60))} min"
+    sys.stderr.write(f"\n{NOTE}\nlive page and metrics: {url}   stop with Ctrl-C; {ends}\n\n")
 
 
 def _parser() -> argparse.ArgumentParser:
