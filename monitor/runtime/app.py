@@ -230,7 +230,7 @@ class App:
             pace=pace_of(config, self.settings.time_scale),
         )
         self.turns = Turns(self.room, self.desk, self._observe, self._put, self.journal)
-        self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved)
+        self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved, rests=True)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
         cache = InstrumentsCache(data_dir / "instruments")
         self.loader = InstrumentLoader(self.registry, self.http, self.clock, cache, self.settings.feed, tap=self._tap)

@@ -26,6 +26,13 @@ from monitor.events import (
 StreamEvent = MarketEvent | FeedState | FeedGap
 Flush = Callable[[list[StreamEvent], int], None]
 
+REST_OVER_S = 0.001
+"""A batch that took longer is followed by a pause,"""
+REST_MOST_S = 0.002
+"""of so long at most,"""
+FEW = 1024
+"""unless it held more events than this."""
+
 
 class Reader(Protocol):
     """A source that can be told to stop reading."""
@@ -45,6 +52,9 @@ class Pump:
     The first event schedules the flush; it never waits to fill a batch, so that the batch is the backlog: one event
     when calm, thousands in a burst. A flush takes at most `max_batch`, and the rest goes in the next turn, so that
     timers and other sockets get theirs in between.
+
+    With `rests` a small batch that took long (many rules) is followed by a pause as long as it took, `REST_MOST_S` at
+    most: else a thousand messages a second keep a core busy with turns of one event each. A large batch is not.
 
     When the engine is slower than the sockets, in this order:
 
@@ -68,8 +78,11 @@ class Pump:
         high_water: int = 65_536,
         capacity: int = 262_144,
         on_relieved: Callable[[int], None] | None = None,
+        rests: bool = False,
     ) -> None:
         self._on_relieved = on_relieved
+        self._rests = rests
+        self._rest_until_s = 0.0
         self._flush = flush
         self._clock = clock
         self._max_batch = max_batch
@@ -104,8 +117,7 @@ class Pump:
         """Add events in order; must be called from the event loop."""
         self._waiting += events
         if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
+            self._schedule()
         if len(self._waiting) >= self._high_water:
             self._relieve()
 
@@ -114,13 +126,26 @@ class Pump:
         while self._waiting:
             self._take()
 
+    def _schedule(self) -> None:
+        self._scheduled = True
+        loop = asyncio.get_running_loop()
+        if self._rest_until_s and self._rest_until_s > loop.time():
+            loop.call_at(self._rest_until_s, self._run)
+        else:
+            loop.call_soon(self._run)
+
     def _run(self) -> None:
         self._scheduled = False
-        if self._waiting:
+        loop, size = asyncio.get_running_loop(), len(self._waiting)
+        began_s = loop.time()
+        if size:
             self._take()
+        if self._rests:
+            now_s = loop.time()
+            took_s = now_s - began_s if size <= FEW else 0.0
+            self._rest_until_s = now_s + min(took_s, REST_MOST_S) if took_s > REST_OVER_S else 0.0
         if self._waiting:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
+            self._schedule()
         if self.paused and len(self._waiting) <= self._high_water // 2:
             self._resume()
 

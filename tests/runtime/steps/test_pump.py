@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, Price, Sample, Trade
-from monitor.runtime.steps.pump import Pump, StreamEvent, newest_gauges
+from monitor.runtime.steps.pump import FEW, Pump, StreamEvent, newest_gauges
 from monitor.testing.manual_clock import ManualClock
 from tests.integration.harness import liquidation, price, trade
 
@@ -38,6 +39,38 @@ async def test_all_that_waits_is_one_batch_and_nothing_waits_for_more() -> None:
     await asyncio.sleep(0)
     assert [len(batch) for batch in batches] == [3, 1]
     assert len(pump) == 0
+
+
+async def test_a_small_batch_that_took_long_is_followed_by_a_pause_and_a_large_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now_s, sizes = [loop.time()], list[int]()
+    monkeypatch.setattr(loop, "time", lambda: now_s[0])
+
+    def flush(events: list[StreamEvent], _: int) -> None:
+        sizes.append(len(events))
+        now_s[0] += 0.0015
+
+    async def turns() -> list[int]:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return sizes
+
+    pump = Pump(flush, ManualClock(), rests=True)
+    pump.append([price(1.0)])
+    assert await turns() == [1], "the first one never waits"
+    pump.append([price(2.0)])
+    now_s[0] += 0.0014
+    assert await turns() == [1]
+    pump.append([price(3.0)])
+    now_s[0] += 0.0002
+    assert await turns() == [1, 2], "what came meanwhile comes along"
+    now_s[0] += 1
+    pump.append([price(float(number)) for number in range(FEW + 1)])
+    assert await turns() == [1, 2, FEW + 1]
+    pump.append([price(4.0)])
+    assert await turns() == [1, 2, FEW + 1, 1], "nobody rests behind a backlog"
 
 
 async def test_flush_gets_the_time() -> None:
