@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_a_reader_that_stands_behind_sees_what_the_forgotten_rows_left() -> None
 
 @pytest.mark.parametrize("seed", range(6))
 def test_totals_and_extremes_are_those_of_the_rows_that_are_left(seed: int) -> None:
-    texts = {
+    texts: dict[str, Callable[[list[int]], int]] = {
         "sum(trades[1h]) by (base)": sum,
         "count(trades[10m]) by (base)": len,
         "max(trades[30m]) by (base)": max,
