@@ -55,7 +55,8 @@ class Problem:
 
     def render(self) -> str:
         """Format as ``file:line:col: message``, with the source line and a caret when they are known."""
-        text = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        place = f":{self.line}:{self.column}" if self.line else ""
+        text = f"{self.file}{place}: {self.message}"
         if self.source:
             line, caret = underlined(self.source, max(self.column - 1, 0), self.width)
             text += f"\n    {line}\n    {caret}"

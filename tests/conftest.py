@@ -37,6 +37,15 @@ def find_binary(component: str) -> Path | None:
     return next((Path(path) for path in found if path), None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a pytest whose node ids `--dist loadgroup` cannot mark: tests that share a program would be torn apart."""
+    if getattr(config.option, "loadgroup", False):
+        torn = [item.nodeid for item in items if any(item.iter_markers("xdist_group")) and "@" not in item.nodeid]
+        if torn:
+            raise pytest.UsageError(f"pytest-xdist did not group {torn[0]} and {len(torn) - 1} more")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose component is missing; in CI a missing component is a failure, not a skip."""
     for mark in item.iter_markers("needs"):

@@ -168,7 +168,8 @@ def until_stopped(command: Command, workspace: Workspace) -> None:
     words = shlex.split(command.text.replace("--out tapes", "--out recorded"))
     if "demo" in words:
         words += ["--listen", f"127.0.0.1:{port}"]
-        shutil.rmtree(workspace.folder / "tape", ignore_errors="--record" in words)
+        if "--record" in words:
+            shutil.rmtree(workspace.folder / words[words.index("--record") + 1])  # a tape begins in an empty folder
     else:
         file = workspace.folder / (words[words.index("--config") + 1] if "--config" in words else "config.yaml")
         file.write_text(re.sub(r"(?m)^listen: .*$", f"listen: 127.0.0.1:{port}", file.read_text()))

@@ -282,10 +282,13 @@ def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
         "  - {venue: okx, ws_url: 'ftp://x'}",
     ]
     (tmp_path / "config.yaml").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "one.yaml").write_text("groups: [{name: n, rules: [{alert: A, expr: prise > 1}]}]")
     run = run_to_end("--config", "config.yaml", cwd=tmp_path)
     assert run.returncode == 2
     assert [line for line in (1, 2, 4, 5) if f"config.yaml:{line}:" not in run.stderr] == [], run.stderr
-    assert "4 problems found" in run.stderr
+    assert "one.yaml:1:45:" in run.stderr
+    assert "5 problems found" in run.stderr
 
 
 def test_bad_rules_are_told_all_at_once_over_all_files(tmp_path: Path) -> None:
