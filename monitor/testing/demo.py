@@ -18,6 +18,8 @@ from monitor.feeds import feed_class
 from monitor.instruments import Instrument
 from monitor.testing.demo_slow import DemoSlowSide
 from monitor.testing.scenario import Scenario, instruments_of
+from monitor.testing.scenario.listings import VOLATILITY_INSTRUMENTS
+from monitor.testing.scenario.slow import index_samples
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
 
@@ -28,10 +30,13 @@ FEEDS: dict[str, tuple[str, ...]] = {
     "bybit": ("bybit",),
     "okx": ("okx",),
     "binance_spot": ("binance_spot",),
+    "deribit": (),
 }
-"""Feed of the demo -> venues whose instruments its server lists (Binance serves both product lines)."""
+"""Feed of the demo -> venues whose instruments its server lists: Binance serves both product lines, Deribit its
+volatility index only."""
 
 CHANNELS = ("price", "liquidations", "funding", "open_interest", "trades", "depth")
+INDEX_EVERY_NS = 10 * NS_PER_S
 INSTRUMENTS = instruments_of(*(venue for venues in FEEDS.values() for venue in venues))
 
 
@@ -47,7 +52,7 @@ class DemoMarket:
         self.scenario = scenario
         self.clock = clock
         self.servers = {
-            feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues)), clock)
+            feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues) or VOLATILITY_INSTRUMENTS), clock)
             for feed, venues in FEEDS.items()
         }
         for server in self.servers.values():
@@ -61,7 +66,7 @@ class DemoMarket:
             await self._stack.enter_async_context(server)
         await self._stack.enter_async_context(self.slow)
         now_ns = self.clock.wall_ns()
-        await self._publish(list(self.scenario.events(now_ns - 60 * NS_PER_S, now_ns)))
+        await self._publish(now_ns - 60 * NS_PER_S, now_ns)
         return self
 
     async def __aexit__(
@@ -81,10 +86,12 @@ class DemoMarket:
         while done_ns < self.scenario.end_ns:
             await self.clock.sleep_until(self.clock.mono_ns() + STEP_NS)
             now_ns = min(self.clock.wall_ns(), self.scenario.end_ns)
-            await self._publish(list(self.scenario.events(done_ns, now_ns)))
+            await self._publish(done_ns, now_ns)
             done_ns = now_ns
 
-    async def _publish(self, events: Sequence[MarketEvent]) -> None:
+    async def _publish(self, from_ns: int, to_ns: int) -> None:
+        events: list[MarketEvent] = list(self.scenario.events(from_ns, to_ns))
+        events += index_samples(from_ns, to_ns, INDEX_EVERY_NS)
         for server in self.servers.values():
             self.published += await server.publish(*events)
 
@@ -110,6 +117,8 @@ class DemoMarket:
 
 def _channels(feed: str) -> list[str]:
     laws = feed_class(feed).spec.laws
+    if not FEEDS[feed]:
+        return [Channel.VOLATILITY]
     return [channel for channel in CHANNELS if Channel(channel) in laws]
 
 

@@ -23,7 +23,7 @@ from monitor.runtime.files import write_atomically
 from monitor.sources import SOURCES, source_class
 from monitor.testing.scenario import BASES, Scenario
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at, curve
-from monitor.testing.scenario.slow import EXTERNAL, FUND_FLOWS_M_USD, slow_samples
+from monitor.testing.scenario.slow import EXTERNAL, FUND_FLOWS_M_USD, pushed_value, slow_samples
 from monitor.testing.scenario.tail import CHARTED
 from monitor.testing.sources import SlowMarket, SourceServer
 
@@ -31,6 +31,8 @@ PUSH_EVERY_NS = 2 * NS_PER_S
 HISTORY_NS = 92 * DAY_NS
 BASKETS_NS = 31 * DAY_NS
 ROW_EVERY_NS = 30 * MINUTE_NS
+DESK_NS = 8 * DAY_NS
+"""How far back the folder goes that is there at the start."""
 FINE_NS = 25 * HOUR_NS
 
 GIVERS = {series: name for name in SOURCES for series in source_class(name).spec.series}
@@ -38,7 +40,7 @@ GIVERS = {series: name for name in SOURCES for series in source_class(name).spec
 
 COMPANY = "invented_miner"
 CLOSES = curve(
-    (("2025-09-01", 1.08), ("2025-10-06", 1.004), ("2025-10-07", 0.991), ("2025-11-20", 0.81), ("2025-12-01", 0.79))
+    (("2025-09-01", 1.08), ("2025-10-06T21:00", 1.004), ("2025-10-07T21:00", 0.991), ("2025-11-20", 0.81), ("2025-12-01", 0.79))
 )
 """Of the invented company: under one dollar since 7 October, for 30 trading days on 17 November."""
 
@@ -119,10 +121,15 @@ class DemoSlowSide:
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._write("past.csv", self._from_ns - DESK_NS, self._from_ns)
         while True:
-            text = table(pushed(self._from_ns, self._clock.wall_ns()))
-            write_atomically(self._folder / "desk.csv", text.encode())
+            self._write("desk.csv", self._from_ns, self._clock.wall_ns())
             await self._clock.sleep_until(self._clock.mono_ns() + PUSH_EVERY_NS)
+
+    def _write(self, name: str, from_ns: int, to_ns: int) -> None:
+        if self._folder is not None:
+            rows = pushed(from_ns, to_ns, self._scenario)
+            write_atomically(self._folder / name, table(rows).encode())
 
     def history(self, baskets: Iterable[Basket]) -> list[MarketEvent]:
         """What a monitor that has run for three months would remember of the slow series at the start, in time order.
@@ -159,9 +166,9 @@ def _given(sample: Sample) -> Sample:
     return replace(sample, source=GIVERS.get(sample.series, sample.source))
 
 
-def pushed(from_ns: int, now_ns: int) -> list[tuple[int, str, float]]:
+def pushed(from_ns: int, now_ns: int, scenario: Scenario) -> list[tuple[int, str, float]]:
     """What somebody has pushed in by now, as (time, name, value) in time order; curves begin at `from_ns`."""
-    rows = chain(_curves(from_ns, now_ns), _news(), _fund_flows(), _closes(now_ns))
+    rows = chain(_curves(from_ns, now_ns, scenario), _news(), _fund_flows(), _closes(now_ns))
     return sorted(row for row in rows if row[0] <= now_ns)
 
 
@@ -174,11 +181,12 @@ def table(rows: Iterable[tuple[int, str, float]]) -> str:
     return text.getvalue()
 
 
-def _curves(from_ns: int, now_ns: int) -> Iterator[tuple[int, str, float]]:
+def _curves(from_ns: int, now_ns: int, scenario: Scenario) -> Iterator[tuple[int, str, float]]:
     """Prices and probabilities, every half hour."""
     for ts_ns in range(from_ns // ROW_EVERY_NS * ROW_EVERY_NS, now_ns + 1, ROW_EVERY_NS):
-        for name, line in EXTERNAL.items():
-            yield ts_ns, name, line(ts_ns)
+        bitcoin = scenario.price("BTC", ts_ns)
+        for name in EXTERNAL:
+            yield ts_ns, name, pushed_value(name, ts_ns, bitcoin)
 
 
 def _news() -> Iterator[tuple[int, str, float]]:

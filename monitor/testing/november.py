@@ -20,7 +20,7 @@ from monitor.testing.demo_slow import GIVERS, pushed, table
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
 from monitor.testing.scenario.listings import BASES, INSTRUMENTS, instruments_of
 from monitor.testing.scenario.market import Scenario
-from monitor.testing.scenario.slow import LONG_SHORT_RATIO, slow_samples
+from monitor.testing.scenario.slow import LONG_SHORT_RATIO, index_samples, slow_samples
 from monitor.testing.scenario.tail import CHARTED, RANKED_ONLY, TAIL, market_cap_usd, tail_price
 from monitor.testing.sources.replies import COINS
 
@@ -30,14 +30,14 @@ LOOK_BACK = (("market_cap", at("2025-04-10")), ("sector_cap", at("2025-01-01")),
 PRICES_FROM_NS = at("2025-03-01")
 STALE_NS = MINUTE_NS
 DEEP = frozenset({"BTC", "ETH", "SOL", "XRP", "DOGE", "ZEC"})
-VENUES = ("binance_usdm", "binance_coinm", "bybit", "okx", "binance_spot", "coinbase")
+VENUES = ("binance_usdm", "binance_coinm", "bybit", "okx", "binance_spot", "coinbase", "deribit")
 
 Received = tuple[int, list[Event]]
 
 
 def instruments() -> list[Instrument]:
     """Six coins and the stablecoins on every venue, the other coins on two: enough for baskets and breadth."""
-    listed = INSTRUMENTS + instruments_of("binance_spot", "coinbase")
+    listed = INSTRUMENTS + instruments_of("binance_spot", "coinbase", "deribit")
     return [i for i in listed if i.base in {*DEEP, "USDC", "USDT"} or i.venue in {"bybit", "okx"}]
 
 
@@ -89,6 +89,7 @@ class November:
         now = (s for s in slow_samples(ts_ns, ts_ns + 1) if s.series not in ("etf_flow", "basket", "external"))
         yield from (self._given(sample, ts_ns) for sample in chain(flows, now))
         labels = (("base", "BTC"), ("quote", "USDT"), ("symbol", "BTCUSDT"), ("venue", "binance_usdm"))
+        yield from index_samples(ts_ns, ts_ns + 1, HOUR_NS)
         yield from self._pushed(ts_ns)
         yield self._given(Sample("long_short_ratio", labels, LONG_SHORT_RATIO(ts_ns), ts_ns, ts_ns), ts_ns)
         if ts_ns % DAY_NS == 0:
@@ -97,7 +98,7 @@ class November:
             yield from self._closes(ts_ns - HOUR_NS, ts_ns)
 
     def _pushed(self, ts_ns: int) -> list[Sample]:
-        rows = [row for row in pushed(ts_ns, ts_ns) if ts_ns - HOUR_NS < row[0]]
+        rows = [row for row in pushed(ts_ns, ts_ns, self.scenario) if ts_ns - HOUR_NS < row[0]]
         return [row.sample for row in read_payload(table(rows).encode(), "csv", ts_ns).rows]
 
     def _given(self, sample: Sample, recv_ns: int) -> Sample:

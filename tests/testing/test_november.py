@@ -22,9 +22,10 @@ from monitor.reading import TRUE
 from monitor.signals import SignalReading, readings
 from monitor.source import Novelty, Source, SourceOptions
 from monitor.sources import SOURCES, make_source
-from monitor.testing.demo_slow import DERIVED, pushed, remembered, table
+from monitor.testing.demo_slow import DERIVED, DESK_NS, pushed, remembered, table
 from monitor.testing.scenario import BASES, INSTRUMENTS, START_NS, Scenario, instruments_of
 from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
+from monitor.testing.scenario.slow import index_samples
 from monitor.testing.scenario.tail import CHARTED
 from monitor.testing.sources import SlowMarket
 
@@ -122,9 +123,9 @@ class Played:
     at_noon: list[SignalReading] = field(default_factory=list)
 
 
-def inlet(from_ns: int, to_ns: int) -> list[Sample]:
+def inlet(scenario: Scenario, from_ns: int, to_ns: int) -> list[Sample]:
     """What is pushed in between two instants."""
-    rows = [row for row in pushed(START_NS, to_ns) if from_ns < row[0]]
+    rows = [row for row in pushed(max(from_ns, START_NS - DESK_NS), to_ns, scenario) if from_ns < row[0]]
     reading = read_payload(table(rows).encode(), "csv", to_ns)
     assert not reading.refused
     return [row.sample for row in reading.rows]
@@ -139,18 +140,19 @@ def played() -> Played:
     services, desk = Services(scenario), DerivedDesk(read_derived(DERIVED))
     files = [(path.name, path.read_text()) for path in sorted(RULES.glob("*.yaml"))]
     engine = Engine(load_rules(files), expected={}, settings=EngineSettings(lateness_ns=30 * MINUTE_NS))
-    up = [FeedState(v, c, True, START_NS - 60 * DAY_NS) for v in {i.venue for i in instruments} for c in Channel]
+    up = [FeedState(v, c, True, START_NS - 60 * DAY_NS) for v in {"deribit", *(i.venue for i in instruments)} for c in Channel]
     up += [FeedState(name, Channel.REFERENCE, True, START_NS) for name in SOURCES]
     fine = scenario.past(START_NS - 25 * HOUR_NS, START_NS, 5 * MINUTE_NS)
-    past = [*scenario.history(50), *fine, *remembered(scenario, START_NS, desk.baskets), *inlet(0, START_NS)]
-    engine.ingest([*up, *past, *desk.take(inlet(0, START_NS))])
+    past = [*scenario.history(50), *fine, *remembered(scenario, START_NS, desk.baskets), *inlet(scenario, 0, START_NS)]
+    engine.ingest([*up, *past, *desk.take(inlet(scenario, 0, START_NS))])
     seen = Played()
     steps = [*range(START_NS, NIGHT_NS, 3 * STEP_NS), *range(NIGHT_NS, NOON_NS + STEP_NS, STEP_NS)]
     for before_ns, now_ns in pairwise(steps):
         events = [
             *scenario.events(before_ns, now_ns),
+            *index_samples(before_ns, now_ns, MINUTE_NS),
             *services.polled(now_ns),
-            *inlet(before_ns, now_ns),
+            *inlet(scenario, before_ns, now_ns),
         ]
         engine.ingest([*events, *desk.take(events), *desk.tick(now_ns)])
         for evaluation in engine.evaluate(now_ns):

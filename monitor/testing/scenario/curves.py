@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,12 @@ class Curve:
 
     def __call__(self, ts_ns: int) -> float:
         """The value at one instant."""
-        return float(self.many(np.array([ts_ns], dtype=np.float64))[0])
+        place = bisect_right(self.times_ns, ts_ns)
+        if place in (0, len(self.times_ns)):
+            return self.values[max(place - 1, 0)]
+        (t0, t1), (v0, v1) = self.times_ns[place - 1 : place + 1], self.values[place - 1 : place + 1]
+        way = (ts_ns - t0) / (t1 - t0)
+        return exp(log(v0) + (log(v1) - log(v0)) * way) if self.log else v0 + (v1 - v0) * way
 
     def many(self, ts_ns: npt.NDArray[Any]) -> Floats:
         """The values at many instants."""

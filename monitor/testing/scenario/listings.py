@@ -89,6 +89,10 @@ SPOT_INSTRUMENTS: list[Instrument] = list(_spots())
 """Spot pairs of binance_spot, coinbase and kraken; not part of the default scenario."""
 
 
+VOLATILITY_INSTRUMENTS: list[Instrument] = [_inverse("deribit", "BTC-PERPETUAL", "BTC", 10)]
+"""What the venue of the volatility index lists; it does not trade in the scenario, so it has no share of any total."""
+
+
 def instruments_of(*venues: str) -> list[Instrument]:
     """The scenario's instruments of some venues, spot venues included."""
     return [instrument for instrument in INSTRUMENTS + SPOT_INSTRUMENTS if instrument.venue in venues]

@@ -135,6 +135,7 @@ class Scenario:
         self._derivatives = [row for row in self._listed if row.instrument.kind != "spot"]
         self._by_instrument = {row.instrument: row for row in self._listed}
         self._liquidated = _liquidation_weights(self._derivatives)
+        self._large = self._large_orders()
         self._block: tuple[int, list[MarketEvent], list[int]] = (-1, [], [])
 
     def events(self, from_ns: int, to_ns: int) -> Iterator[MarketEvent]:
@@ -295,18 +296,31 @@ class Scenario:
         slip = 1 + np.where(longs, -1, 1) * rng.exponential(0.002, rows.size)
         columns = zip(rows.tolist(), longs.tolist(), sizes.tolist(), times.tolist(), slip.tolist(), strict=True)
         for index, is_long, size, offset_ms, factor in columns:
-            row = self._derivatives[index]
-            ts_ns = start_ns + offset_ms * NS_PER_MS
-            price = self.price(row.instrument.base, ts_ns) * row.instrument.base_units * factor
-            micros, price = row.fill(size, price)
             side: PositionSide = "long" if is_long else "short"
-            yield Liquidation(row.instrument, side, micros, price, ts_ns, ts_ns + timeline.DELAY_NS)
+            yield self._liquidation(self._derivatives[index], side, size, start_ns + offset_ms * NS_PER_MS, factor)
+        for ts_ns, row, size in self._large:
+            if start_ns <= ts_ns < start_ns + MINUTE_NS:
+                yield self._liquidation(row, "long", size, ts_ns, 1.0)
+
+    def _liquidation(self, row: Listed, side: PositionSide, usd: float, ts_ns: int, factor: float) -> Liquidation:
+        """One forced closing; `factor` is its price against the market's."""
+        price = self.price(row.instrument.base, ts_ns) * row.instrument.base_units * factor
+        micros, price = row.fill(usd, price)
+        return Liquidation(row.instrument, side, micros, price, ts_ns, ts_ns + timeline.DELAY_NS)
+
+    def _large_orders(self) -> list[tuple[int, Listed, float]]:
+        """The timeline's single large liquidations on instruments that take part: (time, instrument, US dollars)."""
+        rows = {(row.instrument.venue, row.instrument.symbol): row for row in self._derivatives}
+        found = ((at(when), rows.get((venue, symbol)), usd) for when, venue, symbol, usd in timeline.LARGE_ORDERS)
+        return [(ts_ns, row, usd) for ts_ns, row, usd in found if row is not None]
 
     def _liquidated_usd(self, minute: int) -> float:
-        """This minute's part of its hour: clustered, and summing to the hour's figure."""
+        """This minute's part of its hour: clustered, and with single large orders summing to the hour's figure."""
         hour, place = divmod(minute, 60)
+        begin_ns = self.start_ns + hour * HOUR_NS
+        large = sum(usd for ts_ns, _, usd in self._large if begin_ns <= ts_ns < begin_ns + HOUR_NS)
         cluster = np.random.default_rng((self.seed, 2, hour)).gamma(0.7, 1.0, 60)
-        return float(timeline.LIQUIDATIONS_M_USD[hour] * 1e6 * cluster[place] / cluster.sum())
+        return float((timeline.LIQUIDATIONS_M_USD[hour] * 1e6 - large) * cluster[place] / cluster.sum())
 
     def _sample(
         self, rows: Ints, longs: npt.NDArray[np.bool_], sizes: Floats, times: Ints

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from monitor.events import Labels, Sample
 from monitor.testing.scenario.curves import HOUR_NS, Curve, at, curve
+from monitor.testing.scenario.timeline import BTC_PRICE
 
 MARKET_CAP = curve(
     (("2025-04-09", 2.55e12), ("2025-04-22", 2.85e12), ("2025-04-29", 3.02e12), ("2025-07-01", 3.30e12), ("2025-09-01", 3.80e12), ("2025-10-06", 4.27e12), ("2025-10-31", 3.75e12), ("2025-11-14", 3.35e12),
@@ -102,6 +103,9 @@ ATM_IV = curve(
 )  # fmt: skip
 """Bitcoin, 30 days, in vol points."""
 
+ETHER_DEARER = 1.4
+"""Ether's volatility against Bitcoin's."""
+
 TERM_SLOPE = curve((("2025-11-20T12:00", 0.1), ("2025-11-21T04:00", 0.15), ("2025-11-21T07:30", 0.6), ("2025-11-21T14:00", 0.3), ("2025-11-22T00:00", 0.15)))  # fmt: skip
 """How much dearer near expiries are, as a share per year: the market expects the storm now."""
 
@@ -109,7 +113,7 @@ LONG_SHORT_RATIO = curve((("2025-11-20T12:00", 1.35), ("2025-11-21T03:00", 1.1),
 """Accounts long over accounts short."""
 
 EXTERNAL: dict[str, Curve] = {
-    "spx": curve((("2025-11-19T21:00", 6642.0), ("2025-11-20T21:00", 6538.0), ("2025-11-21T15:00", 6520.0), ("2025-11-21T21:00", 6603.0))),
+    "spx": curve((("2025-11-12T21:00", 6851.0), ("2025-11-13T21:00", 6737.0), ("2025-11-17T21:00", 6672.0), ("2025-11-18T21:00", 6617.0), ("2025-11-19T21:00", 6642.0), ("2025-11-20T12:00", 6700.0), ("2025-11-20T15:00", 6690.0), ("2025-11-20T16:00", 6650.0), ("2025-11-20T18:00", 6590.0), ("2025-11-20T21:00", 6538.0), ("2025-11-21T06:40", 6535.0), ("2025-11-21T07:35", 6480.0), ("2025-11-21T09:00", 6510.0), ("2025-11-21T15:00", 6520.0), ("2025-11-21T21:00", 6603.0))),
     "gold": curve((("2025-11-19T21:00", 4125.0), ("2025-11-20T21:00", 4065.0), ("2025-11-21T12:00", 4030.0), ("2025-11-21T21:00", 4065.0))),
     "csi300": curve((("2025-11-20T07:00", 4565.0), ("2025-11-21T07:00", 4453.0))),
     "hsi": curve((("2025-11-20T08:00", 25836.0), ("2025-11-21T08:00", 25220.0))),
@@ -117,7 +121,32 @@ EXTERNAL: dict[str, Curve] = {
     "jgb_10y": curve((("2025-11-20T12:00", 1.77), ("2025-11-21T02:00", 1.84), ("2025-11-21T12:00", 1.79))),
     "fed_cut_probability": curve((("2025-10-29", 0.90), ("2025-10-30", 0.68), ("2025-11-14", 0.46), ("2025-11-20T12:00", 0.36), ("2025-11-20T18:00", 0.29), ("2025-11-21T13:00", 0.31), ("2025-11-21T15:00", 0.71))),
 }  # fmt: skip
-"""What the demo pushes through the inlet."""
+"""What the demo pushes through the inlet. ``spx`` is the index's future, which trades nearly around the clock."""
+
+
+STOCKS_FOLLOW = curve((("2025-11-18T00:00", 0.0), ("2025-11-20T12:00", 0.3)))
+"""How far the index future follows what Bitcoin does between the points of its curve: at the end both are one basket."""
+
+VOLATILITY_INDEX = curve(
+    (("2025-10-01", 40.0), ("2025-11-14", 47.0), ("2025-11-20T12:00", 50.0), ("2025-11-21T04:00", 54.0),
+     ("2025-11-21T07:30", 64.5), ("2025-11-21T14:00", 58.0), ("2025-11-22T00:00", 54.0), ("2025-11-24T12:00", 52.0)),
+)  # fmt: skip
+"""Deribit's index of Bitcoin's volatility: it stands a little above the 30-day at-the-money volatility."""
+
+
+def pushed_value(name: str, ts_ns: int, btc_usd: float) -> float:
+    """A row of `EXTERNAL` at one instant; stocks move with Bitcoin, whose price at the same time is `btc_usd`."""
+    value = EXTERNAL[name](ts_ns)
+    if name != "spx":
+        return value
+    return value * float((btc_usd / BTC_PRICE(ts_ns)) ** STOCKS_FOLLOW(ts_ns))
+
+
+def index_samples(from_ns: int, to_ns: int, step_ns: int) -> Iterator[Sample]:
+    """The volatility index every `step_ns` of ``from_ns <= ts_ns < to_ns``, as its venue sends it."""
+    labels = (("base", "BTC"), ("tenor", "index"), ("venue", "deribit"))
+    for ts_ns in range(-(-from_ns // step_ns) * step_ns, to_ns, step_ns):
+        yield Sample("iv", labels, round(VOLATILITY_INDEX(ts_ns), 2), ts_ns, ts_ns, "deribit")
 
 
 BASKETS: dict[str, Curve] = {

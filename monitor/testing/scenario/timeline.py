@@ -125,6 +125,10 @@ LONG_SHARE = curve(
 MEAN_LIQUIDATION_USD = 2_900.0
 """Before the sampled venues fold theirs together."""
 
+LARGE_ORDERS = (("2025-11-21T07:34:20", "bybit", "BTCUSDT", 36.78e6),)
+"""Single liquidations beside the many small ones, longs, in US dollars. Trackers named one of 36.78M in Bitcoin as the
+day's largest, in the minute of the low. It was on Hyperliquid, which publishes none: here it is on a venue that does."""
+
 SAMPLED_VENUES = frozenset({"binance_usdm", "binance_coinm"})
 """Venues that report at most one liquidation per symbol and second."""
 

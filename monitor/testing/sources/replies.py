@@ -168,7 +168,8 @@ class SlowMarket:
 
 def _option(name: str, expiry: datetime, strike: float, forward: float, now_ns: int) -> dict[str, Any]:
     years = max(0.01, (expiry.timestamp() - now_ns / NS_PER_S) / 31_536_000)
-    atm = slow.ATM_IV(now_ns) * (1 + slow.TERM_SLOPE(now_ns) * (0.08 - years))
+    dearer = slow.ETHER_DEARER if name.startswith("ETH") else 1.0
+    atm = dearer * slow.ATM_IV(now_ns) * (1 + slow.TERM_SLOPE(now_ns) * (0.08 - years))
     wings = 2 * 0.674 * atm / 100 * years**0.5  # distance of the two 25-delta strikes in log terms
     iv = atm - slow.SKEW_25D(now_ns) / wings * log(strike / forward)
     return {"instrument_name": name, "mark_iv": round(max(iv, 5.0), 2), "underlying_price": round(forward, 2),

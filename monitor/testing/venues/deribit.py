@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.events import Funding, Liquidation, MarketEvent, OpenInterest, Price, Sample, Trade
 from monitor.instruments import Instrument
 from monitor.testing.json_venue import JsonVenue, Row, dumps, forced_order, ms, price_of, quantity
 from monitor.testing.protocol import ClientReply, Push
@@ -26,6 +26,11 @@ class DeribitProtocol(JsonVenue):
         self._channels = {f"ticker.{symbol}.100ms" for symbol in self.rows}
         self._channels |= {"trades.future.any.100ms", "trades.option.any.100ms"}
         self._channels |= {f"deribit_volatility_index.{base}_usd" for base in ("btc", "eth")}
+
+    def encode(self, events: Iterable[MarketEvent]) -> list[Push]:
+        """The volatility index has no instrument."""
+        told = list(events)
+        return [*super().encode(told), *(_index(event) for event in told if isinstance(event, Sample))]
 
     def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
         """A refused channel is left out of the result."""
@@ -120,6 +125,12 @@ def _listing(item: Instrument) -> dict[str, Any]:
         "strike": item.strike,
         "option_type": item.option_type,
     }
+
+
+def _index(event: Sample) -> Push:
+    name = f"{dict(event.labels)['base'].lower()}_usd"
+    row = {"volatility": event.value, "timestamp": ms(event.ts_ns), "index_name": name}
+    return _push(f"deribit_volatility_index.{name}", row)
 
 
 def _push(channel: str, data: Any) -> Push:
