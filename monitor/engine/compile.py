@@ -386,9 +386,10 @@ class Compiler:
     def _stale_of(self, series: str, slack_ns: int = 0) -> Callable[[Labels], float]:
         spec = self.spec(series)
 
+        least_s = spec.stale_s if spec.channel in SLOW else 0.0
         def stale_of(labels: Labels) -> float:
-            venue = dict(labels).get("venue", "")
-            return self.settings.stale_s.get((venue, spec.channel), spec.stale_s) * NS_PER_S + slack_ns
+            limit_s = self.settings.stale_s.get((dict(labels).get("venue", ""), spec.channel), spec.stale_s)
+            return max(limit_s, least_s) * NS_PER_S + slack_ns
 
         return stale_of
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.engine.compile import Compiler
-from monitor.engine.explain import explain
+from monitor.engine.explain import explain, stages
 from monitor.engine.fences import Watch
 from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
 from monitor.engine.memory import Memory
@@ -270,7 +270,8 @@ class Engine:
         compiled = self._rules[rule_id]
         compiled.evaluate(Tick(self._serial, self.now_ns))  # the nodes of a rule that sleeps hold older values
         expr, labels = compiled.rule.expr, compiled.index.labels[row]
-        notes = provenance(self._compiler, self.past.newest_ns, expr, labels, self.now_ns)
+        history = provenance(self._compiler, self.past.newest_ns, expr, labels, self.now_ns)
+        notes = (*stages(self._compiler, expr, labels), *history)
         return replace(explain(self.store, self._compiler, expr, labels, self.now_ns), notes=notes)
 
     def state_size(self) -> dict[str, int]:

@@ -10,13 +10,15 @@ import numpy as np
 from monitor.engine.compile import Compiler
 from monitor.engine.cover.coverage import duration_text
 from monitor.engine.nodes.base import Node, row_of
+from monitor.engine.nodes.temporal import ThenNode
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.log import Column, Members
 from monitor.engine.rows.panes import pane_of
 from monitor.engine.rows.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
-from monitor.expression import Expr, Number, Range, Selector, children, selectors, unit_shown
+from monitor.expression import Expr, Number, Range, Selector, Then, children, selectors, unit_shown
+from monitor.format import utc_time
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
 from monitor.series import SERIES, Fold
@@ -78,6 +80,18 @@ def _part(node: Node, expr: Expr, labels: Labels, now_ns: int) -> tuple[str, flo
     if np.isnan(value):
         return to_text(expr), None, node.reason(row, now_ns)
     return to_text(expr), value, ""
+
+
+def stages(compiler: Compiler, expr: Expr, labels: Labels) -> Iterator[str]:
+    """When the stages of each ``a then b`` below `expr` held, the first stage first."""
+    for child in children(expr):
+        yield from stages(compiler, child, labels)
+    node = compiler.nodes.get(expr)
+    if isinstance(expr, Then) and isinstance(node, ThenNode):
+        first, second = node.times(labels)
+        if not isinstance(expr.first, Then):
+            yield f"{to_text(expr.first)}: " + (f"last held at {utc_time(first)}" if first else "not seen to hold yet")
+        yield f"then {to_text(expr.second)}: " + (f"holds since {utc_time(second)}" if second else "does not hold")
 
 
 def _events(
