@@ -176,7 +176,7 @@ def make(url: str, core: Core, times: Times, tap: Tap | None = None) -> tuple[De
         log=structlog.get_logger(),
         rng=Random(1),
         settings=FeedSettings(),
-        liveness=Liveness(stats, CHANNELS, pump.append, CLOCK.wall_ns()),
+        liveness=Liveness(stats, feed.sources(), pump.append, CLOCK.wall_ns()),
         on_unknown=lambda: None,
         tap=tap,
     )

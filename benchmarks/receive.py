@@ -131,7 +131,7 @@ def feed_parts(url: str, engine: Engine) -> tuple[Desk, Connection]:
         log=structlog.get_logger(),
         rng=Random(1),
         settings=FeedSettings(),
-        liveness=Liveness(stats, channels, pump.append, CLOCK.wall_ns()),
+        liveness=Liveness(stats, feed.sources(), pump.append, CLOCK.wall_ns()),
         on_unknown=lambda: None,
     )
     topics = (Topic("!forceOrder@arr", (Channel.LIQUIDATIONS,)), Topic("!markPrice@arr@1s", (Channel.PRICE,)))

@@ -23,6 +23,8 @@ from monitor.events import Channel, MarketEvent
 from monitor.instruments import Instrument, Registry
 
 Frame = str | bytes
+Source = tuple[str, Channel]
+"""A venue and one of its channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class FeedSpec:
         stale_s: Per channel, the age at which the last value of one instrument stops counting.
         docs: Address of the venue's API pages.
         gaps: What becomes of the events of a gap, per channel of events; "lost: why" where they cannot be had.
+        shares_with: Venues with which it shares a stream; each is told the options of the other.
     """
 
     venue: str
@@ -89,6 +92,7 @@ class FeedSpec:
     stale_s: Mapping[Channel, float]
     docs: str
     gaps: Mapping[Channel, str] = field(default_factory=dict)
+    shares_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ class FeedOptions:
     ``symbols`` is ``"*"``, a tuple of the venue's symbols, or ``top=N`` by open interest. ``ws_url`` and ``rest_url``
     replace scheme, host and port of every address of the venue (its paths are kept). ``hot_standby`` keeps a second
     connection beside each. ``extra`` holds the venue's own
-    settings, validated by the feed. ``peers`` names the other venues that this process runs, with their channels: two
-    venues may share a stream, and only one of them may count it. ``pegs`` gives quote currencies a price other than one
+    settings, validated by the feed. ``beside`` has the options of those `FeedSpec.shares_with` that this process runs, too:
+    of two venues that share a stream only one may count it. ``pegs`` gives quote currencies a price other than one
     US dollar.
     """
 
@@ -111,7 +115,7 @@ class FeedOptions:
     include_tradfi: bool = False
     hot_standby: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
-    peers: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
+    beside: Mapping[str, FeedOptions] = field(default_factory=dict)
     pegs: Mapping[str, Decimal] = field(default_factory=dict)
 
 
@@ -311,6 +315,10 @@ class Feed(Protocol):
         Raises:
             DecodeError: The reply is not what the venue documents.
         """
+        ...
+
+    def sources(self) -> frozenset[Source]:
+        """What it keeps live as it is configured: its own channels, and those of other venues that come over its streams."""
         ...
 
     def ranking(self) -> list[Request]:

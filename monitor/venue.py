@@ -41,6 +41,7 @@ from monitor.feed import (
     SequenceGap,
     Session,
     Skipped,
+    Source,
     Topic,
     UnknownSymbol,
 )
@@ -257,6 +258,10 @@ class VenueFeed:
         )
 
     def ws(self, url: str) -> str:
+    def sources(self) -> frozenset[Source]:
+        """Its own channels; a venue that shares a stream overrides this."""
+        return frozenset((self.spec.venue, channel) for channel in self.options.channels if self.carries(channel))
+
         """A websocket address, at the configured host when there is one."""
         return _rehost(url, self.options.ws_url)
 

@@ -26,6 +26,7 @@ from monitor.feed import (
     ReportingLaw,
     Request,
     SequenceGap,
+    Source,
     Topic,
     UnknownSymbol,
 )
@@ -115,6 +116,9 @@ class ToyFeed:
         self.options = options
 
     def metadata(self) -> list[Request]:
+    def sources(self) -> frozenset[Source]:
+        return frozenset((self.spec.venue, channel) for channel in self.options.channels)
+
         return [Request("metadata", f"{self.options.rest_url}/instruments")]
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:

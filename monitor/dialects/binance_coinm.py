@@ -1,4 +1,4 @@
-"""COIN-M contracts as instruments: both Binance futures feeds need them, one for the liquidations of merged streams."""
+"""COIN-M contracts as instruments, and who counts their liquidations: both Binance futures feeds need to know."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from decimal import Decimal
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.binance_futures import Listing
+from monitor.events import Channel
+from monitor.feed import FeedOptions
 from monitor.instruments import Instrument, canonical_base
 
 COINM_LISTINGS = "coinm/exchangeInfo"
+
+
+def counted_by_usdm(usdm: FeedOptions, coinm: FeedOptions | None) -> bool:
+    """Whether liquidations of COIN-M are counted where USD-M's merged stream brings them. Exactly one feed counts them.
+
+    USD-M brings those of the coins that it follows. So COIN-M, where it runs, asks for its own unless USD-M follows all;
+    its setting ``liquidations_via_merged`` overrides that.
+    """
+    if Channel.LIQUIDATIONS not in usdm.channels:
+        return False
+    if coinm is None or Channel.LIQUIDATIONS not in coinm.channels:
+        return True
+    wish = coinm.extra.get("liquidations_via_merged")
+    return bool(wish) if wish is not None else usdm.symbols == "*" and usdm.top is None
 
 
 def coinm_instrument(listing: Listing, interval_h: float | None = None) -> Instrument | None:

@@ -57,14 +57,25 @@ def make_feed(venue: str, options: FeedOptions) -> Feed:
 
 
 def make_feeds(entries: Sequence[tuple[str, FeedOptions]]) -> list[Feed]:
-    """Build every configured feed, each told of the others: two venues may share a stream that only one may count.
+    """Build every configured feed, each told of those with which it shares a stream that only one may count.
 
     Raises:
         KeyError: No such venue.
         ValueError: As `make_feed`.
     """
-    channels = {venue: options.channels for venue, options in entries}
+    configured = dict(entries)
     return [
-        make_feed(venue, replace(options, peers={name: its for name, its in channels.items() if name != venue}))
+        make_feed(
+            venue,
+            replace(
+                options,
+                beside={name: configured[name] for name in feed_class(venue).spec.shares_with if name in configured},
+            ),
+        )
         for venue, options in entries
     ]
+
+
+def named_feeds(entries: Sequence[tuple[str, FeedOptions]]) -> list[Feed]:
+    """The feeds that a tape names, as far as this program has them; raises ValueError as `make_feed`."""
+    return make_feeds([(venue, options) for venue, options in entries if venue in FEEDS])

@@ -2,7 +2,8 @@
 
 A quantity is contracts: 25 of BTCUSD_PERP are 25 x 100 = 2,500 USD whatever the price. Liquidations of these contracts
 also arrive on USD-M's merged stream. They are counted once: where this process also runs ``binance_usdm`` with
-liquidations, that feed counts them and this one does not subscribe; ``liquidations_via_merged`` overrides the choice.
+liquidations of all symbols, that feed counts them and this one does not subscribe; ``liquidations_via_merged`` overrides
+the choice.
 Rows: `monitor.dialects.binance`.
 """
 
@@ -13,11 +14,11 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from monitor.dialects.binance import BinanceSession
-from monitor.dialects.binance_coinm import coinm_instrument
+from monitor.dialects.binance_coinm import coinm_instrument, counted_by_usdm
 from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, FuturesSettings, Listing, RestPlan
 from monitor.errors import FeedRefused
 from monitor.events import Channel
-from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Session, Topic
+from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Session, Source, Topic
 from monitor.instruments import Instrument, Registry
 
 DOCS = "https://developers.binance.com/docs/derivatives/coin-margined-futures"
@@ -55,6 +56,7 @@ class BinanceCoinmFeed(FuturesFeed):
             Channel.LIQUIDATIONS: "lost: the venue withdrew its public REST address",
             Channel.TRADES: "aggregated trades, for gaps of up to 15 minutes",
         },
+        shares_with=("binance_usdm",),
     )  # fmt: skip
     settings_type = CoinmSettings
     plan = RestPlan("https://dapi.binance.com/dapi/v1", interest_weight_per_min=300.0)
@@ -69,10 +71,14 @@ class BinanceCoinmFeed(FuturesFeed):
     def counts_liquidations(self) -> bool:
         """Whether this feed, not USD-M's, counts them."""
         assert isinstance(self.settings, CoinmSettings)
-        merged = self.settings.liquidations_via_merged
-        if merged is None:
-            merged = Channel.LIQUIDATIONS in self.options.peers.get("binance_usdm", ())
-        return self.carries(Channel.LIQUIDATIONS) and not merged
+        usdm = self.options.beside.get("binance_usdm")
+        elsewhere = self.settings.liquidations_via_merged if usdm is None else counted_by_usdm(usdm, self.options)
+        return self.carries(Channel.LIQUIDATIONS) and not elsewhere
+
+    def sources(self) -> frozenset[Source]:
+        """Its channels, without liquidations where USD-M counts them."""
+        own = super().sources()
+        return own if self.counts_liquidations else own - {(self.spec.venue, Channel.LIQUIDATIONS)}
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """A stream per symbol: there are few, and the all-market ones carry USD-M too."""

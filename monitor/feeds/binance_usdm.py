@@ -16,16 +16,17 @@ from urllib.parse import urlsplit
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.binance import BinanceSession
-from monitor.dialects.binance_coinm import COINM_LISTINGS, coinm_instrument
+from monitor.dialects.binance_coinm import COINM_LISTINGS, coinm_instrument, counted_by_usdm
 from monitor.dialects.binance_futures import FUTURES_LIMITS, MANY, FuturesFeed, Listing, RestPlan
 from monitor.errors import FeedRefused
 from monitor.events import Channel
-from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Request, Session, Topic
+from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Request, Session, Source, Topic
 from monitor.instruments import Instrument, Registry, canonical_base
 
 DOCS = "https://developers.binance.com/docs/derivatives/usds-margined-futures"
 MARKET = "wss://fstream.binance.com/market/ws"
 PUBLIC = "wss://fstream.binance.com/public/ws"
+_COIN_MARGINED = "binance_coinm"
 _COIN_MARGINED_REST = "https://dapi.binance.com/dapi/v1/exchangeInfo"
 _SERVED: Mapping[str, tuple[str, ...]] = {
     "market": ("markPrice", "aggTrade", "miniTicker", "ticker", "forceOrder"),
@@ -42,7 +43,7 @@ class BinanceUsdmFeed(FuturesFeed):
         laws={
             Channel.PRICE: ReportingLaw("complete", "mark and index every second; last on change; best bid and ask every 5 s", DOCS),
             Channel.TRADES: ReportingLaw("complete", "aggregated per taker order within 100 ms; insurance fund and ADL trades are left out", DOCS),
-            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second", DOCS, Cap(1)),
+            Channel.LIQUIDATIONS: ReportingLaw("sampled", "at most one order per symbol per second; COIN-M's come along", DOCS, Cap(1)),
             Channel.FUNDING: ReportingLaw("complete", "running estimate of the next rate, every second", DOCS),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "polled per symbol within the request weight", DOCS),
             Channel.DEPTH: ReportingLaw("sampled", "best 1000 levels a side of the majors, every 10 s: a lower bound", DOCS),
@@ -58,15 +59,26 @@ class BinanceUsdmFeed(FuturesFeed):
             Channel.LIQUIDATIONS: "lost: the venue withdrew its public REST address",
             Channel.TRADES: "aggregated trades, for gaps of up to 15 minutes",
         },
+        shares_with=(_COIN_MARGINED,),
     )  # fmt: skip
     plan = RestPlan("https://fapi.binance.com/fapi/v1", interest_weight_per_min=900.0)
     trades_url: ClassVar[str] = "https://fapi.binance.com/fapi/v1/aggTrades"
     gap_url: ClassVar[str] = MARKET
 
+    @property
+    def counts_coin_margined(self) -> bool:
+        """Whether this feed counts the liquidations of COIN-M that come on the merged stream."""
+        return counted_by_usdm(self.options, self.options.beside.get(_COIN_MARGINED))
+
+    def sources(self) -> frozenset[Source]:
+        """This product's channels, and COIN-M's liquidations where they are counted here."""
+        merged = {(_COIN_MARGINED, Channel.LIQUIDATIONS)} if self.counts_coin_margined else set[Source]()
+        return super().sources() | merged
+
     def metadata(self) -> list[Request]:
-        """This product's listings, and those of COIN-M, whose liquidations come on the merged stream."""
+        """This product's listings, and those of COIN-M where its liquidations are counted here."""
         requests = super().metadata()
-        if self.carries(Channel.LIQUIDATIONS):
+        if self.counts_coin_margined:
             requests.append(Request(f"{self.spec.venue}/{COINM_LISTINGS}", self.rest(_COIN_MARGINED_REST)))
         return requests
 
@@ -138,7 +150,7 @@ class BinanceUsdmFeed(FuturesFeed):
             FeedRefused: The address does not serve the topics: the venue would acknowledge them and stay silent.
         """
         _check_address(connection)
-        merged = registry.venue("binance_coinm")
+        merged = registry.venue(_COIN_MARGINED) if self.counts_coin_margined else None
         return BinanceSession(self, connection, registry, merged=merged, marks=self.marks)
 
 

@@ -46,12 +46,11 @@ class Loaded:
     rule_texts: tuple[tuple[str, str], ...] = ()
 
     def expected(self) -> dict[Channel, list[str]]:
-        """Venues that should carry each channel; what a venue does not publish is not expected of it."""
+        """Venues that should be live on each channel; what a venue does not publish is not expected of it."""
         found: dict[Channel, list[str]] = {}
         for feed in self.feeds:
-            for channel in feed.options.channels:
-                if feed.spec.laws[channel].kind != "not_covered":
-                    found.setdefault(channel, []).append(feed.spec.venue)
+            for venue, channel in sorted(feed.sources()):
+                found.setdefault(channel, []).append(venue)
         return found
 
     def stale_s(self) -> dict[tuple[str, Channel], float]:

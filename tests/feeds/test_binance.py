@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -58,35 +59,63 @@ def test_inverse_contract_is_not_multiplied_by_price() -> None:
 
 
 def test_merged_stream_is_counted_once() -> None:
-    frame = msgspec.json.encode(order("BTCUSD_PERP", "SELL", "25", "76000", product=2))
     options = FeedOptions(channels=frozenset({Channel.PRICE, Channel.LIQUIDATIONS}))
-    counted: list[Any] = []
-    for feed in make_feeds([("binance_usdm", options), ("binance_coinm", options)]):
-        registry = Registry()
-        load(feed, registry)
-        for connection in feed.connections(feed.wanted(registry)):
-            if "!forceOrder@arr" in {topic.name for topic in connection.topics}:
-                counted += feed.session(connection, registry).on_frame(frame, NOW_NS)
+    counted, owners = counted_of("BTCUSD_PERP", binance_usdm=options, binance_coinm=options)
     assert [(event.instrument.venue, event.usd_micros) for event in counted] == [("binance_coinm", 2_500_000_000)]
+    assert owners == ["binance_usdm"]
+
+
+WITH = frozenset({Channel.PRICE, Channel.LIQUIDATIONS})
+WITHOUT = frozenset({Channel.PRICE})
+BTC_ONLY = FeedOptions(WITH, ("BTCUSDT",))
 
 
 @pytest.mark.parametrize(
-    ("peers", "setting", "subscribes"),
+    ("usdm", "coinm", "owner"),
     [
-        ({}, None, True),
-        ({"binance_usdm": frozenset({Channel.LIQUIDATIONS})}, None, False),
-        ({"binance_usdm": frozenset({Channel.PRICE})}, None, True),
-        ({}, True, False),
-        ({"binance_usdm": frozenset({Channel.LIQUIDATIONS})}, False, True),
+        (None, FeedOptions(WITH), "binance_coinm"),
+        (None, FeedOptions(WITH, extra={"liquidations_via_merged": True}), ""),
+        (FeedOptions(WITH), None, "binance_usdm"),
+        (FeedOptions(WITH), FeedOptions(WITHOUT), "binance_usdm"),
+        (FeedOptions(WITHOUT), FeedOptions(WITH), "binance_coinm"),
+        (FeedOptions(WITHOUT), FeedOptions(WITHOUT), ""),
+        (FeedOptions(WITH), FeedOptions(WITH), "binance_usdm"),
+        (FeedOptions(WITH), FeedOptions(WITH, extra={"liquidations_via_merged": False}), "binance_coinm"),
+        (BTC_ONLY, None, "binance_usdm"),
+        (BTC_ONLY, FeedOptions(WITH), "binance_coinm"),
+        (replace(BTC_ONLY, symbols="*", top=5), FeedOptions(WITH), "binance_coinm"),
+        (BTC_ONLY, FeedOptions(WITH, extra={"liquidations_via_merged": True}), "binance_usdm"),
     ],
 )
-def test_coin_margined_liquidations_have_one_owner(peers: Any, setting: bool | None, subscribes: bool) -> None:
-    extra = {} if setting is None else {"liquidations_via_merged": setting}
-    options = FeedOptions(channels=frozenset({Channel.PRICE, Channel.LIQUIDATIONS}), peers=peers, extra=extra)
-    feed, registry = make_feed("binance_coinm", options), Registry()
-    load(feed, registry)
-    topics = {topic.name for c in feed.connections(feed.wanted(registry)) for topic in c.topics}
-    assert ("!forceOrder@arr" in topics) == subscribes
+def test_coin_margined_liquidations_have_one_owner(
+    usdm: FeedOptions | None, coinm: FeedOptions | None, owner: str
+) -> None:
+    """Who counts them also says whether they are live, and nobody else does either."""
+    entries = {"binance_usdm": usdm, "binance_coinm": coinm}
+    counted, owners = counted_of("BTCUSD_PERP", **{name: o for name, o in entries.items() if o is not None})
+    assert owners == ([owner] if owner else [])
+    assert len(counted) == len(owners)
+
+
+def test_a_short_list_of_usdm_does_not_hide_the_other_coins_of_coin_margined() -> None:
+    """Found by reading: USD-M left out what it does not follow, and COIN-M, which follows it, did not ask for it."""
+    counted, _ = counted_of("LINKUSD_PERP", binance_usdm=BTC_ONLY, binance_coinm=FeedOptions(WITH))
+    assert [(event.instrument.venue, event.instrument.base) for event in counted] == [("binance_coinm", "LINK")]
+
+
+def counted_of(symbol: str, **entries: FeedOptions) -> tuple[list[Any], list[str]]:
+    """Events of one liquidation on the merged stream, over every connection that asks for it, and who answers for them."""
+    frame = msgspec.json.encode(order(symbol, "SELL", "25", "76000", product=2))
+    counted: list[Any] = []
+    owners = []
+    for feed in make_feeds(list(entries.items())):
+        registry = Registry()
+        load(feed, registry)
+        owners += [feed.spec.venue for source in feed.sources() if source == ("binance_coinm", Channel.LIQUIDATIONS)]
+        for connection in feed.connections(feed.wanted(registry)):
+            if "!forceOrder@arr" in {topic.name for topic in connection.topics}:
+                counted += feed.session(connection, registry).on_frame(frame, NOW_NS)
+    return counted, owners
 
 
 def test_rows_of_usdm_on_the_coin_margined_socket_are_left_out() -> None:

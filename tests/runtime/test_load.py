@@ -45,6 +45,14 @@ def test_expected_is_what_each_venue_should_carry(folder: Path) -> None:
     assert loaded(folder).expected() == {Channel.PRICE: ["bybit", "okx"], Channel.LIQUIDATIONS: ["bybit"]}
 
 
+def test_who_carries_another_venues_channel_is_expected_to_bring_it(folder: Path) -> None:
+    alone = "rules: [rules.yaml]\nfeeds:\n  - {venue: binance_usdm, channels: [price, liquidations]}\n"
+    both = alone + "  - {venue: binance_coinm, channels: [price, liquidations]}\n"
+    merged = ["binance_coinm", "binance_usdm"]
+    assert loaded(folder, alone).expected() == {Channel.PRICE: ["binance_usdm"], Channel.LIQUIDATIONS: merged}
+    assert sorted(loaded(folder, both).expected()[Channel.LIQUIDATIONS]) == merged, "once each"
+
+
 def test_the_digest_follows_configuration_and_rules(folder: Path) -> None:
     first = loaded(folder).digest
     assert loaded(folder).digest == first

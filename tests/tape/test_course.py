@@ -59,7 +59,7 @@ def test_turns_settings_memory_and_acts_come_back() -> None:
     assert course.read_turn(course.write_turn(7)) == course.Turn(7)
     assert course.read_turn(course.write_turn(7, {"a/b": ("x", "y")})) == course.Turn(7, {"a/b": ("x", "y")})
     options = FeedOptions(
-        frozenset({Channel.PRICE}), ("BTCUSDT",), peers={"other": frozenset({Channel.TRADES})}, pegs={"USDT": Decimal("0.97")}
+        frozenset({Channel.PRICE}), ("BTCUSDT",), beside={"other": FeedOptions(frozenset({Channel.TRADES}))}, pegs={"USDT": Decimal("0.97")}
     )  # fmt: skip
     setting = course.Setting("abc", (("r.yaml", "groups: []"),), [{"matchers": ["a=b"]}], (("toy", options),))
     assert course.read_setting(course.write_setting(setting)) == setting

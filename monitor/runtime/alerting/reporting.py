@@ -44,7 +44,7 @@ class Reporting:
         concerned = [
             (feed, stats)
             for feed, stats in self._feeds()
-            if any(matches(matchers, {"venue": feed.spec.venue}) for matchers in reads)
+            if any(matches(matchers, {"venue": venue}) for matchers in reads for venue in _venues(feed))
         ]
         parts = [*_sampled(concerned, self._now_ns()), *_silent(concerned)]
         return (f"a lower bound: {'; '.join(parts)}",) if parts else ()
@@ -69,6 +69,11 @@ def _silent(feeds: Iterable[tuple[Feed, FeedStats]]) -> Iterator[str]:
 def _at_cap(stats: FeedStats, now_ns: int) -> str:
     ratio = math.nan if stats.saturation is None else stats.saturation.ratio(now_ns)
     return "" if math.isnan(ratio) else f" (at its cap in {fmt.pct(ratio)} of symbol-seconds)"
+
+
+def _venues(feed: Feed) -> set[str]:
+    """Whose liquidations it brings, or would bring if the venue published them."""
+    return {feed.spec.venue} | {venue for venue, channel in feed.sources() if channel is Channel.LIQUIDATIONS}
 
 
 def _law_kind(feed: Feed) -> str:

@@ -56,6 +56,14 @@ class FeedRoom:
                 runner = self._make(feed, self._numbers.setdefault(venue, itertools.count(1)))
                 self._runners[venue] = runner, tasks.create_task(runner.run(), name=f"feed/{venue}")
         self._runners = {venue: self._runners[venue] for venue in wanted}
+        self._share_uptime()
+
+    def _share_uptime(self) -> None:
+        """A channel that comes over another venue's stream is live whenever that stream is."""
+        for runner, _ in self._runners.values():
+            for venue, channel in runner.feed.sources():
+                if venue in self._runners:
+                    self._runners[venue][0].stats.uptime[channel] = runner.stats.uptime[channel]
 
     def end(self) -> list[asyncio.Task[None]]:
         """Cancel every feed; the tasks are done when they have ended."""
@@ -79,7 +87,7 @@ class FeedRoom:
             if runner.chosen and self._declared.get(venue) is not runner.chosen:
                 self._declared[venue] = runner.chosen
                 self._on_followed(venue, sorted({item.symbol for item in runner.chosen}))
-                if Channel.LIQUIDATIONS in runner.covered:
+                if Channel.LIQUIDATIONS in runner.stats.uptime:
                     self._board.declare(runner.chosen)
 
     def count(self, report: IngestReport) -> None:

@@ -58,7 +58,6 @@ class FeedRunner:
     """Runs one feed until it is cancelled; never raises anything else.
 
     Attributes:
-        covered: The configured channels that the venue has.
         chosen: The instruments that are followed; a new list whenever they change.
 
     Args:
@@ -104,12 +103,11 @@ class FeedRunner:
         self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
         self._tap = tap
         self._log = structlog.get_logger("monitor.feed").bind(venue=feed.spec.venue)
-        self.covered = frozenset(name for name in feed.options.channels if feed.spec.laws[name].kind != "not_covered")
         law = feed.spec.laws.get(Channel.LIQUIDATIONS)
-        if law is not None and law.cap is not None and Channel.LIQUIDATIONS in self.covered:
+        if law is not None and law.cap is not None and (feed.spec.venue, Channel.LIQUIDATIONS) in feed.sources():
             stats.saturation = Saturation(law.cap, clock.wall_ns())
         self.backfill: Backfill | None = None
-        self._liveness = Liveness(stats, set(self.covered), self._emit, clock.wall_ns(), self._on_recovery)
+        self._liveness = Liveness(stats, feed.sources(), self._emit, clock.wall_ns(), self._on_recovery)
         self._refresh_wanted = asyncio.Event()
         self._desk = Desk(
             feed=feed,
@@ -176,7 +174,12 @@ class FeedRunner:
             self._tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
         self._pump.append(events)
         for event in events:
-            if self.backfill is not None and isinstance(event, FeedState) and event.up:
+            if (
+                self.backfill is not None
+                and isinstance(event, FeedState)
+                and event.up
+                and event.venue == self.stats.venue
+            ):
                 self.backfill.went_live(event.channel, event.ts_ns)
 
     def _on_recovery(self, recovery: Recovery) -> None:

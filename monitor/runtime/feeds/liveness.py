@@ -1,15 +1,16 @@
 """From connections and polls to what the stream says about each channel: live, not live, and what was lost.
 
-Several carriers (connections, polled endpoints) may share a channel. The channel is live while all of them are. Each
+A stream may bring events of another venue, too: then its states and gaps are said of both. Several carriers (connections, polled endpoints) may share a channel. The channel is live while all of them are. Each
 loss of a carrier becomes one `FeedGap` when it is over, from the last sign of life to the recovery. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from monitor.events import Channel, FeedGap, FeedState
+from monitor.feed import Source
 from monitor.runtime.feeds.stats import FeedStats, UpTime
 
 Emit = Callable[[list[FeedState | FeedGap]], None]
@@ -47,7 +48,8 @@ class Liveness:
 
     Args:
         stats: Gets the up time of each channel.
-        channels: All channels of the feed; each is announced as not live at once.
+        sources: All channels of the feed, and those of other venues that come with the channel of the same name; each
+            is announced as not live at once.
         emit: Takes the events for the stream.
         now_ns: Unix time of the start.
         recovered: Hears of each carrier that delivers.
@@ -56,7 +58,7 @@ class Liveness:
     def __init__(
         self,
         stats: FeedStats,
-        channels: Iterable[Channel],
+        sources: Iterable[Source],
         emit: Emit,
         now_ns: int,
         recovered: Callable[[Recovery], None] = lambda _recovery: None,
@@ -64,10 +66,13 @@ class Liveness:
         self._stats = stats
         self._emit = emit
         self._recovered = recovered
-        self._carriers: dict[Channel, dict[str, _Carrier]] = {channel: {} for channel in sorted(channels)}
+        self._venues: dict[Channel, list[str]] = {}
+        for venue, channel in sorted(sources):
+            self._venues.setdefault(channel, []).append(venue)
+        self._carriers: dict[Channel, dict[str, _Carrier]] = {channel: {} for channel in sorted(self._venues)}
         for channel in self._carriers:
             stats.uptime.setdefault(channel, UpTime()).change(now_ns, up=False)
-        emit([FeedState(stats.venue, channel, up=False, ts_ns=now_ns, reason="starting") for channel in self._carriers])
+        emit([state for channel in self._carriers for state in self._states(channel, now_ns, "starting", up=False)])
 
     def expect(self, name: str, channels: Iterable[Channel], *, joining: bool = False) -> None:
         """Announce a carrier; one that is `joining` a running feed counts only once it has delivered."""
@@ -82,7 +87,7 @@ class Liveness:
         carrier.up = carrier.counts = True
         lost_ns = None if carrier.lost_since_ns is None else min(carrier.lost_since_ns, now_ns)
         if lost_ns is not None:
-            self._emit([FeedGap(self._stats.venue, channel, lost_ns, now_ns, carrier.reason)])
+            self._emit([FeedGap(venue, channel, lost_ns, now_ns, carrier.reason) for venue in self._of(channel)])
             carrier.lost_since_ns = None
         begun_ns = now_ns if begun_ns is None else min(begun_ns, now_ns)
         self._recovered(Recovery(name, channel, lost_ns, begun_ns, now_ns, carrier.reason))
@@ -115,4 +120,11 @@ class Liveness:
         uptime = self._stats.uptime.setdefault(channel, UpTime())
         if up != uptime.up:
             uptime.change(at_ns, up=up)
-            self._emit([FeedState(self._stats.venue, channel, up, at_ns, reason)])
+            self._emit(list(self._states(channel, at_ns, reason, up=up)))
+
+    def _states(self, channel: Channel, at_ns: int, reason: str, *, up: bool) -> Iterator[FeedState]:
+        return (FeedState(venue, channel, up, at_ns, reason) for venue in self._of(channel))
+
+    def _of(self, channel: Channel) -> Sequence[str]:
+        """Whose events of this channel come."""
+        return self._venues.get(channel, (self._stats.venue,))

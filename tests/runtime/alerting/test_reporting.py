@@ -22,6 +22,7 @@ groups:
       - {alert: All, expr: 'sum(liquidations[1h]) > 1B'}
       - {alert: Recorded, expr: longs_1h > 1B}
       - {alert: Bybit, expr: 'sum(liquidations{venue="bybit"}[1h]) > 1B'}
+      - {alert: Coin, expr: 'sum(liquidations{venue="binance_coinm"}[1h]) > 1B'}
       - {alert: Price, expr: price by (base) < 80k}
 """
 
@@ -52,6 +53,10 @@ def test_it_follows_recordings() -> None:
 
 def test_only_the_venues_that_the_rule_reads_are_named() -> None:
     assert notes("Bybit", feed("binance_usdm"), feed("bybit")) == ()
+
+
+def test_who_carries_another_venues_liquidations_is_named_for_them() -> None:
+    assert notes("Coin", feed("binance_usdm"), feed("bybit")) == ("a lower bound: sampled by Binance USD-M",)
 
 
 def test_a_venue_without_the_channel_is_not_named() -> None:

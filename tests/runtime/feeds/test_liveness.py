@@ -11,7 +11,7 @@ CH = Channel.PRICE
 def start() -> tuple[Liveness, list[FeedState | FeedGap], FeedStats]:
     out: list[FeedState | FeedGap] = []
     stats = FeedStats("toy")
-    return Liveness(stats, [CH], out.extend, 0), out, stats
+    return Liveness(stats, [("toy", CH)], out.extend, 0), out, stats
 
 
 def state(up: bool, at_ns: int, reason: str = "") -> FeedState:
@@ -24,6 +24,24 @@ def test_channel_starts_down_and_the_first_up_is_no_gap() -> None:
     liveness.up("a", CH, 5)
     liveness.up("a", CH, 6)
     assert out == [state(False, 0, "starting"), state(True, 5)]
+
+
+def test_what_comes_over_a_stream_of_another_venue_shares_its_fate() -> None:
+    out: list[FeedState | FeedGap] = []
+    liveness = Liveness(FeedStats("toy"), [("toy", CH), ("rider", CH), ("toy", Channel.TRADES)], out.extend, 0)
+    liveness.expect("a", [CH])
+    assert [(event.venue, event.channel) for event in out] == [("rider", CH), ("toy", CH), ("toy", Channel.TRADES)]
+    del out[:]
+    liveness.up("a", CH, 5)
+    liveness.down("a", CH, 7, "drop")
+    liveness.up("a", CH, 20)
+    for venue in ("toy", "rider"):
+        assert [event for event in out if event.venue == venue] == [
+            FeedState(venue, CH, up=True, ts_ns=5, reason=""),
+            FeedState(venue, CH, up=False, ts_ns=7, reason="drop"),
+            FeedGap(venue, CH, 7, 20, "drop"),
+            FeedState(venue, CH, up=True, ts_ns=20, reason=""),
+        ]
 
 
 def test_loss_counts_from_the_last_sign_of_life_to_the_recovery() -> None:
