@@ -51,6 +51,7 @@ from monitor.runtime.steps.journal import Journal
 from monitor.runtime.steps.pump import Pump
 from monitor.runtime.steps.recorder import Recorder, recorder_of
 from monitor.runtime.steps.snapshot import Snapshots
+from monitor.runtime.steps.ticker import Ticker
 from monitor.runtime.steps.turns import Turns
 from monitor.runtime.view import AppView, Happenings, Parts
 from monitor.sinks import build_sink, sink_options
@@ -62,11 +63,6 @@ KEEP_HISTORY_NS = 400 * 86_400 * NS_PER_S
 PRUNE_EVERY_NS = 3_600 * NS_PER_S
 REMEMBERED_AT_ONCE = 4000
 PAST_AT_ONCE = 1000
-LATE_NS = NS_PER_S // 50
-"""A tick that comes so late lets the sockets be read first;"""
-READ_TURNS = 8
-"""from a readable socket to the engine's batch it takes four turns of the event loop."""
-READ_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,7 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(self.delivery.run(), name="delivery"),
-                    tasks.create_task(self._tick_for_ever(), name="ticker"),
+                    tasks.create_task(self._ticker.run(), name="ticker"),
                     tasks.create_task(self._watch_loop(), name="loop-lag"),
                     tasks.create_task(self.snapshots.run(), name="snapshots"),
                     tasks.create_task(self._prune_for_ever(), name="prune"),
@@ -231,6 +227,7 @@ class App:
         )
         self.turns = Turns(self.room, self.desk, self._observe, self._put, self.journal)
         self.pump = Pump(self.turns.take_in, self.clock, on_relieved=self.journal.relieved, rests=True)
+        self._ticker = Ticker(self.turns.tick, self.pump, self.clock, self.room.pace.step_ns)
         self.http = await stack.enter_async_context(HttpClient(self.clock))
         cache = InstrumentsCache(data_dir / "instruments")
         self.loader = InstrumentLoader(self.registry, self.http, self.clock, cache, self.settings.feed, tap=self._tap)
@@ -340,36 +337,6 @@ class App:
             await asyncio.sleep(0)
 
     # -- running -------------------------------------------------------------------------------------------------------
-
-    async def _tick_for_ever(self) -> None:
-        """Evaluate on a grid, whatever arrives; a late turn is not made up for, the next instant covers it."""
-        interval_ns = self._interval_ns
-        due_ns = self.clock.mono_ns() + interval_ns - self.clock.wall_ns() % interval_ns
-        while True:
-            await self.clock.sleep_until(due_ns)
-            if self.clock.mono_ns() - due_ns > LATE_NS:
-                await self._let_read()
-            try:
-                self.turns.tick(self.clock.wall_ns())
-            except Exception:  # as in the pump: the engine's bug must not end the program; it is counted and logged
-                self.pump.dropped["engine_error"] += 1
-                self.log.exception("app.tick_failed")
-            now_ns = self.clock.mono_ns()
-            due_ns += max(1, -(-(now_ns - due_ns) // interval_ns)) * interval_ns
-
-    async def _let_read(self) -> None:
-        """Nobody ran for a while: what the sockets hold is older than now, and is read first, until nothing more comes."""
-        quiet, batches = 0, self.pump.batches
-        for _ in range(READ_MOST):
-            await asyncio.sleep(0)
-            quiet = 0 if len(self.pump) or self.pump.batches != batches else quiet + 1
-            batches = self.pump.batches
-            if quiet == READ_TURNS:
-                return
-
-    @property
-    def _interval_ns(self) -> int:
-        return int(self.loaded.source.config.engine.interval * NS_PER_S)
 
     def _observe(self, events: Sequence[Event], now_ns: int) -> list[Sample]:
         return self.slow.observe(events, now_ns)
