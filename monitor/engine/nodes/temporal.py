@@ -13,13 +13,11 @@ from monitor.engine.nodes.align import Join
 from monitor.engine.nodes.base import (
     FAR_NS,
     NAN,
-    Alarm,
     ConditionNode,
     Holding,
     Node,
     Sources,
     Tick,
-    joint,
     row_of,
     take,
 )
