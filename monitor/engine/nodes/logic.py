@@ -278,6 +278,18 @@ class KOfNode(ConditionNode):
         self.coverage = self._deciding(truths)
         return True
 
+    def _deciding(self, truths: Sequence[Truths]) -> Floats:
+        """Coverage of the best k that hold, where k do; of the best that rule it out, where too many do not; else of all.
+
+        A sign of stress that nobody can see yet takes nothing away from four others that can be seen.
+        """
+        given = np.array([take(covers(c), r, 1.0) for c, r in zip(self.conditions, self._rows, strict=True)])
+        votes = np.where(np.array(truths) == self.truth, given, -1.0)
+        votes.sort(axis=0)
+        needed = np.where(self.truth == TRUE, self.k, len(self.conditions) - self.k + 1)
+        decided = votes[len(self.conditions) - needed, np.arange(len(self.truth))]
+        return np.where(self.truth == UNKNOWN, given.min(axis=0), decided)
+
     def _align(self) -> None:
         for condition, known in zip(self.conditions, self._sizes, strict=True):
             if set(condition.label_names) == set(self.label_names):
@@ -294,15 +306,3 @@ class KOfNode(ConditionNode):
             if (c.truth[rows[row]] if rows[row] >= 0 else c.default_truth) == UNKNOWN
         ]
         return "; ".join(filter(None, words))
-    def _deciding(self, truths: Sequence[Truths]) -> Floats:
-        """Coverage of the best k that hold, where k do; of the best that rule it out, where too many do not; else of all.
-
-        A sign of stress that nobody can see yet takes nothing away from four others that can be seen.
-        """
-        given = np.array([take(covers(c), r, 1.0) for c, r in zip(self.conditions, self._rows, strict=True)])
-        votes = np.where(np.array(truths) == self.truth, given, -1.0)
-        votes.sort(axis=0)
-        needed = np.where(self.truth == TRUE, self.k, len(self.conditions) - self.k + 1)
-        decided = votes[len(self.conditions) - needed, np.arange(len(self.truth))]
-        return np.where(self.truth == UNKNOWN, given.min(axis=0), decided)
-

@@ -10,17 +10,7 @@ import numpy as np
 from monitor.engine.cover.coverage import duration_text
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import (
-    FAR_NS,
-    NAN,
-    ConditionNode,
-    Holding,
-    Node,
-    Sources,
-    Tick,
-    row_of,
-    take,
-)
+from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Holding, Node, Sources, Tick, row_of, take
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.rows.sums import Bank, Lane
 from monitor.events import Labels
@@ -220,6 +210,13 @@ class ThenNode(ConditionNode):
         self.sound = self._armed & take(self.second.sound, self.join.rows_right, default=False)
         return True
 
+    def times(self, labels: Labels) -> tuple[int | None, int | None]:
+        """When the first stage last held, and since when the second does; None: it has not been seen, or does not."""
+        row = row_of(self, labels)
+        known = (self.first_at, self.second_at) if 0 <= row < len(self.first_at) else ()
+        first, second = (int(times[row]) for times in known) if known else (NEVER_NS, NEVER_NS)
+        return (None if first == NEVER_NS else first), (None if second == NEVER_NS else second)
+
     def next_edge_ns(self) -> int:
         """When a first stage grows too old for a second one that is still unknown."""
         waiting = (self.truth == UNKNOWN) & ~self._armed & (self.first_at != NEVER_NS)
@@ -241,13 +238,6 @@ class ThenNode(ConditionNode):
     def _grow(self, size: int) -> None:
         more = size - len(self.first_at)
         self.first_at, self.second_at = (
-    def times(self, labels: Labels) -> tuple[int | None, int | None]:
-        """When the first stage last held, and since when the second does; None: it has not been seen, or does not."""
-        row = row_of(self, labels)
-        known = (self.first_at, self.second_at) if 0 <= row < len(self.first_at) else ()
-        first, second = (int(times[row]) for times in known) if known else (NEVER_NS, NEVER_NS)
-        return (None if first == NEVER_NS else first), (None if second == NEVER_NS else second)
-
             np.concatenate((times, np.full(more, NEVER_NS, np.int64))) for times in (self.first_at, self.second_at)
         )
         self._armed = np.concatenate((self._armed, np.zeros(more, np.bool_)))
