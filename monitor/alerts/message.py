@@ -11,6 +11,8 @@ from monitor.reading import Explanation
 
 _STATE_ORDER = {AlertState.FIRING: 0, AlertState.HELD: 1, AlertState.RESOLVED: 2}
 _MAX_LINE = 300
+_FRAME = 8
+"""Characters that a channel puts about a title: marks and line breaks."""
 
 
 def worst_first(alerts: Sequence[AlertView]) -> tuple[AlertView, ...]:
@@ -94,6 +96,11 @@ def evidence(explanation: Explanation) -> Iterator[str]:
         yield f"missing: {', '.join(explanation.missing)}"
     yield from explanation.notes
     yield from (f"{name}: {address}" for name, address in explanation.links)
+
+def room(title: str, max_chars: int) -> int:
+    """How long a text may be below its title, so that the channel cuts nothing off; a title that long is cut itself."""
+    return max(max_chars - len(title) - _FRAME, max_chars // 2)
+
 
 
 def body(alerts: Sequence[AlertView], max_chars: int) -> str:

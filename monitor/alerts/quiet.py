@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -71,6 +71,11 @@ class Quiet:
             return False
         self._memory.forget(_ACK, fingerprint)
         return True
+
+    def keep_acknowledgements(self, alerts: Container[str]) -> None:
+        """Forget those of alerts that are over; `alerts` are the fingerprints of the others."""
+        for fingerprint in [one for one in self._acks if one not in alerts]:
+            self.withdraw(fingerprint)
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """All acknowledgements of active alerts, expired ones too."""

@@ -16,8 +16,9 @@ import msgspec
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
 from monitor.alerts import message, quiet, storms
 from monitor.alerts.fingerprint import fingerprint
+from monitor.alerts.inhibition import Inhibition
 from monitor.alerts.machine import AWAITED
-from monitor.alerts.matchers import matcher_text, matches
+from monitor.alerts.matchers import matcher_text
 from monitor.alerts.memory import Memory, rows
 from monitor.alerts.plans import NEVER, GroupId, Planned, RouteStep, SinkPolicy, Told
 from monitor.alerts.quiet import Quiet
@@ -99,6 +100,9 @@ class Router:
         self._quiet = Quiet(self.config, self._memory)
         self._storms = {p.name: Storm(p, self._memory) for p in self._sinks.values() if p.per_minute is not None}
         self._rests: dict[GroupId, Rest] = {}
+        self._inhibition = Inhibition(self.config.inhibit)
+        self._next_ns: int | None = None
+        """When something is due next; None: not worked out since something changed."""
         self._heartbeat = _heartbeat_alert(heartbeat_labels)
         self._beat_ns = 0
 
@@ -112,7 +116,8 @@ class Router:
         return self.due(now_ns)
 
     def due(self, now_ns: int) -> list[Planned]:
-        """Plan everything whose time has come: groups, digests, repeats, heartbeat. Call it often; it is cheap."""
+        """Plan everything whose time has come: groups, digests, repeats, heartbeat."""
+        self._next_ns = None
         planned: list[Planned] = []
         for group in list(self._groups.values()):
             if group.flush_ns <= now_ns:
@@ -123,7 +128,12 @@ class Router:
         return planned + self._beat(now_ns)
 
     def next_due_ns(self) -> int:
-        """When `due` will have something to do next; far in the future when nothing is planned."""
+        """When `due` will have something to do next; far in the future when nothing is planned. Cheap, call it often."""
+        if self._next_ns is None:
+            self._next_ns = self._soonest_ns()
+        return self._next_ns
+
+    def _soonest_ns(self) -> int:
         times = [group.flush_ns for group in self._groups.values()]
         times += [storm.digest_ns for storm in self._storms.values()]
         if self.config.heartbeat is not None:
@@ -132,6 +142,7 @@ class Router:
 
     def _take(self, alert: AlertView, now_ns: int) -> None:
         self._alerts[alert.fingerprint] = alert
+        self._inhibition.note(alert)
         labels = dict(alert.labels)
         for route in self.tree.find(labels):
             key = (route.path, route.group_labels(labels, alert.identity))
@@ -205,9 +216,10 @@ class Router:
 
     def _forget_resolved(self, group: _Group) -> None:
         """Drop resolved alerts that nobody waits to hear of, and the group with its last member."""
-        waiting = {member for storm in self._storms.values() for member in storm.waiting}
         for member in list(group.members):
-            if self._alerts[member].state is not AlertState.RESOLVED or member in waiting:
+            if self._alerts[member].state is not AlertState.RESOLVED:
+                continue
+            if any(member in storm.waiting for storm in self._storms.values()):
                 continue
             if any((sink, member) in self._told for sink in self._sinks):
                 continue
@@ -223,6 +235,7 @@ class Router:
                 if not group.members:
                     self._drop_group(group)
         del self._alerts[member]
+        self._inhibition.forget(member)
         for sink in self._sinks:
             self._not_told.pop((sink, member), None)
         self._quiet.withdraw(member)
@@ -280,8 +293,8 @@ class Router:
     def _hush(
         self, sink: SinkPolicy, alert: AlertView, route: Route, verdict: _Verdict, now_ns: int
     ) -> _Verdict | None:
-        """A reason not to say it now, or None."""
-        if severity_rank(alert.severity) < severity_rank(sink.min_severity) and sink.min_severity:
+        """A reason not to say it now, or None. Whom the worse was told is told that it is milder, or over."""
+        if _is_too_mild(alert, sink) and verdict.status not in {"deescalated", "resolved"}:
             return _Verdict(None, "below_severity", f"{sink.name} takes {sink.min_severity} and worse")
         muted = self._quiet.muted_by(route, now_ns)
         if muted:
@@ -298,27 +311,12 @@ class Router:
         return _Verdict(None, "silenced", reason, silence.ends_ns)
 
     def _taken_care_of(self, alert: AlertView, verdict: _Verdict, now_ns: int) -> _Verdict | None:
-        source = self._inhibitor(alert)
+        source = self._inhibition.source(alert)
         if source is not None:
             return _Verdict(None, "inhibited", f"{message.name(source)} fires", now_ns + _RECHECK_NS)
         ack = self._quiet.acknowledgement(alert)
         if ack is not None and now_ns < ack.until_ns and verdict.status != "escalated":
             return _Verdict(None, "acknowledged", f"acknowledged by {ack.by}", ack.until_ns)
-        return None
-
-    def _inhibitor(self, alert: AlertView) -> AlertView | None:
-        labels = dict(alert.labels)
-        for rule in self.config.inhibit:
-            if not matches(rule.target, labels) or matches(rule.source, labels):
-                continue
-            for other in self._alerts.values():
-                theirs = dict(other.labels)
-                if (
-                    other.state is AlertState.FIRING
-                    and matches(rule.source, theirs)
-                    and all(theirs.get(name, "") == labels.get(name, "") for name in rule.equal)
-                ):
-                    return other
         return None
 
     # -- saying it -----------------------------------------------------------------------------------------------------
@@ -341,14 +339,15 @@ class Router:
         status: Status = next(iter(statuses.values()))
         if len(alerts) > 1:
             status = "resolved" if all(a.state is AlertState.RESOLVED for a in alerts) else "firing"
+        title = message.title(alerts, status)
         notification = Notification(
             key=self._key(sink.name, statuses),
             status=status,
             alerts=alerts,
             at_ns=now_ns,
             reason=reason,
-            title=message.title(alerts, status),
-            text=message.body(alerts, sink.max_chars),
+            title=title,
+            text=message.body(alerts, message.room(title, sink.max_chars)),
             group_key=group.route.group_key(group.labels),
             group_labels=group.labels,
             receiver=sink.name,
@@ -365,14 +364,15 @@ class Router:
             return []
         alerts = message.worst_first([self._alerts[member] for member in statuses])
         reason = f"more than {sink.per_minute:g} notifications a minute"
+        title = f"DIGEST {message.counts(alerts)}"
         notification = Notification(
             key=self._key(sink.name, statuses),
             status="digest",
             alerts=alerts,
             at_ns=now_ns,
             reason=reason,
-            title=f"DIGEST {message.counts(alerts)}",
-            text=message.listing(alerts, sink.max_chars),
+            title=title,
+            text=message.listing(alerts, message.room(title, sink.max_chars)),
             group_key="{}:{digest}",
             receiver=sink.name,
             total=len(alerts),
@@ -492,6 +492,7 @@ class Router:
         return done
 
     def _wake_all(self, now_ns: int) -> None:
+        self._next_ns = None
         for group in self._groups.values():
             self._schedule(group, now_ns)
 
@@ -543,6 +544,7 @@ class Router:
             alerts: What the life cycle knows to be active.
             now_ns: Groups are looked at from now on.
         """
+        self._next_ns = None
         self._quiet.restore(records)
         self._recall(records)
         levels, waits = storms.read(records)
@@ -559,6 +561,7 @@ class Router:
             elif member not in self._alerts:
                 self._take(_ended_unannounced(told.view, now_ns), now_ns)
         self._forget_strays()
+        self._quiet.keep_acknowledgements(self._alerts)
         for waiting in waits:
             self._wait_on(waiting, now_ns)
         for rest in self._rests.values():
@@ -605,6 +608,10 @@ class Router:
         rests = [Rest(*g.id, g.flush_ns, g.flushed_ns) for g in self._groups.values() if g.kept]
         brakes = [record for storm in self._storms.values() for record in storm.dump()]
         return told + rows(_GROUP, ((rest.id, rest) for rest in rests)) + self._quiet.dump() + brakes
+
+
+def _is_too_mild(alert: AlertView, sink: SinkPolicy) -> bool:
+    return bool(sink.min_severity) and severity_rank(alert.severity) < severity_rank(sink.min_severity)
 
 
 def _ended_unannounced(view: AlertView, now_ns: int) -> AlertView:
