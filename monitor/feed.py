@@ -298,12 +298,28 @@ class Session(Protocol):
         """Called about once a second: application pings that are due; late acknowledgements become notices."""
         ...
 
+    def memory(self) -> bytes:
+        """What it has learned from the frames so far, for a tape that begins in the middle (`monitor.learned`)."""
+        ...
+
+    def recall(self, memory: bytes) -> None:
+        """Go on where the session was that wrote this.
+
+        Raises:
+            ValueError: It is not the memory of such a session.
+        """
+        ...
+
 
 class Feed(Protocol):
     """A venue. Built with `FeedOptions`; holds no connection state."""
 
     spec: ClassVar[FeedSpec]
     options: FeedOptions
+
+    def sources(self) -> frozenset[Source]:
+        """What it keeps live as it is configured: its own channels, and those of other venues that come over its streams."""
+        ...
 
     def metadata(self) -> list[Request]:
         """Requests whose replies describe every instrument."""
@@ -315,10 +331,6 @@ class Feed(Protocol):
         Raises:
             DecodeError: The reply is not what the venue documents.
         """
-        ...
-
-    def sources(self) -> frozenset[Source]:
-        """What it keeps live as it is configured: its own channels, and those of other venues that come over its streams."""
         ...
 
     def ranking(self) -> list[Request]:
@@ -371,4 +383,12 @@ class Feed(Protocol):
 
     def session(self, connection: Connection, registry: Registry) -> Session:
         """A new protocol state for one connect."""
+        ...
+
+    def memory(self) -> bytes:
+        """As `Session.memory`, of what all connections share."""
+        ...
+
+    def recall(self, memory: bytes) -> None:
+        """As `Session.recall`."""
         ...

@@ -5,13 +5,15 @@ A venue's session derives from `TopicSession`, says how to write a subscribe fra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, ClassVar
 
 from monitor.clock import NS_PER_S
 from monitor.events import MarketEvent
 from monitor.feed import Acked, Connection, Frame, Notice, Refused, Send, Topic
+from monitor.learned import Learned
 
 NO_ACK = "no acknowledgement"
 """The words of a refusal that the venue never spoke."""
@@ -32,10 +34,11 @@ class SessionRules:
     ping_s: float | None = None
 
 
-class TopicSession:
+class TopicSession(Learned):
     """Base of the venues' sessions; see `monitor.feed.Session` for the contract."""
 
     rules = SessionRules()
+    learns: ClassVar[Mapping[str, Any]] = {"_unconfirmed": dict[str, int]}
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

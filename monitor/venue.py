@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -46,6 +46,7 @@ from monitor.feed import (
     UnknownSymbol,
 )
 from monitor.instruments import Instrument, Registry
+from monitor.learned import Learned
 from monitor.past import Archive, HistorySpan, Valuation, as_history, history_events
 from monitor.session import TopicSession
 
@@ -228,7 +229,7 @@ def shards(topics: Sequence[Topic], size: int) -> list[tuple[Topic, ...]]:
     return [tuple(topics[start:end]) for start, end in pairwise(edges)]
 
 
-class VenueFeed:
+class VenueFeed(Learned):
     """Base of the venues' feeds; see `monitor.feed.Feed` for the contract.
 
     A venue without REST polls, or without a ranking, inherits empty ones.
@@ -257,11 +258,11 @@ class VenueFeed:
             channel in self.options.channels and self.spec.laws[channel].kind != "not_covered" for channel in channels
         )
 
-    def ws(self, url: str) -> str:
     def sources(self) -> frozenset[Source]:
         """Its own channels; a venue that shares a stream overrides this."""
         return frozenset((self.spec.venue, channel) for channel in self.options.channels if self.carries(channel))
 
+    def ws(self, url: str) -> str:
         """A websocket address, at the configured host when there is one."""
         return _rehost(url, self.options.ws_url)
 
@@ -422,6 +423,11 @@ class VenueSession(TopicSession):
 
     A subclass writes `decode`; whatever `DecodeError` escapes from it is the frame's.
     """
+
+    learns: ClassVar[Mapping[str, Any]] = {
+        "_last_sent": dict[tuple[str, Channel], tuple[float, int]],
+        "_last_number": dict[str, int],
+    }
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(connection)

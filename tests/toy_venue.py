@@ -31,6 +31,7 @@ from monitor.feed import (
     UnknownSymbol,
 )
 from monitor.instruments import Instrument, Registry
+from monitor.learned import Learned
 from monitor.session import SessionRules, TopicSession
 from monitor.testing.protocol import ClientReply, Push, VenueProtocol
 
@@ -99,7 +100,7 @@ class ToySession(TopicSession):
         return [Liquidation(found, "long", micros, 1.0, ts_ns, recv_ns, row.get("id", ""))]
 
 
-class ToyFeed:
+class ToyFeed(Learned):
     """See `monitor.feed.Feed`."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -115,10 +116,10 @@ class ToyFeed:
     def __init__(self, options: FeedOptions) -> None:
         self.options = options
 
-    def metadata(self) -> list[Request]:
     def sources(self) -> frozenset[Source]:
         return frozenset((self.spec.venue, channel) for channel in self.options.channels)
 
+    def metadata(self) -> list[Request]:
         return [Request("metadata", f"{self.options.rest_url}/instruments")]
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:

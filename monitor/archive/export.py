@@ -14,8 +14,8 @@ from monitor.archive.writer import ArchiveWriter
 from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.feed import Feed
-from monitor.feeds import FEEDS, make_feeds
-from monitor.tape.course import RELOAD, REMEMBERED, START, read_setting
+from monitor.feeds import named_feeds
+from monitor.tape.course import REMEMBERED
 from monitor.tape.cut import window
 from monitor.tape.folder import FileInfo, inspect, some_files
 from monitor.tape.format import Record
@@ -68,13 +68,11 @@ def export(
     choice = choice or Choice()
     files = [inspect(path) for path in some_files(tape)]
     start_ns, end_ns = _stretch(files, choice, tape)
-    replay = Replay(feeds or (), repeats)
+    replay = Replay(feeds or (), repeats, named_feeds if feeds is None else None)
     note = next((info.note for info in files if info.note), "")
     origin = _origin(tape, choice)
     with ArchiveWriter(out, origin, f"tape {tape}", note=note, program=program, replace=replace) as writer:
         items: Iterator[Record | Loss] = window(tape, choice.start_ns, choice.end_ns)
-        if feeds is None:
-            items = _with_own_feeds(items, replay)
         if progress is not None:
             items = _watched(items, start_ns, end_ns, writer, progress)
         for item in items:
@@ -116,16 +114,6 @@ def lost_of(report: ReplayReport) -> Lost:
         dict(sorted(report.decode_errors.items())),
         report.steps_back,
     )
-
-
-def _with_own_feeds(items: Iterator[Record | Loss], replay: Replay) -> Iterator[Record | Loss]:
-    """Build the feeds anew where the tape says that the program started, or was given other settings."""
-    for item in items:
-        if isinstance(item, Record) and item.name in (START, RELOAD):
-            named = read_setting(item.payload).feeds
-            feeds = make_feeds([(venue, options) for venue, options in named if venue in FEEDS])
-            (replay.restart if item.name == START else replay.change)(feeds)
-        yield item
 
 
 def _watched(

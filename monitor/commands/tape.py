@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,12 @@ from pathlib import Path
 from monitor import __version__, config
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
+from monitor.feeds import named_feeds
+from monitor.runtime.feeds.repeats import Repeats
+from monitor.runtime.load import load
 from monitor.tape.cut import cut
 from monitor.tape.folder import FileInfo, inspect, some_files, tape_files
+from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
 
 EPILOG = """examples:
@@ -118,15 +123,26 @@ def _cut(options: argparse.Namespace) -> int:
     try:
         writer = TapeWriter(options.out, program=f"monitor {__version__}", note=_note(options.folder))
         try:
-            report = cut(options.folder, writer, options.start, options.end)
+            report = cut(options.folder, writer, options.start, options.end, _replay(options))
         finally:
             writer.close()
     except OSError as error:
         raise TapeError(error.strerror or str(error), str(options.out)) from None
     for loss in report.losses:
         sys.stderr.write(f"MISSING {loss}\n")
+    if report.unknown:
+        sys.stderr.write(
+            f"{report.unknown} connections were open before, and what they had said is unknown: "
+            "the tape names no feeds for them (give --config)\n"
+        )
     print(f"{report.records} records, and {report.carried} of before, to {options.out}; {len(report.losses)} losses")
     return 1 if report.losses else 0
+
+
+def _replay(options: argparse.Namespace) -> Replay:
+    """Reads what lies before the piece, with the feeds that the tape names or those of a configuration."""
+    feeds = load(options.config, os.environ).feeds if options.config else ()
+    return Replay(feeds, lambda: Repeats().is_new, None if options.config else named_feeds)
 
 
 def _note(folder: Path) -> str:
@@ -147,4 +163,5 @@ def _parser() -> argparse.ArgumentParser:
     piece.add_argument("--from", dest="start", type=time_ns, metavar="TIME")
     piece.add_argument("--to", dest="end", type=time_ns, metavar="TIME")
     piece.add_argument("--out", type=Path, required=True, metavar="DIR")
+    piece.add_argument("--config", type=Path, metavar="FILE", help="feeds, where the tape does not name them")
     return parser

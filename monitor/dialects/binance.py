@@ -20,7 +20,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -195,6 +195,11 @@ class BinanceSession(TradeSession):
     """
 
     rules = SessionRules(chunk=100, pace_s=0.3)
+    learns: ClassVar[Mapping[str, Any]] = {
+        "_learned_h": dict[str, float],
+        "_charged_ms": dict[str, int],
+        "_filled": dict[tuple[str, str, str, str], Decimal],
+    }
 
     def __init__(
         self,
@@ -215,7 +220,7 @@ class BinanceSession(TradeSession):
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
         self._owned: set[Instrument | None] = set()
-        self._learned_h: dict[Instrument, float] = {}
+        self._learned_h: dict[str, float] = {}
         self._charged_ms: dict[str, int] = {}
         self._filled: OrderedDict[tuple[str, str, str, str], Decimal] = OrderedDict()
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
@@ -368,8 +373,8 @@ class BinanceSession(TradeSession):
             self._charged_ms[instrument.symbol] = next_ms
             step_h = (next_ms - last_ms) / 3_600_000
             if last_ms and 0.5 <= step_h <= _LARGEST_STEP_H:
-                self._learned_h[instrument] = step_h
-        return self._learned_h.get(instrument) or instrument.funding_interval_h or 8.0
+                self._learned_h[instrument.symbol] = step_h
+        return self._learned_h.get(instrument.symbol) or instrument.funding_interval_h or 8.0
 
     def _trade(self, row: AggTrade | SingleTrade, recv_ns: int) -> list[MarketEvent]:
         return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T * NS_PER_MS, recv_ns)

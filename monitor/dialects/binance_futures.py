@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -133,6 +133,7 @@ class FuturesFeed(GapFeed):
 
     settings_type = FuturesSettings
     plan: ClassVar[RestPlan]
+    learns: ClassVar[Mapping[str, Any]] = {"marks": dict[str, float]}
     trades_weight: ClassVar[int] = 20
 
     def __init__(self, options: FeedOptions) -> None:

@@ -12,9 +12,9 @@ Tickers are a snapshot and then the changed fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import msgspec
 
@@ -297,6 +297,7 @@ class BitgetSession(TradeSession):
     """One connection to Bitget, with the tickers held as their changes come."""
 
     rules = SessionRules(chunk=25, pace_s=0.25, ack_s=10.0, ping_s=25.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_tickers": dict[str, _Ticker]}
 
     def __init__(self, feed: BitgetFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)

@@ -18,6 +18,7 @@ from collections.abc import (
 )
 from decimal import Decimal
 from typing import (
+    Any,
     ClassVar,
     Literal,
 )
@@ -306,6 +307,12 @@ class BitmexSession(VenueSession):
     """One connection to BitMEX, with its copy of the tables."""
 
     rules = SessionRules(chunk=20, pace_s=0.5, ack_s=10.0, ping_s=15.0)
+    learns: ClassVar[Mapping[str, Any]] = {
+        "_started": set[str],
+        "_rows": dict[str, _Row],
+        "_orders": dict[str, _Order],
+        "_last_xbt": Decimal | None,
+    }
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)

@@ -21,6 +21,7 @@ import json
 from collections.abc import (
     Callable,
     Iterable,
+    Mapping,
     Sequence,
 )
 from decimal import Decimal
@@ -162,22 +163,19 @@ _BY_TOPIC: dict[Frame, msgspec.json.Decoder[Any]] = {
 _TOPIC_AT = slice(10, 14)
 
 
-class _State:
+class _State(msgspec.Struct):
     """What one symbol's ticker has said so far; ``refresh_ns`` is when unchanged values are said again."""
 
-    __slots__ = ("ask", "bid", "funding", "index", "interest", "interval_h", "last", "mark", "next_ns", "refresh_ns")
-
-    def __init__(self) -> None:
-        self.last: float | None = None
-        self.mark: float | None = None
-        self.index: float | None = None
-        self.bid: float | None = None
-        self.ask: float | None = None
-        self.interest: float | None = None
-        self.funding: float | None = None
-        self.interval_h: float | None = None
-        self.next_ns = 0
-        self.refresh_ns = 0
+    last: float | None = None
+    mark: float | None = None
+    index: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    interest: float | None = None
+    funding: float | None = None
+    interval_h: float | None = None
+    next_ns: int = 0
+    refresh_ns: int = 0
 
     def update(self, row: _Ticker) -> None:
         """Take over the fields that are there; the rest stays.
@@ -236,6 +234,7 @@ class BybitSession(TradeSession):
     """One connection to one product line."""
 
     rules = SessionRules(chunk=_ARGS, pace_s=0.2, ping_s=20.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_states": dict[str, _State]}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         category = urlsplit(connection.url).path.rsplit("/", 1)[-1]

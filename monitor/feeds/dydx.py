@@ -18,6 +18,7 @@ from collections.abc import (
 )
 from decimal import Decimal
 from typing import (
+    Any,
     ClassVar,
     Literal,
 )
@@ -290,6 +291,7 @@ class DydxSession(TradeSession):
     """One connection to the indexer. It pings with websocket frames."""
 
     rules = SessionRules(chunk=1, pace_s=0.6, ack_s=15.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_held": dict[str, _Market]}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)

@@ -20,6 +20,7 @@ from collections.abc import (
 from decimal import Decimal
 from typing import (
     Annotated,
+    Any,
     ClassVar,
     Literal,
     cast,
@@ -50,6 +51,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
+from monitor.learned import Learned
 from monitor.past import Archive, HistorySpan, as_history
 from monitor.session import SessionRules
 from monitor.venue import Number, Rows, Settings, gauge, listed, ms_ns, positive, read, shards
@@ -174,7 +176,7 @@ _LONGEST_GAP_S = 3600
 _MOST_TRADES = 1000
 
 
-class SignCalibration:
+class SignCalibration(Learned):
     """Learns whose sign liquidations carry, by matching socket rows with REST rows of known meaning. Pure.
 
     ``sign`` is the present answer, ``found`` the last verdict with its evidence, numbered by ``version``.
@@ -183,6 +185,14 @@ class SignCalibration:
     NEEDED = 3
     """Matches that must agree; one could be chance (two rows of equal size and opposite sides in one second)."""
     KEPT = 2_000
+    learns: ClassVar[Mapping[str, Any]] = {
+        "sign": Sign,
+        "settled": bool,
+        "version": int,
+        "found": Found | None,
+        "_seen": dict[tuple[str, Decimal, int], Decimal],
+        "_votes": dict[str, int],
+    }
 
     def __init__(self, setting: Literal["auto", "position", "order"]) -> None:
         self.sign: Sign = "order" if setting == "order" else "position"
@@ -263,6 +273,14 @@ class GateFeed(BookFeed):
         super().__init__(options)
         self.own = cast("GateSettings", self.settings)
         self.calibration = SignCalibration(self.own.liquidation_sign)
+
+    def memory(self) -> bytes:
+        """What the calibration found."""
+        return self.calibration.memory()
+
+    def recall(self, memory: bytes) -> None:
+        """See `Learned`."""
+        self.calibration.recall(memory)
 
     def metadata(self) -> list[Request]:
         """Contracts of each settlement currency."""
@@ -442,6 +460,7 @@ class GateSession(TradeSession):
     typed = _TYPED
 
     rules = SessionRules(chunk=1, pace_s=0.02, ack_s=15.0, ping_s=15.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_told": int}
 
     def __init__(self, feed: GateFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)

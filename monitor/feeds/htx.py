@@ -411,6 +411,8 @@ class MarketSession(HtxSession):
 class NotificationSession(HtxSession):
     """The notification socket: liquidations and funding of all contracts."""
 
+    learns: ClassVar[Mapping[str, Any]] = {"_settlement_ns": dict[str, int], "_interval_h": dict[str, float]}
+
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._settlement_ns: dict[str, int] = {}

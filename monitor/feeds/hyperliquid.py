@@ -258,6 +258,7 @@ class HyperliquidSession(TradeSession):
     typed = _TYPED
 
     rules = SessionRules(chunk=1, pace_s=0.05, ack_s=10.0, ping_s=50.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_seen": set[str], "_best": dict[str, tuple[float, float]]}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from monitor.events import FeedState
 from monitor.tape.course import OWNER, START
-from monitor.tape.facts import read_states, snapshot_name, venue_of, write_states
+from monitor.tape.facts import is_of_feed, read_states, snapshot_name, venue_of, write_states
 from monitor.tape.format import Record, Row
 
-_ORDER = ("config", "rest", "chosen", "connect", "promote", "state")
+_ORDER = ("config", "rest", "chosen", "known", "connect", "promote", "state")
 _PASSING = frozenset({"in", "out", "lost", "turn", "events", "memory", "act"})
 
 
@@ -51,6 +51,11 @@ class Carry:
         if is_snapshot or rest.startswith("metadata/0/"):
             self._forget_instruments(venue)
         self._held[record.name, record.kind, ""] = record
+
+    def _hear_known(self, record: Record) -> None:
+        """What a feed found out stays so. What a link had learned is out of date with the next frame."""
+        if is_of_feed(record.name):
+            self._held[record.name, record.kind, ""] = record
 
     def _hear_state(self, record: Record) -> None:
         for state in read_states(record.payload):

@@ -147,6 +147,26 @@ def read_events(data: str | bytes) -> list[Event]:
     return [_event(listed, code, fields) for code, fields in rows]
 
 
+def write_seen(seen: Iterable[tuple[int, Liquidation]]) -> bytes:
+    """Liquidations with the number of the link that brought each."""
+    links, events = [], []
+    for link, event in seen:
+        links.append(link)
+        events.append(event)
+    return msgspec.msgpack.encode((links, write_events(events)))
+
+
+def read_seen(data: str | bytes) -> list[tuple[int, Liquidation]]:
+    """Liquidations with the number of the link that brought each.
+
+    Raises:
+        ValueError: The bytes are something else.
+    """
+    links, events = msgspec.msgpack.decode(_bytes(data), type=tuple[list[int], bytes])
+    liquidations = [event for event in read_events(events) if isinstance(event, Liquidation)]
+    return list(zip(links, liquidations, strict=True))
+
+
 def _event(listed: Sequence[Instrument], code: int, fields: Sequence[Any]) -> Event:
     kind = _KINDS[code] if 0 <= code < len(_KINDS) else None
     if kind is None or len(fields) != len(kind.__struct_fields__):

@@ -1,37 +1,47 @@
-"""A stretch of a tape as a tape of its own, with what it needs of the time before: instruments, open links, liveness."""
+"""A stretch of a tape as a tape of its own, with what it needs of the time before: instruments, open links, liveness, what decoders had learned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from monitor.errors import TapeError
 from monitor.tape.carry import Carry
 from monitor.tape.folder import created_ns, read_blocks, some_files
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
-from monitor.tape.writer import TapeWriter
+from monitor.tape.replay import Replay
+from monitor.tape.writer import TapeWriter, parts
 
 _EVER = -(1 << 63)
-_BLOCK_BYTES = 512 * 1024
-_MOST_ROWS = 4096
+_LEADING = frozenset({"config", "rest", "chosen", "connect", "disconnect", "promote", "in", "known"})
 
 
 @dataclass(slots=True)
 class CutReport:
-    """What a cut did: records copied, records carried from the time before, and what the source had lost."""
+    """What a cut did.
+
+    Attributes:
+        records: Records copied.
+        carried: Records that lead them.
+        unknown: Links that were open and of whose time before nothing is known.
+        losses: What the source has lost.
+    """
 
     records: int = 0
     carried: int = 0
+    unknown: int = 0
     losses: list[Loss] = field(default_factory=list)
 
 
 def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Record | Loss]:
-    """Records received in [from, to), led by what was still true before, marked as carried.
+    """Records received in [from, to), led by those of the time before that say what was still true.
 
-    Reading starts with the last file that was begun by `from_ns` and leaves out files begun after `to_ns`: records out
-    of order are found within these files only.
+    What leads is marked as carried, and holds all that decoders must have read to go on: reading starts with the file in
+    which the oldest link that was open at `from_ns` was opened, where that is still there. Files begun after `to_ns` are
+    left out: records out of order are found within these files only.
 
     Raises:
         TapeError: There is no tape in the folder.
@@ -45,73 +55,124 @@ def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -
 
 def window_blocks(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[list[Row] | Loss]:
     """As `window`, block by block; raises as it does."""
-    first_ns = _EVER if from_ns is None else from_ns
-    carry, leading = Carry(), True
-    for block in read_blocks(_files_of(folder, from_ns, to_ns)):
-        if isinstance(block, Loss):
-            yield block
-            continue
-        rest = _after_heard(block, first_ns, carry) if leading else block
-        kept = [row for row in rest if row[4] or (row[0] >= first_ns and (to_ns is None or row[0] < to_ns))]
-        if kept and leading:
-            leading = False
-            yield list(carry.records())
-        if kept:
-            yield kept
+    return (part if isinstance(part, Loss) else part.rows for part in _parts(folder, from_ns, to_ns))
 
 
-def _after_heard(block: list[Row], first_ns: int, carry: Carry) -> list[Row]:
-    """What comes behind the rows of the time before, which `carry` hears."""
-    for number, row in enumerate(block):
-        if not row[4] and row[0] >= first_ns:
-            return block[number:]
-        carry.hear(row)
-    return []
-
-
-def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None) -> CutReport:
-    """Copy a stretch into another tape.
+def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None, replay: Replay) -> CutReport:
+    """Copy a stretch into another tape, led by what still held at its start and by what the decoders had learned.
 
     Args:
         folder: The source.
         writer: The target, over an empty folder; stays the caller's to close.
         from_ns: Unix time of the first record; None from the start.
         to_ns: Unix time after the last record; None to the end.
+        replay: A new one. Reads what leads, and what is damaged within that goes into its report.
 
     Raises:
         TapeError: There is no tape in the folder, or nothing in this stretch.
         OSError: The target cannot be written.
     """
-    report = CutReport()
-    rows: list[Row] = []
-    size, latest_ns = 0, 0
-    for item in window(folder, from_ns, to_ns):
-        if isinstance(item, Loss):
-            report.losses.append(item)
+    report, carry, leading = CutReport(), Carry(), True
+    for part in _parts(folder, from_ns, to_ns):
+        if isinstance(part, Loss):
+            report.losses.append(part)
             continue
-        if rows and rows[-1][4] and not item.carried:  # a block of what is repeated, for itself
-            writer.write(rows, item.recv_ns)
-            rows, size = [], 0
-        report.carried += item.carried
-        report.records += not item.carried
-        latest_ns = max(latest_ns, item.recv_ns)
-        rows.append(item)
-        size += len(item.payload)
-        if size >= _BLOCK_BYTES or len(rows) >= _MOST_ROWS:
-            writer.write(rows, latest_ns)
-            rows, size = [], 0
-    if rows:
-        writer.write(rows, latest_ns)
+        if part.leads:
+            for row in part.rows:
+                carry.hear(row)
+                replay.take(Record(*row))
+            continue
+        if leading:
+            leading = False
+            carried = [*carry.records(), *replay.known(part.rows[0][0])]
+            report.unknown = _unknown(carried)
+            report.carried = _write(writer, carried)
+        report.records += _write(writer, part.rows)
     if not report.records:
         raise TapeError("nothing was recorded in this stretch", str(folder))
     return report
 
 
+def _unknown(carried: Sequence[Record]) -> int:
+    """Links whose decoder was not there to learn."""
+    links = {kind: {record.name for record in carried if record.kind == kind} for kind in ("connect", "known")}
+    return len(links["connect"] - links["known"])
+
+
+def _write(writer: TapeWriter, rows: Sequence[Row]) -> int:
+    """Write rows in blocks of a size that every reader takes; how many there were."""
+    for part in parts(rows):
+        writer.write(part, max(row[0] for row in part))
+    return len(rows)
+
+
+class _Part(NamedTuple):
+    """Rows that follow each other; whether they are of the time before."""
+
+    rows: list[Row]
+    leads: bool
+
+
+def _parts(folder: Path, from_ns: int | None, to_ns: int | None) -> Iterator[_Part | Loss]:
+    first_ns = _EVER if from_ns is None else from_ns
+    states, leading = Carry(), True
+    for block in read_blocks(_files_of(folder, from_ns, to_ns)):
+        if isinstance(block, Loss):
+            yield block
+            continue
+        start = _start(block, first_ns) if leading else 0
+        for row in block[:start]:
+            if row[2] == "state":
+                states.hear(row)
+        if before := [_as_carried(row) for row in block[:start] if row[2] in _LEADING]:
+            yield _Part(before, leads=True)
+        rows = list(_within(block[start:], first_ns, to_ns))
+        if rows and leading:
+            leading = False
+            yield _Part(list(states.records()), leads=True)
+        if rows:
+            yield _Part(rows, leads=False)
+
+
+def _start(block: Sequence[Row], first_ns: int) -> int:
+    """The place of the first row of a stretch."""
+    return next((place for place, row in enumerate(block) if not row[4] and row[0] >= first_ns), len(block))
+
+
+def _within(rows: Sequence[Row], first_ns: int, to_ns: int | None) -> Iterator[Row]:
+    """Rows of [first, to). What a clock that was set back dates before tells decoders all the same."""
+    for row in rows:
+        if row[4] or (row[0] >= first_ns and (to_ns is None or row[0] < to_ns)):
+            yield row
+        elif row[0] < first_ns and row[2] in {*_LEADING, "state"}:
+            yield _as_carried(row)
+
+
+def _as_carried(row: Row) -> Row:
+    """An opening stays what it is: a decoder that hears it hears all that follows."""
+    return row if row[2] == "connect" else (*row[:4], True)
+
+
 def _files_of(folder: Path, from_ns: int | None, to_ns: int | None) -> list[Path]:
+    """Files that may hold records of a stretch, from the one on in which the oldest link that it finds open was opened."""
     files = some_files(folder)
     if from_ns is not None:
-        before = [number for number, path in enumerate(files) if created_ns(path) <= from_ns]
-        files = files[before[-1] if before else 0 :]
+        files = files[_last_begun(files, _oldest_ns(files[_last_begun(files, from_ns)], from_ns)) :]
     if to_ns is not None:
         files = [path for number, path in enumerate(files) if number == 0 or created_ns(path) < to_ns]
     return files
+
+
+def _last_begun(files: Sequence[Path], by_ns: int) -> int:
+    return max((number for number, path in enumerate(files) if created_ns(path) <= by_ns), default=0)
+
+
+def _oldest_ns(path: Path, from_ns: int) -> int:
+    """When the oldest link was opened that a file says was open at its start; `from_ns` where it names none."""
+    opened = [from_ns]
+    for block in read_blocks([path]):
+        rows = [] if isinstance(block, Loss) else block
+        if not all(row[4] for row in rows):
+            break
+        opened += [row[0] for row in rows if row[2] == "connect"]
+    return min(opened)

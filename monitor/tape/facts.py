@@ -18,6 +18,8 @@ from monitor.feed import Connection, Topic
 from monitor.instruments import Instrument
 
 _OF_SOURCE = "/source/"
+_OF_FEED = "/feed"
+_OF_SEEN = "/seen"
 
 
 class _Topic(msgspec.Struct, array_like=True):
@@ -90,6 +92,21 @@ def source_name(source: str, request: str) -> str:
 def is_of_source(name: str) -> bool:
     """Whether this is a `source_name`."""
     return _OF_SOURCE in name
+
+
+def feed_name(venue: str) -> str:
+    """The name of what all connections of a feed have learned together (`monitor.feed.Feed.memory`)."""
+    return f"{venue}{_OF_FEED}"
+
+
+def seen_name(venue: str) -> str:
+    """The name of the liquidations that came last, so that repeats of them are known."""
+    return f"{venue}{_OF_SEEN}"
+
+
+def is_of_feed(name: str) -> bool:
+    """Whether this is a `feed_name`."""
+    return name.endswith(_OF_FEED)
 
 
 def write_connection(connection: Connection, *, standby: bool) -> str:

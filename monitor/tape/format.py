@@ -1,4 +1,4 @@
-r"""Bytes of a tape file, version 2. Pure.
+r"""Bytes of a tape file, version 3. Pure.
 
 All integers are little-endian. A file is a header and blocks; every block can be read without any other::
 
@@ -12,7 +12,7 @@ All integers are little-endian. A file is a header and blocks; every block can b
 
 The checksum is CRC-32 (zlib). The flag 1 says that every record of the block is carried. ``first_ns`` and ``last_ns`` are the least and greatest receive time in the block, which
 need not be those of its first and last record: a wall clock can step. The block headers are the index. Version 1 had
-the first nine kinds only; its files are read as before.
+the first nine kinds only, version 2 all but the last; their files are read as before.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from monitor.errors import TapeError
 from monitor.feed import Frame
 from monitor.tape.facts import venue_of
 
-VERSION = 2
-READABLE = (1, 2)
+VERSION = 3
+READABLE = (1, 2, 3)
 FILE_MAGIC = b"MRMTAPE\n"
 BLOCK_MAGIC = b"BLK1"
 FILE_HEAD = struct.Struct("<8sHHII")
@@ -43,10 +43,11 @@ MAX_RECORDS = 1 << 20
 MAX_NAMES = 65_535
 MAX_VENUE_BYTES = 4096
 
-KINDS = ("connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "lost", "turn", "events", "memory", "config", "act")  # fmt: skip
+KINDS = ("connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "lost", "turn", "events", "memory", "config", "act", "known")  # fmt: skip
 """`monitor.runtime.feeds.desk.TapKind` in the order of their codes, and ``lost``: frames that the recorder had to drop.
 
-From ``turn`` on: what the program did with what it heard, `monitor.tape.course`."""
+From ``turn`` to ``act``: what the program did with what it heard, `monitor.tape.course`; ``known``: what decoders had
+learned from frames that are not on the tape."""
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 _ALL_CARRIED = 1
 _TEXT = 0x80
@@ -124,7 +125,7 @@ def decode_file_head(data: bytes) -> tuple[About, int]:
     if magic != FILE_MAGIC:
         raise TapeError("not a tape")
     if version not in READABLE:
-        raise TapeError(f"version {version}, but this program reads version {' and '.join(map(str, READABLE))}")
+        raise TapeError(f"version {version}, but this program reads version {', '.join(map(str, READABLE))}")
     text = data[FILE_HEAD.size : FILE_HEAD.size + length]
     if length > MAX_ABOUT_BYTES or len(text) < length or zlib.crc32(text) != crc:
         raise TapeError("the file's header is damaged")

@@ -4,27 +4,42 @@ Instruments come from the recorded metadata replies, subscriptions from the reco
 (`FeedState`, `FeedGap`) is what was decided live, and so is what came by other ways than a feed (sources, inlets). Each
 link gets a session of its own, as it had. What is left out of the stream live is left out here: repeats of liquidations,
 trades of a standby link.
+
+A carried frame is of the time before: its session learns from it, and its events are left out.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError, FeedRefused
 from monitor.events import Event, Liquidation, MarketEvent, Trade
-from monitor.feed import Feed, Frame, Poll, Request, Session
+from monitor.feed import Connection, Feed, FeedOptions, Frame, Poll, Request, Session
 from monitor.instruments import Registry
-from monitor.tape.course import DERIVED, REMEMBERED, read_events
+from monitor.tape.course import (
+    DERIVED,
+    RELOAD,
+    REMEMBERED,
+    START,
+    read_events,
+    read_seen,
+    read_setting,
+    write_seen,
+)
 from monitor.tape.facts import (
+    feed_name,
+    is_of_feed,
     is_of_source,
     link_number,
     read_chosen,
     read_connection,
     read_instruments,
     read_states,
+    seen_name,
     snapshot_name,
     venue_of,
 )
@@ -33,9 +48,11 @@ from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
 
 IsNew = Callable[[Liquidation, int], bool]
+Make = Callable[[Sequence[tuple[str, FeedOptions]]], Iterable[Feed]]
 _ANY_LINK = 0
 _OWN_EVENTS = frozenset({DERIVED, REMEMBERED})
 _COURSE = frozenset({"config", "memory", "turn", "act"})
+_KEPT_SEEN = 4096
 
 
 @dataclass(slots=True)
@@ -66,11 +83,22 @@ class ReplayReport:
 
 @dataclass(slots=True)
 class _Link:
+    connection: Connection
+    opened_ns: int
     session: Session
     number: int
     standby: bool
     tick_ns: int
     is_new: IsNew
+
+    def learn(self, frame: Frame, recv_ns: int) -> None:
+        """Decode a frame of the time before; it counts nowhere."""
+        if recv_ns >= self.tick_ns:
+            self.tick(recv_ns)
+        with contextlib.suppress(Exception):  # as live, a decoder's bug costs one frame, which was counted then
+            for event in self.session.on_frame(frame, recv_ns):
+                self.takes(event)
+        self.session.notices.clear()
 
     def tick(self, recv_ns: int) -> None:
         """Overdue acknowledgements, about once a second."""
@@ -90,9 +118,17 @@ class _Venue:
     def __init__(self, feed: Feed, registry: Registry, is_new: IsNew) -> None:
         self.feed = feed
         self.registry = registry
-        self.is_new = is_new
+        self.seen: deque[tuple[int, Liquidation]] = deque(maxlen=_KEPT_SEEN)
+        self._is_new = is_new
         self.polls: dict[str, Poll] = {}
         self.requests: dict[str, Request] = {}
+
+    def is_new(self, event: Liquidation, link: int) -> bool:
+        """Whether a liquidation is no repeat."""
+        new = self._is_new(event, link)
+        if new:
+            self.seen.append((link, event))
+        return new
 
     def load(self, number: str, name: str, body: bytes) -> bool:
         """Take one metadata reply; whether it was asked for."""
@@ -120,10 +156,12 @@ class Replay:
     Args:
         feeds: Built as live, with the options that were configured when the tape was recorded; not used elsewhere.
         repeats: Makes the filter of repeated liquidations of one venue (``Repeats().is_new`` of the shell).
+        make: Builds the feeds that the tape names, instead of `feeds`.
     """
 
-    def __init__(self, feeds: Iterable[Feed], repeats: Callable[[], IsNew]) -> None:
+    def __init__(self, feeds: Iterable[Feed], repeats: Callable[[], IsNew], make: Make | None = None) -> None:
         self.report = ReplayReport()
+        self._make = make
         self._repeats = repeats
         self.restart(feeds)
         self._last_ns = 0
@@ -132,6 +170,7 @@ class Replay:
             "connect": self._connect,
             "promote": self._promote,
             "disconnect": self._disconnect,
+            "known": self._known,
             "chosen": self._chosen,
             "in": lambda _venue, _row: self._skip("unknown_link"),
             "out": lambda _venue, _row: (),
@@ -162,6 +201,9 @@ class Replay:
     def take(self, record: Record) -> list[Event]:
         """The events of one record; what cannot be used is counted in the report."""
         events: list[Event] = []
+        if self._make is not None and record.name in {START, RELOAD}:
+            feeds = self._make(read_setting(record.payload).feeds)
+            (self.restart if record.name == START else self.change)(feeds)
         if is_course(record) and record.name != REMEMBERED:  # what is derived, its reader derives anew
             self.report.records += 1
         elif record.kind != "in":
@@ -210,11 +252,14 @@ class Replay:
         links, last_ns, before, put = self._links, self._last_ns, len(line), line.append
         place, end = start, len(rows) if stop is None else stop
         for place in range(start, end):
-            recv_ns, name, kind, payload, _ = row = rows[place]
+            recv_ns, name, kind, payload, carried = row = rows[place]
             if kind != "in" or (link := links.get(name)) is None:
                 if is_course(row):
                     break
                 self._other(row, line)
+                continue
+            if carried:
+                link.learn(payload, recv_ns)
                 continue
             self.report.steps_back += recv_ns < last_ns
             last_ns = recv_ns
@@ -268,7 +313,7 @@ class Replay:
         return read_states(row[3]) if row[2] == "state" else self._hear[row[2]](venue, row)
 
     def _reply(self, venue: _Venue, row: Row) -> Sequence[Event]:
-        recv_ns, name, _, payload, _ = row
+        recv_ns, name, _, payload, carried = row
         body = payload.encode() if isinstance(payload, str) else payload
         if name == snapshot_name(venue.feed.spec.venue):
             self.registry.update(read_instruments(body))
@@ -281,15 +326,49 @@ class Replay:
         if poll is None:
             return self._skip("unknown_poll")
         events = venue.feed.parse_poll(poll, body, recv_ns, self.registry)
-        return [event for event in events if type(event) is not Liquidation or venue.is_new(event, _ANY_LINK)]
+        events = [event for event in events if type(event) is not Liquidation or venue.is_new(event, _ANY_LINK)]
+        return () if carried else events
+
+    def _known(self, venue: _Venue, row: Row) -> Sequence[Event]:
+        """What decoders had learned before the tape begins; after it they go on as if they had read everything."""
+        _, name, _, payload, _ = row
+        memory = payload.encode() if isinstance(payload, str) else payload
+        if name == seen_name(venue.feed.spec.venue):
+            for number, event in read_seen(memory):
+                venue.is_new(event, number)
+        elif is_of_feed(name):
+            venue.feed.recall(memory)
+        elif (link := self._links.get(name)) is None:
+            return self._skip("unknown_link")
+        else:
+            link.session = self._open(venue, link.connection, link.opened_ns)
+            if memory:
+                link.session.recall(memory)
+        return ()
+
+    def known(self, now_ns: int) -> list[Record]:
+        """What all decoders have learned so far, as carried records for a tape that begins at `now_ns`."""
+        kept = []
+        for name, venue in self._venues.items():
+            if memory := venue.feed.memory():
+                kept.append((feed_name(name), memory))
+            if venue.seen:
+                kept.append((seen_name(name), write_seen(venue.seen)))
+        kept += [(name, link.session.memory()) for name, link in self._links.items()]
+        return [Record(now_ns, name, "known", memory, carried=True) for name, memory in kept]
 
     def _connect(self, venue: _Venue, row: Row) -> Sequence[Event]:
         recv_ns, name, _, payload, carried = row
         connection, standby = read_connection(payload)
-        session = venue.feed.session(replace(connection, joined=carried), self.registry)
-        session.on_open(recv_ns)
-        self._links[name] = _Link(session, link_number(name), standby, recv_ns + NS_PER_S, venue.is_new)
+        session = self._open(venue, replace(connection, joined=carried), recv_ns)
+        tick_ns = recv_ns + NS_PER_S
+        self._links[name] = _Link(connection, recv_ns, session, link_number(name), standby, tick_ns, venue.is_new)
         return ()
+
+    def _open(self, venue: _Venue, connection: Connection, opened_ns: int) -> Session:
+        session = venue.feed.session(connection, self.registry)
+        session.on_open(opened_ns)
+        return session
 
     def _promote(self, _venue: _Venue, row: Row) -> Sequence[Event]:
         if row[1] not in self._links:

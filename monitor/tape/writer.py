@@ -17,7 +17,7 @@ import zstandard
 from monitor.clock import NS_PER_S
 from monitor.tape.carry import Carry
 from monitor.tape.folder import created_ns, file_name, file_number, tape_files
-from monitor.tape.format import About, Record, Row, encode_block, encode_file_head
+from monitor.tape.format import About, Row, encode_block, encode_file_head
 
 _NS_PER_HOUR = 3600 * NS_PER_S
 _CARRIED_BYTES = 8 * 1024 * 1024
@@ -128,7 +128,7 @@ class TapeWriter:
         self._size, self._created_ns = 0, now_ns
         self.files += 1
         self._append(encode_file_head(About(now_ns, self._program, self._note)))
-        for part in _parts(self._carry.records()):
+        for part in parts(self._carry.records()):
             self._append(encode_block(part, self._compress))
 
     def _append(self, data: bytes) -> None:
@@ -175,13 +175,13 @@ class TapeWriter:
         return self.limits.keep_s is not None and now_ns - ended_ns > self.limits.keep_s * NS_PER_S
 
 
-def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
+def parts(records: Sequence[Row]) -> Iterator[list[Row]]:
     """Records in blocks of a size that every reader takes."""
-    part: list[Record] = []
+    part: list[Row] = []
     size = 0
     for record in records:
         part.append(record)
-        size += len(record.payload)
+        size += len(record[3])
         if size >= _CARRIED_BYTES or len(part) >= _MOST_ROWS:
             yield part
             part, size = [], 0

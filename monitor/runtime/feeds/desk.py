@@ -22,10 +22,10 @@ from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.settings import FeedSettings
 from monitor.runtime.steps.pump import Pump
 
-TapKind = Literal["connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "turn", "events", "memory", "config", "act"]  # fmt: skip
+TapKind = Literal["connect", "disconnect", "promote", "in", "out", "rest", "chosen", "state", "turn", "events", "memory", "config", "act", "known"]  # fmt: skip
 """What a tap hears of: a link's opening (with its subscription, `monitor.tape.facts`), end, or promotion from standby; a
 frame received or sent; an HTTPS reply; the instruments followed from now on; `FeedState` and `FeedGap` as emitted; and
-from ``turn`` on the program's own course (`monitor.tape.course`)."""
+from ``turn`` to ``act`` the program's own course (`monitor.tape.course`); and what a feed found out about its venue."""
 
 
 class Tap(Protocol):

@@ -28,7 +28,7 @@ from monitor.runtime.feeds.desk import Desk, TapKind
 from monitor.runtime.feeds.patience import Patience
 from monitor.runtime.feeds.stats import Refusal
 from monitor.session import NO_ACK
-from monitor.tape.facts import link_name, write_connection
+from monitor.tape.facts import feed_name, link_name, write_connection
 from monitor.transports.ws import Loss, WebSocket
 
 DENSE = frozenset({Channel.PRICE, Channel.TRADES, Channel.DEPTH})
@@ -270,6 +270,8 @@ class Link:
             case Found(setting, value, words):
                 desk.stats.findings[setting] = f"{value}: {words}"
                 desk.log.info("feed.found", connection=self.connection.name, setting=setting, value=value, words=words)
+                if desk.tap is not None:
+                    desk.tap(feed_name(desk.feed.spec.venue), "known", desk.feed.memory(), desk.clock.wall_ns())
 
     def _assess(self) -> None:
         """Find channels that have come to life."""
