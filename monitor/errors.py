@@ -93,8 +93,8 @@ class FeedRefused(MonitorError):
 class FetchError(MonitorError):
     """An HTTPS request got no usable answer.
 
-    ``reason`` is a metric label: ``unreachable``, ``timeout``, ``too_large``, ``redirect``, ``rate_limited`` or ``status``
-    with its number (``status_503``). ``retry_after_s`` is the wait that the server asked for.
+    ``reason`` is a metric label: ``unreachable``, ``timeout``, ``bad_http`` (a reply that breaks the protocol: a wrong
+    length, a broken packing), ``too_large``, ``redirect``, ``rate_limited`` or ``status`` with its number (``status_503``). ``retry_after_s`` is the wait that the server asked for.
     """
 
     def __init__(self, reason: str, detail: str = "", retry_after_s: float | None = None) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call
 
 EPILOG = """examples:
@@ -18,9 +19,7 @@ exit code: 0 when every feed is live, 1 when one is not, 2 when no monitor answe
 
 def run(argv: Sequence[str]) -> int:
     """Print the status of a running monitor."""
-    parser = argparse.ArgumentParser(
-        "monitor status", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor status", description=__doc__, epilog=EPILOG)
     add_client_options(parser)
     options = parser.parse_args(argv)
     reply = call(options.url, "/api/v1/status")
@@ -44,6 +43,8 @@ def render(data: dict[str, Any]) -> str:
         trouble = feed.get("error") or ""
         lines.append(f"{mark}  {feed.get('venue', '?'):<16} {feed.get('frames', 0):>12,} frames  {trouble}".rstrip())
         lines += past_lines(feed.get("past") or {})
+    lines += [line for source in data.get("sources", []) for line in source_lines(source)]
+    lines += inlet_lines(data.get("inlet") or {})
     lines += tape_lines(process.get("tape") or {})
     reload = process.get("reload", {})
     if not reload.get("ok", True):
@@ -63,6 +64,29 @@ def past_lines(past: dict[str, Any]) -> list[str]:
     if failed:
         words.append(f"{failed:,} failed: {past.get('error', '')}")
     return [f"        history: {'; '.join(words)}"]
+
+
+def source_lines(source: dict[str, Any]) -> list[str]:
+    """A slow source in a line, and one line for each of its requests that fails."""
+    polls = source.get("polls", [])
+    left = source.get("calls_left")
+    quota = "" if left is None else f"  {left:,} calls left"
+    mark = "up  " if source.get("up") else "DOWN"
+    replies = sum(poll.get("replies", 0) for poll in polls)
+    failing = [poll for poll in polls if poll.get("error")]
+    return [
+        f"{mark}  {source.get('name', '?'):<16} {replies:>12,} replies{quota}",
+        *(f"        {poll['request']}: {poll['error']}" for poll in failing),
+    ]
+
+
+def inlet_lines(inlet: dict[str, Any]) -> list[str]:
+    """What was pushed in, and what of it was refused; nothing where nobody pushed anything."""
+    taken, refused = inlet.get("taken") or {}, inlet.get("refused") or {}
+    words = [f"{count:,} by {way}" for way, count in sorted(taken.items()) if count]
+    words += [f"REFUSED {sum(reasons.values()):,} by {way}" for way, reasons in sorted(refused.items()) if reasons]
+    last = (inlet.get("last_refusals") or [""])[-1]
+    return [f"inlet   {', '.join(words)}{f' (last: {last})' if last else ''}"] if words else []
 
 
 def tape_lines(tape: dict[str, Any]) -> list[str]:

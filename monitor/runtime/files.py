@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replace `path` in one step, with the data on the disk before its name changes hands.
+
+    Without `sync` nothing waits for the disk: the file is whole after the process is killed, but may be empty after a power cut.
 
     Raises:
         OSError: It cannot be written; the old file stays.
@@ -17,7 +19,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ import structlog
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import DecodeError, FetchError
 from monitor.events import Channel, Event, FeedState, MarketEvent
+from monitor.runtime.apart import read_apart
 from monitor.runtime.feeds.backoff import Backoff
 from monitor.runtime.feeds.desk import Tap
 from monitor.runtime.files import write_atomically
@@ -36,7 +37,10 @@ PACE_S = 0.25
 SHORTEST_S = 1.0
 WATCH_NS = 15 * NS_PER_S
 KEPT_BYTES = 4 * 1024 * 1024
-LARGE_BYTES = 256 * 1024
+MOST_BYTES = 32 * 1024 * 1024
+"""The largest reply of the services is a list of all protocols, of about 10 MB."""
+LARGE_BYTES = 1024 * 1024
+"""About 10 ms of reading; a larger reply is read in a process of its own."""
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class PollStatus:
     name: str
     every_s: float
     last_good_ns: int | None = None
+    newest_ns: int = 0
     last_error: str = ""
     replies: int = 0
     unchanged: int = 0
@@ -115,6 +120,11 @@ class SourceRunner:
         self._turn = asyncio.Lock()
         self._up: bool | None = None
         self._log = structlog.get_logger("monitor.source").bind(source=self.name)
+
+    @property
+    def up(self) -> bool:
+        """Whether at least half of its requests are answered."""
+        return bool(self._up)
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -175,7 +185,7 @@ class SourceRunner:
         try:
             async with self._turn:
                 await self._within_quota()
-                reply = await self._http.fetch(poll.request, timeout_s=TIMEOUT_S)
+                reply = await self._http.fetch(poll.request, timeout_s=TIMEOUT_S, max_bytes=MOST_BYTES)
             if self._tap is not None and not reply.unchanged:
                 self._tap(source_name(self.name, name), "rest", reply.body, reply.recv_ns)
             await self._read(poll, reply.body, reply.recv_ns)
@@ -190,11 +200,11 @@ class SourceRunner:
         return poll.every_s * self._rng.uniform(0.95, 1.0)
 
     async def _read(self, poll: SourcePoll, body: bytes, recv_ns: int) -> None:
-        """Parse and pass on; a large reply in a thread, because the loop must not wait for it."""
+        """Parse and pass on; a large reply is read in another process, because the engine must not wait for it."""
         if len(body) < LARGE_BYTES:
             events = self._parse(poll, body, recv_ns)
         else:
-            events = await asyncio.to_thread(self._parse, poll, body, recv_ns)
+            events = await read_apart(self.source, poll.request, body, recv_ns)
         self._pass_on(poll, events, recv_ns)
 
     def _parse(self, poll: SourcePoll, body: bytes, recv_ns: int) -> list[MarketEvent]:
@@ -210,6 +220,7 @@ class SourceRunner:
         status = self.polls[poll.request.name]
         new = self._novelty.new(events)
         status.last_good_ns, status.last_error = recv_ns, ""
+        status.newest_ns = max((event.ts_ns for event in events), default=status.newest_ns)
         status.replies += 1
         status.events += len(new)
         if new:
@@ -264,7 +275,7 @@ class SourceRunner:
 
 
 class Shelf:
-    """Quota and last good replies of one source, as files."""
+    """Quota and last good replies of one source, as files. None is worth that the event loop waits for the disk."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -273,7 +284,7 @@ class Shelf:
     def keep(self, name: str, recv_ns: int, body: bytes) -> None:
         """Keep a reply; one that is too large is only asked for again."""
         if len(body) <= KEPT_BYTES:
-            write_atomically(self._path(name), f"{recv_ns}\n".encode() + body)
+            write_atomically(self._path(name), f"{recv_ns}\n".encode() + body, sync=False)
 
     def reply(self, name: str) -> tuple[int, bytes] | None:
         """Time of receipt and body of the last good reply; None where there is none or it cannot be read."""
@@ -285,7 +296,7 @@ class Shelf:
 
     def keep_used(self, used: Used) -> None:
         """Keep what is used of the quota."""
-        write_atomically(self._directory / "quota.json", json.dumps(asdict(used)).encode())
+        write_atomically(self._directory / "quota.json", json.dumps(asdict(used)).encode(), sync=False)
 
     def used(self) -> Used:
         """What is used of the quota; nothing where that is not known."""

@@ -28,6 +28,7 @@ from monitor.runtime.feeds.stats import BackfillStats, FeedStats
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.slow_side import SlowSide
+from monitor.runtime.source_runner import SourceRunner
 from monitor.runtime.steps.engine_room import EngineRoom
 from monitor.runtime.steps.pump import Pump
 from monitor.runtime.steps.recorder import Recorder
@@ -43,8 +44,10 @@ from monitor.telemetry.view import (
     FeedView,
     HistoryEntry,
     HistoryQuery,
+    InletView,
     MarketView,
     PastView,
+    PollView,
     ProcessView,
     RefusedTopic,
     ReloadView,
@@ -52,6 +55,7 @@ from monitor.telemetry.view import (
     SignalRow,
     Silence,
     SinkView,
+    SourceView,
     TapeView,
     WhyRow,
     WindowTotal,
@@ -274,6 +278,16 @@ class AppView:
             part_units=part_units,
         )
 
+    def sources(self) -> Sequence[SourceView]:
+        """Every configured slow source."""
+        return [_source_view(runner) for runner in self.parts.slow.runners]
+
+    def inlet(self) -> InletView:
+        """What users pushed in."""
+        door = self.parts.slow.door
+        words = [f"{way}: row {refusal.number}: {refusal.detail}" for way, refusal in door.recent]
+        return InletView(dict(door.taken), dict(door.refused), door.last_ns or 0, words)
+
     def signals(self) -> Sequence[SignalRow] | None:
         """The signal catalogue with its values now."""
         engine = self.parts.engine
@@ -477,3 +491,21 @@ def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
 
 def _number(value: float | None) -> float:
     return NAN if value is None else value
+
+
+def _source_view(runner: SourceRunner) -> SourceView:
+    polls = [
+        PollView(
+            request=poll.name,
+            every_s=poll.every_s,
+            replies=poll.replies,
+            unchanged=poll.unchanged,
+            values=poll.events,
+            last_good_ns=poll.last_good_ns or 0,
+            newest_ns=poll.newest_ns,
+            failures=dict(poll.errors),
+            last_error=poll.last_error,
+        )
+        for poll in runner.polls.values()
+    ]
+    return SourceView(runner.name, runner.up, polls, runner.calls_left())

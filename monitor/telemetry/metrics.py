@@ -38,7 +38,7 @@ from monitor.telemetry.exposition import (
     render_text,
     simple_family,
 )
-from monitor.telemetry.view import STAGES, FeedView, MonitorView, RuleView, Table
+from monitor.telemetry.view import STAGES, FeedView, InletView, MonitorView, RuleView, SourceView, Table
 
 OTHER = "other"
 MICRO = 1e-6
@@ -67,7 +67,9 @@ OPEN_INTEREST = _metric("market_open_interest_usd", "gauge", "Open interest in U
 DEPTH = _metric("market_depth_usd", "gauge", "Resting orders within 1 % of mid in US dollars, by side of the book.", "venue", "symbol", "base", "side")
 SPREAD = _metric("market_spread_ratio", "gauge", "Best ask less best bid, as a share of mid.", "venue", "symbol", "base")
 MARKET_ROWS = _metric("market_symbols", "gauge", "Instruments with a value, those off the watch list included.", "series")
-SIGNAL = _metric("market_signal_value", "gauge", "Slow signals of the catalogue, in their own unit.", "id", "unit", "source")
+SIGNAL = _metric("market_signal_value", "gauge", "Signals of the catalogue, in their own unit.", "id", "unit", "source")
+SIGNAL_AGE = _metric("market_signal_age_seconds", "gauge", "Age of the signal's newest input, of its oldest input where it has several, in the market's time.", "id")
+SIGNAL_COVERAGE = _metric("market_signal_coverage_ratio", "gauge", "How complete the data behind the signal's value is.", "id")
 
 FEED_UP = _metric("monitor_feed_up", "gauge", "Whether every wanted channel of the feed is live.", "venue")
 CHANNEL_UP = _metric("monitor_feed_channel_up", "gauge", "Whether the channel is live.", "venue", "channel")
@@ -91,6 +93,14 @@ PAST_POINTS = _metric("monitor_backfill_points_total", "counter", "Values of the
 PAST_SINCE = _metric("monitor_backfill_since_timestamp_seconds", "gauge", "How far back the history that was had reaches, unix time.", "venue", "channel")
 GAPS = _metric("monitor_feed_gaps_total", "counter", "Gaps of liquidations and trades that ended, by what became of them: filled, failed, or lost where the venue keeps nothing.", "venue", "outcome")
 GAP_EVENTS = _metric("monitor_feed_gap_events_total", "counter", "Events of filled gaps.", "venue", "channel")
+SOURCE_UP = _metric("monitor_source_up", "gauge", "Whether at least half of the source's requests are answered.", "source")
+SOURCE_REPLIES = _metric("monitor_source_replies_total", "counter", "Good replies of a slow source.", "source", "request")
+SOURCE_FAILURES = _metric("monitor_source_failures_total", "counter", "Requests to a slow source that brought nothing usable.", "source", "request", "reason")
+SOURCE_LAST = _metric("monitor_source_last_reply_timestamp_seconds", "gauge", "When the last good reply came, unix time.", "source", "request")
+SOURCE_NEWEST = _metric("monitor_source_newest_value_timestamp_seconds", "gauge", "The service's own time of the newest value in that reply, unix time.", "source", "request")
+SOURCE_CALLS = _metric("monitor_source_calls_left", "gauge", "What is left of the service's quota in its present period.", "source")
+INLET_ROWS = _metric("monitor_inlet_rows_total", "counter", "Values that were pushed in and taken.", "way")
+INLET_REFUSED = _metric("monitor_inlet_refused_rows_total", "counter", "Rows that were pushed in and refused.", "way", "reason")
 DROPPED = _metric("monitor_events_dropped_total", "counter", "Events lost by us.", "venue", "reason")
 LATE = _metric("monitor_events_late_total", "counter", "Events that came later than the watermark allows.", "venue")
 STAGE_LATENCY = _metric("monitor_stage_latency_seconds", "histogram", "Time spent in a stage; total runs from receipt to dispatch.", "stage")
@@ -369,6 +379,35 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
     yield simple_family(RELOADS, [(("success",), reload.successes), (("failure",), reload.failures)])
 
 
+def _signal_families(view: MonitorView) -> Iterator[Family]:
+    now_ns = view.process().now_ns
+    present = [row for row in view.signals() or () if not row.absent]
+    yield simple_family(SIGNAL, (((row.id, row.unit, row.source), row.value) for row in present))
+    aged = ((row.id, (now_ns - row.as_of_ns) / NS_PER_S) for row in present if row.as_of_ns)
+    yield simple_family(SIGNAL_AGE, (((name,), max(0.0, age_s)) for name, age_s in aged))
+    yield simple_family(SIGNAL_COVERAGE, (((row.id,), row.coverage_ratio) for row in present))
+
+
+def _source_families(sources: Sequence[SourceView]) -> Iterator[Family]:
+    polls = [(source.name, poll) for source in sources for poll in source.polls]
+    yield simple_family(SOURCE_UP, (((source.name,), float(source.up)) for source in sources))
+    yield simple_family(SOURCE_REPLIES, (((name, poll.request), poll.replies) for name, poll in polls))
+    failures = (
+        ((name, poll.request, reason), count) for name, poll in polls for reason, count in poll.failures.items()
+    )
+    yield simple_family(SOURCE_FAILURES, failures)
+    for spec, field in ((SOURCE_LAST, "last_good_ns"), (SOURCE_NEWEST, "newest_ns")):
+        known = ((name, poll.request, getattr(poll, field)) for name, poll in polls)
+        yield simple_family(spec, (((name, request), _seconds(at_ns)) for name, request, at_ns in known if at_ns))
+    limited = ((source.name, source.calls_left) for source in sources)
+    yield simple_family(SOURCE_CALLS, (((name,), float(left)) for name, left in limited if left is not None))
+
+
+def _inlet_families(inlet: InletView) -> Iterator[Family]:
+    yield simple_family(INLET_ROWS, (((way,), count) for way, count in inlet.taken.items()))
+    yield simple_family(INLET_REFUSED, inlet.refused.items())
+
+
 def _tape_families(view: MonitorView) -> Iterator[Family]:
     tape = view.tape()
     if tape is None:
@@ -495,6 +534,8 @@ class Metrics:
         yield from self._market_families()
         yield from _window_families(self._view)
         yield from _feed_families(self._view.feeds())
+        yield from _source_families(self._view.sources())
+        yield from _inlet_families(self._view.inlet())
         latencies = self._view.latencies()
         yield histogram_family(STAGE_LATENCY, (((stage,), latencies[stage]) for stage in STAGES if stage in latencies))
         yield from _rule_families(self._view.rules(), self._budget.rows_per_rule)
@@ -523,8 +564,7 @@ class Metrics:
         yield simple_family(
             MARKET_ROWS, (((name,), int(np.count_nonzero(~np.isnan(table.values)))) for name, table in present.items())
         )
-        signals = self._view.signals() or ()
-        yield simple_family(SIGNAL, (((row.id, row.unit, row.source), row.value) for row in signals if not row.absent))
+        yield from _signal_families(self._view)
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
         """The body of a scrape and its content type, OpenMetrics if `accept` asks for it."""

@@ -411,6 +411,45 @@ class SignalRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PollView:
+    """One repeated request of a slow source.
+
+    ``last_good_ns`` is when it last answered well, ``newest_ns`` the service's own time of the newest value in that (0:
+    never): a service that repeats yesterday's reply answers well, and its values grow old. ``failures`` counts by reason.
+    """
+
+    request: str
+    every_s: float
+    replies: int = 0
+    unchanged: int = 0
+    values: int = 0
+    last_good_ns: int = 0
+    newest_ns: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """One slow source. ``calls_left`` of its quota in the present period; None where it publishes none."""
+
+    name: str
+    up: bool
+    polls: Sequence[PollView] = ()
+    calls_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InletView:
+    """What was pushed in: values taken by way in, rows refused by way in and reason, and the last refusals in words."""
+
+    taken: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    last_ns: int = 0
+    last_refusals: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryEntry:
     """One line of the delivery log: what was sent to a sink, or why it was not. ``outcome`` is ok, retry, dead, silenced ..."""
 
@@ -486,6 +525,14 @@ class MonitorView(Protocol):
 
     def why(self, rule: str) -> Sequence[WhyRow] | None:
         """Explain every row of one rule (``group/name``, or a name that is unique); None: no such rule."""
+        ...
+
+    def sources(self) -> Sequence[SourceView]:
+        """Every configured slow source."""
+        ...
+
+    def inlet(self) -> InletView:
+        """What users pushed in."""
         ...
 
     def signals(self) -> Sequence[SignalRow] | None:

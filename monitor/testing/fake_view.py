@@ -25,8 +25,10 @@ from monitor.telemetry.view import (
     FeedView,
     HistoryEntry,
     HistoryQuery,
+    InletView,
     MarketView,
     PastView,
+    PollView,
     ProcessView,
     RefusedTopic,
     ReloadView,
@@ -34,6 +36,7 @@ from monitor.telemetry.view import (
     SignalRow,
     Silence,
     SinkView,
+    SourceView,
     Table,
     TapeView,
     WhyRow,
@@ -330,6 +333,18 @@ class FakeView:
             evaluation.labels[row], rule.states[row], int(evaluation.truth[row]), value, threshold,
             float(evaluation.coverage[row]), evaluation.reasons.get(row, ""), explanation, near,
         )  # fmt: skip
+
+    def sources(self) -> Sequence[SourceView]:
+        """See `MonitorView`."""
+        good = PollView("global", 600.0, 14, 2, 12, self.now_ns - 60 * NS_PER_S, self.now_ns - 90 * NS_PER_S)
+        bad = PollView("categories", 1800.0, failures={"rate_limited": 3}, last_error="rate_limited: HTTP 429")
+        return [SourceView("coingecko", up=True, polls=[good, bad], calls_left=9_983)]
+
+    def inlet(self) -> InletView:
+        """See `MonitorView`."""
+        return InletView(
+            {"http": 12}, {("folder", "bad_unit"): 1}, self.now_ns, ["folder: row 3: tvl is in USD, not ratio"]
+        )
 
     def signals(self) -> Sequence[SignalRow] | None:
         """See `MonitorView`."""

@@ -217,6 +217,8 @@ class Api:
                 "now": shapes.millis(view.process().now_ns),
                 "process": shapes.process_body(view),
                 "feeds": [shapes.feed_body(feed) for feed in view.feeds()],
+                "sources": [shapes.source_body(source) for source in view.sources()],
+                "inlet": shapes.inlet_body(view.inlet()),
                 "sinks": shapes.sink_bodies(view),
                 "latency": shapes.latency_bodies(view),
                 "alerts": {state: states.count(state) for state in sorted(set(states))},

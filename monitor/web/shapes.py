@@ -26,12 +26,14 @@ from monitor.telemetry.view import (
     DeliveryEntry,
     FeedView,
     HistoryEntry,
+    InletView,
     MarketView,
     MonitorView,
     PastView,
     RuleView,
     SignalRow,
     Silence,
+    SourceView,
     Table,
     TapeView,
     WhyRow,
@@ -500,6 +502,42 @@ def depth_bodies(market: MarketView, limit: int) -> list[Json]:
         }
         for base in order[:limit]
     ]
+
+
+def source_body(source: SourceView) -> Json:
+    """One slow source, with how each of its requests fares."""
+    return {
+        "name": source.name,
+        "up": source.up,
+        "calls_left": source.calls_left,
+        "polls": [
+            {
+                "request": poll.request,
+                "every_s": poll.every_s,
+                "replies": poll.replies,
+                "unchanged": poll.unchanged,
+                "values": poll.values,
+                "last_good": millis(poll.last_good_ns),
+                "newest_value": millis(poll.newest_ns),
+                "failures": dict(poll.failures),
+                "error": poll.last_error,
+            }
+            for poll in source.polls
+        ],
+    }
+
+
+def inlet_body(inlet: InletView) -> Json:
+    """What users pushed in: taken by way in, refused by way in and reason, the newest refusals in words."""
+    refused: dict[str, dict[str, int]] = {}
+    for (way, reason), count in inlet.refused.items():
+        refused.setdefault(way, {})[reason] = count
+    return {
+        "taken": dict(inlet.taken),
+        "refused": refused,
+        "last": millis(inlet.last_ns),
+        "last_refusals": list(inlet.last_refusals[-10:]),
+    }
 
 
 def signal_body(row: SignalRow) -> Json:

@@ -157,3 +157,12 @@ async def test_outbox_refuses_what_is_no_number(
     with pytest.raises(SystemExit):
         await command("outbox", "--url", url, "--resend", "seven")
     assert "numbers of dead letters, or all" in capsys.readouterr().err
+
+
+async def test_status_shows_sources_and_what_was_pushed_in(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    await command("status", "--url", url)
+    shown = capsys.readouterr().out
+    assert "up    coingecko" in shown
+    assert "9,983 calls left" in shown
+    assert "categories: rate_limited: HTTP 429" in shown
+    assert "12 by http, REFUSED 1 by folder (last: folder: row 3: tvl is in USD, not ratio)" in shown

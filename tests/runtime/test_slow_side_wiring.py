@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,6 +130,46 @@ async def test_an_unreachable_source_says_so_and_harms_nothing(tmp_path: Path) -
             return not (await signals(app))["S17"]["absent"]
 
         await until(prices)
+
+
+async def test_a_source_that_breaks_keeps_its_last_value_and_every_number_about_it_is_shown(tmp_path: Path) -> None:
+    clock = ScaledClock(START_NS, 1.0)
+    async with SourceServer(SlowMarket(Scenario(7)), clock) as server:
+        more = f"sources: [{{type: coingecko, url: '{server.url}', every_s: {{global: 1}}}}]\n"
+        async with running(tmp_path, more) as app, aiohttp.ClientSession() as http:
+
+            async def alive() -> bool:
+                return not (await signals(app))["S01"]["absent"]
+
+            async def metrics() -> str:
+                async with http.get(f"{app.url}/metrics") as reply:
+                    return await reply.text()
+
+            async def counted() -> bool:
+                return "monitor_source_failures_total{source" in await metrics()
+
+            await until(alive)
+            server.fault = "html"
+            await until(counted)
+            row = (await signals(app))["S01"]
+            assert row["value"] == pytest.approx(3.19e12, rel=0.01)
+            text = await metrics()
+            assert re.search(r'failures_total\{source="coingecko",request="global",reason="malformed"\} [1-9]', text)
+            for name in (
+                "up",
+                "calls_left",
+                "replies_total",
+                "last_reply_timestamp_seconds",
+                "newest_value_timestamp_seconds",
+            ):
+                assert f'monitor_source_{name}{{source="coingecko"' in text
+            for name in ("value", "age_seconds", "coverage_ratio"):
+                assert f'market_signal_{name}{{id="S01"' in text
+            async with http.get(f"{app.url}/api/v1/status") as reply:
+                (source,) = (await reply.json())["data"]["sources"]
+            polls = {poll["request"]: poll for poll in source["polls"]}
+            assert polls["global"]["error"].startswith("malformed")
+            assert polls["global"]["last_good"] >= START_NS // 10**6
 
 
 async def test_history_is_taken_in_at_the_start(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class FakeHttp:
         self.answers = deque(answers)
         self.asked: list[int] = []
 
-    async def fetch(self, request: Request, *, timeout_s: float = 10.0) -> Reply:
+    async def fetch(self, request: Request, *, timeout_s: float = 10.0, max_bytes: int | None = None) -> Reply:
         self.asked.append(self.clock.wall_ns())
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         if isinstance(answer, FetchError):
