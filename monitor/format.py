@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 MISSING = "n/a"
 """What stands for a number that is not there: missing is never shown as zero."""
 
+_MOST_DIGITS = 6
+"""More are noise of the calculation."""
+_NAMED = {"USD": " USD", "price": " USD", "vol points": " vol points"}
 _BARS = "▁▂▃▄▅▆▇█"
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _SECOND_NS = 1_000_000_000
@@ -38,15 +41,15 @@ def _significant(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def num(value: float | None) -> str:
+def num(value: float | None, digits: int = 3) -> str:
     """A plain number to three significant digits with a magnitude letter: ``412k``, ``0.034``."""
     if not _known(value):
         return MISSING
     assert value is not None
     for scale, letter in _SCALES:
-        if abs(value) >= scale * 0.9995:
-            return _significant(value / scale) + letter
-    return _significant(value)
+        if abs(value) >= scale * (1 - 0.5 * 10**-digits):
+            return _significant(value / scale, digits) + letter
+    return _significant(value, digits)
 
 
 def usd(value: float | None) -> str:
@@ -54,9 +57,9 @@ def usd(value: float | None) -> str:
     return num(value)
 
 
-def pct(value: float | None) -> str:
+def pct(value: float | None, digits: int = 3) -> str:
     """A ratio as percent: 0.0312 is ``3.12%``."""
-    return _significant(value * 100) + "%" if value is not None and _known(value) else MISSING
+    return _significant(value * 100, digits) + "%" if value is not None and _known(value) else MISSING
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -98,24 +101,48 @@ def move(value: float | None) -> str:
     return f"{value * 100:+.2f}%" if value else "0.00%"
 
 
-def in_unit(value: float | None, unit: str) -> str:
-    """A value in the unit that its rule has; a duration is in nanoseconds, as in rules."""
+def in_unit(value: float | None, unit: str, digits: int = 3) -> str:
+    """A value in the unit that its rule has, without the unit's name; a duration is in nanoseconds, as in rules."""
     match unit:
         case "ratio":
-            return pct(value)
+            return pct(value, digits)
         case "price":
-            return price(value)
+            return price(value, digits - 1)
         case "duration":
             return duration(value)
         case _:
-            return num(value)
+            return num(value, digits)
 
 
-def price(value: float | None) -> str:
+def amount(value: float | None, unit: str) -> str:
+    """A value with the name of what it counts: ``1.04B USD``, ``82,010.50 USD``, ``-3.2%``, ``7.55 vol points``."""
+    text = in_unit(value, unit)
+    return text if text == MISSING else text + _NAMED.get(unit, "")
+
+
+def pair(value: float | None, threshold: float | None, unit: str) -> tuple[str, str]:
+    """A value and its threshold, with as many digits as it takes to tell them apart: ``-30.04%`` and ``-30%``."""
+    for digits in range(3, _MOST_DIGITS + 1):
+        texts = in_unit(value, unit, digits), in_unit(threshold, unit, digits)
+        if texts[0] != texts[1]:
+            return texts
+    return in_unit(value, unit), in_unit(threshold, unit)
+
+
+def against(value: float | None, threshold: float | None, unit: str, *, lower_bound: bool = False) -> str:
+    """A reading in a line: ``1.04B against 1B USD``, ``≥ 1.04B against 1B USD`` where more may be missing."""
+    bound = "≥ " if lower_bound else ""
+    if threshold is None or not _known(threshold):
+        return bound + amount(value, unit)
+    first, second = pair(value, threshold, unit)
+    return f"{bound}{first} against {second}{_NAMED.get(unit, '')}"
+
+
+def price(value: float | None, places: int = 2) -> str:
     """A price with thousands separators: ``82,010.50`` above 1, five significant digits below."""
     if value is None or not _known(value):
         return MISSING
-    return f"{value:,.2f}" if abs(value) >= 1 else _significant(value, 5)
+    return f"{value:,.{places}f}" if abs(value) >= 1 else _significant(value, places + 3)
 
 
 def duration(value_ns: float | None) -> str:

@@ -67,6 +67,7 @@ class Explanation:
     ``largest`` is the largest single event of the window as text; ``spark`` is the value over the window, oldest first.
     ``notes`` say what to bear in mind although nothing is missing: which venues publish a part only; where
     the value stands among those recorded. ``links`` are names and addresses of where to look further.
+    ``unit`` is that of the contributors, as in `monitor.series.Unit`: it need not be the rule's own.
     """
 
     contributors: tuple[Contributor, ...] = ()
@@ -76,3 +77,4 @@ class Explanation:
     spark: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    unit: str = ""

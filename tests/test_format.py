@@ -74,3 +74,32 @@ def test_a_value_stands_in_the_unit_of_its_rule() -> None:
         for value, unit in ((0.0312, "ratio"), (82010.5, "price"), (8 * 3600e9, "duration"), (1.04e9, "USD"))
     ]
     assert shown == ["3.12%", "82,010.50", "8h", "1.04B"]
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "unit", "text"),
+    [
+        (1.04e9, 1e9, "USD", "1.04B against 1B USD"),
+        (-0.300_4, -0.3, "ratio", "-30.04% against -30%"),
+        (-0.3, -0.3, "ratio", "-30% against -30%"),
+        (999_960_000.0, 1e9, "USD", "999.96M against 1B USD"),
+        (81_999.996, 82_000, "price", "81,999.996 against 82,000.000 USD"),
+        (0.050_000_000_01, 0.05, "number", "0.05 against 0.05"),
+        (7.55, 5, "vol points", "7.55 against 5 vol points"),
+        (8 * 3600e9 + 3e9, 8 * 3600e9, "duration", "8h3s against 8h"),
+        (-903e6, None, "USD", "-903M USD"),
+        (None, 1e9, "USD", "n/a against 1B USD"),
+    ],
+)
+def test_a_reading_and_its_threshold_can_be_told_apart(
+    value: float | None, threshold: float | None, unit: str, text: str
+) -> None:
+    assert fmt.against(value, threshold, unit) == text
+    assert fmt.against(value, threshold, unit, lower_bound=True) == f"≥ {text}"
+
+
+def test_an_amount_names_what_it_counts() -> None:
+    units = ("USD", "price", "ratio", "count", "vol points", "")
+    texts = ["7.55 USD", "7.55 USD", "755%", "7.55", "7.55 vol points", "7.55"]
+    assert [fmt.amount(7.55, unit) for unit in units] == texts
+    assert fmt.amount(None, "USD") == "n/a"

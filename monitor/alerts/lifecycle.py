@@ -95,9 +95,9 @@ class Lifecycle:
         """When a step has something to do though no reading changes; 0: at every step."""
         return 0 if self._orphans or self._awaits_since_ns is not None else self._next_due_ns
 
-    def alerts(self) -> list[AlertView]:
-        """Every alert that is pending, firing or held, as of the latest evaluations."""
-        return [view for machine in self._machines.values() for view in machine.views()]
+    def alerts(self, *, worded: bool = False) -> list[AlertView]:
+        """Every alert that is pending, firing or held, as of the latest evaluations; `worded`: annotations, too."""
+        return [view for machine in self._machines.values() for view in machine.views(worded=worded)]
 
     def busy(self) -> frozenset[str]:
         """Identities of the rules that have an alert now."""

@@ -47,6 +47,9 @@ _NO_CLEAR = 2
 RETRY_NS = 1 * _NS
 """So often a row that the limit keeps out is looked at again."""
 
+WORDS_NS = 1 * _NS
+"""How old the texts of an alert may be where people look at it: rendering them at every look would cost too much."""
+
 LOOK_NS = 60 * _NS
 """So often a row without a value is looked at, whether its feeds live."""
 
@@ -107,6 +110,9 @@ class _Instance:
     unknown_since_ns: int = 0
     missing_since_ns: int = 0
     """Since when there is no value although its feeds live; 0: there is one, or they do not."""
+    words: Labels = ()
+    """Annotations as they read at ``worded_ns``."""
+    worded_ns: int = -WORDS_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +413,9 @@ class RuleMachine:
         instance.keep_since_ns = 0
         self._due[instance.row] = NEVER
         reason = (
-            _firing_reason(sight) if sight.truth == TRUE else "below the threshold, not yet below the clear condition"
+            _firing_reason(sight)
+            if sight.truth == TRUE
+            else "no longer beyond the threshold, but the clear condition does not hold yet"
         )
         if instance.view.state is AlertState.HELD:
             self._move(instance, sight, AlertState.HELD, AlertState.FIRING, f"data is back; {reason}")
@@ -550,9 +558,13 @@ class RuleMachine:
     def _emit(self, instance: _Instance, previous: AlertState, at_ns: int, reason: str, escalation: int = 0) -> None:
         self._out.append(Transition(instance.view, previous, instance.view.state, at_ns, reason, escalation))
 
-    def views(self) -> list[AlertView]:
-        """All active alerts with their latest readings."""
-        fresh = [self._refreshed(instance) for instance in self._active.values()]
+    def views(self, *, worded: bool = False) -> list[AlertView]:
+        """All active alerts with their latest readings.
+
+        With `worded` their annotations are those of now, too: as told, they are those of the last change of state.
+        """
+        look = self._worded if worded else self._refreshed
+        fresh = [look(instance) for instance in self._active.values()]
         return fresh + [_waiting_view(saved.view) for saved in self._waiting.values()]
 
     def _refreshed(self, instance: _Instance) -> AlertView:
@@ -573,6 +585,12 @@ class RuleMachine:
             peak=_number(self._peak[row]),
             reason=reason,
         )
+
+    def _worded(self, instance: _Instance) -> AlertView:
+        view = self._refreshed(instance)
+        if view.updated_ns >= instance.worded_ns + WORDS_NS:
+            instance.words, instance.worded_ns = self._annotations(view), view.updated_ns
+        return replace(view, annotations=instance.words)
 
     # -- persistence ---------------------------------------------------------------------------------------------------
 
@@ -712,7 +730,9 @@ def _sight(evaluation: Evaluation, row: int, truth: int, clear: npt.NDArray[np.i
 
 def _firing_reason(sight: _Sight) -> str:
     if sight.lower_bound and sight.coverage is not None and sight.coverage < 1:
-        return f"the condition holds on the {sight.coverage:.0%} of the data that is there; more can only add to it"
+        return (
+            f"the condition holds on the {fmt.share(sight.coverage)} of the data that is there; more can only add to it"
+        )
     return "the condition holds"
 
 

@@ -51,7 +51,7 @@ def name(alert: AlertView) -> str:
 
 
 def line(alert: AlertView) -> str:
-    """One alert in one line: ``[critical] Name (base=BTC): 1.04B against 1B; summary``."""
+    """One alert in one line: ``[critical] Name (base=BTC): 1.04B against 1B USD; summary``."""
     severity = f"[{alert.severity}] " if alert.severity else ""
     summary = dict(alert.annotations).get("summary", "")
     text = f"{severity}{name(alert)}: {reading(alert)}" + (f"; {summary}" if summary else "")
@@ -59,10 +59,9 @@ def line(alert: AlertView) -> str:
 
 
 def reading(alert: AlertView) -> str:
-    """Value against threshold in their unit; ``>=`` when the value is a lower bound."""
-    bound = ">= " if alert.lower_bound and alert.coverage is not None and alert.coverage < 1 else ""
-    against = "" if alert.threshold is None else f" against {fmt.in_unit(alert.threshold, alert.unit)}"
-    return f"{bound}{fmt.in_unit(alert.value, alert.unit)}{against}"
+    """Value against threshold in their unit; ``≥`` when the value is a lower bound."""
+    partial = alert.lower_bound and alert.coverage is not None and alert.coverage < 1
+    return fmt.against(alert.value, alert.threshold, alert.unit, lower_bound=partial)
 
 
 def paragraph(alert: AlertView) -> str:
@@ -75,9 +74,9 @@ def paragraph(alert: AlertView) -> str:
 
 def facts(alert: AlertView) -> str:
     """Coverage, peak and duration in words; of an alert that is over, the value at recovery too."""
-    found = [f"coverage {fmt.pct(alert.coverage)}", f"peak {fmt.in_unit(alert.peak, alert.unit)}"]
+    found = [f"coverage {fmt.share(alert.coverage)}", f"peak {fmt.amount(alert.peak, alert.unit)}"]
     if alert.state is AlertState.RESOLVED:
-        found.insert(0, f"at recovery {fmt.in_unit(alert.value, alert.unit)}")
+        found.insert(0, f"at recovery {fmt.amount(alert.value, alert.unit)}")
     if alert.duration_ns:
         found.append(f"lasted {fmt.duration(alert.duration_ns)}")
     return ", ".join(found)
@@ -87,7 +86,7 @@ def evidence(explanation: Explanation) -> Iterator[str]:
     """What stands behind a reading, a line each: contributors, largest event, sparkline, what is missing, notes, links."""
     for part in explanation.contributors[:5]:
         share = f"{fmt.pct(part.share)} " if part.share else ""
-        yield f"  {share}{' '.join(value for _, value in part.labels)} {fmt.num(part.value)}"
+        yield f"  {share}{' '.join(value for _, value in part.labels)} {fmt.amount(part.value, explanation.unit)}"
     if explanation.largest:
         yield f"largest: {explanation.largest}"
     if len(explanation.spark) > 1:
@@ -97,10 +96,10 @@ def evidence(explanation: Explanation) -> Iterator[str]:
     yield from explanation.notes
     yield from (f"{name}: {address}" for name, address in explanation.links)
 
+
 def room(title: str, max_chars: int) -> int:
     """How long a text may be below its title, so that the channel cuts nothing off; a title that long is cut itself."""
     return max(max_chars - len(title) - _FRAME, max_chars // 2)
-
 
 
 def body(alerts: Sequence[AlertView], max_chars: int) -> str:

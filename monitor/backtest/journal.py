@@ -41,6 +41,7 @@ class Episode:
         moments: Everything that happened to it, in order.
         peak: The value farthest beyond the threshold.
         contributors: What stood behind the reading when it fired, largest first.
+        contributor_unit: In which unit they are.
         largest: The largest single event of the window when it fired, in words.
         summary: The rendered ``summary`` annotation of the firing.
         end_ns: When it was over; None while it is not.
@@ -55,6 +56,7 @@ class Episode:
     moments: list[Moment] = field(default_factory=list)
     peak: float | None = None
     contributors: tuple[Contributor, ...] = ()
+    contributor_unit: str = ""
     largest: str = ""
     summary: str = ""
     end_ns: int | None = None
@@ -103,6 +105,7 @@ class Episode:
         self.peak = alert.peak if alert.peak is not None else self.peak
         if transition.state is AlertState.FIRING and alert.explanation is not None and not self.contributors:
             self.contributors = alert.explanation.contributors[:MOST_CONTRIBUTORS]
+            self.contributor_unit = alert.explanation.unit
             self.largest = alert.explanation.largest
             self.summary = alert.annotation_map().get("summary", "")
         if transition.state in OVER:

@@ -145,8 +145,7 @@ def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
     lasted = fmt.duration(episode.firing_ns(end_ns))
     times = f"{waited}fired {_clock(episode.fired_ns)}  {over}  after {lasted}"
     first = next(moment for moment in episode.moments if moment.at_ns == episode.fired_ns)
-    against = "" if first.threshold is None else f" against {fmt.in_unit(first.threshold, unit)}"
-    yield "    " + _joined(times, f"peak {fmt.in_unit(episode.peak, unit)}{against}", labels, severity)
+    yield "    " + _joined(times, f"peak {fmt.against(episode.peak, first.threshold, unit)}", labels, severity)
     if behind := behind_text(episode):
         yield f"        behind it: {behind}"
     held = episode.held(end_ns)
@@ -159,7 +158,7 @@ def _episode(episode: Episode, end_ns: int, unit: str) -> Iterator[str]:
 def behind_text(episode: Episode, most: int = 3) -> str:
     """The largest contributors in words: ``long BTCUSDT binance_usdm 19%``; where they do not add up, their values."""
     return ", ".join(
-        f"{contributor_text(part.labels)} {fmt.pct(part.share) if part.share else fmt.num(part.value)}"
+        f"{contributor_text(part.labels)} {fmt.pct(part.share) if part.share else fmt.amount(part.value, episode.contributor_unit)}"
         for part in episode.contributors[:most]
     )
 
@@ -188,7 +187,7 @@ def _quiet(rules: Sequence[RuleReport]) -> Iterator[str]:
             yield f"  {rule.rule.name:<{width}}  never had enough data to decide"
         else:
             unit = unit_shown(rule.rule.expr)
-            span = f"between {fmt.in_unit(watch.low, unit)} and {fmt.in_unit(watch.high, unit)}"
+            span = f"between {fmt.in_unit(watch.low, unit)} and {fmt.amount(watch.high, unit)}"
             span = span if math.isfinite(watch.low) else ""
             yield f"  {rule.rule.name:<{width}}  {_joined(span, _warm(rule))}"
     yield ""

@@ -17,7 +17,7 @@ EPILOG = """examples:
 exit code: 0, or 2 when no monitor answers
 """
 COLUMNS = ("", "value", "age", "coverage", "state", "rule", "signal")
-WIDTHS = (4, 12, 8, 9, 7, 31)
+WIDTHS = (4, 17, 8, 9, 7, 31)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -48,24 +48,8 @@ def _row(row: Mapping[str, Any], now_ns: int) -> str:
         return _line((row["id"], "absent", "", "", "", row["rule"], f"{row['title']}: {row['absent']}"))
     age = fmt.duration(max(0, now_ns - row["as_of_ns"]) // 10**9 * 10**9) if row["as_of_ns"] else fmt.MISSING
     state = "FIRING" if row["firing"] else "quiet"
-    cells = (row["id"], value_text(row["value"], row["unit"]), age, fmt.pct(row["coverage_ratio"]), state)
+    cells = (row["id"], fmt.amount(row["value"], row["unit"]), age, fmt.share(row["coverage_ratio"]), state)
     return _line((*cells, row["rule"], row["title"]))
-
-
-def value_text(value: float | None, unit: str) -> str:
-    """A value as people read it, with what it is measured in."""
-    match unit:
-        case "ratio":
-            return fmt.pct(value)
-        case "price":
-            return fmt.price(value)
-        case "USD":
-            text = fmt.usd(value)
-            return f"-${text[1:]}" if text.startswith("-") else f"${text}"
-        case "vol points":
-            return f"{fmt.num(value)} vol"
-        case _:
-            return fmt.num(value)
 
 
 def _line(cells: Sequence[str]) -> str:

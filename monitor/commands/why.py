@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -41,11 +40,9 @@ def render(data: Any) -> str:
 def _block(row: dict[str, Any]) -> str:
     """One label set: its state, the numbers behind it, who made them up, what is missing."""
     name = ", ".join(f"{key}={value}" for key, value in (row.get("labels") or {}).items()) or "(whole market)"
-    shown = partial(fmt.in_unit, unit=row.get("unit", ""))
     lines = [f"{name}: {row.get('state', '?')}"]
-    lines.append(
-        f"  value {shown(row.get('value'))} against {shown(row.get('threshold'))}, coverage {fmt.pct(row.get('coverage'))}"
-    )
+    reading = fmt.against(row.get("value"), row.get("threshold"), row.get("unit", ""))
+    lines.append(f"  value {reading}, coverage {fmt.share(row.get('coverage'))}")
     lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
     lines += [f"  {part['text']} = {_number(part['value'], part.get('unit', ''))}" for part in row.get("parts", [])]
     lines += [_contributor(part) for part in row.get("contributors", [])[:5]]
@@ -58,8 +55,8 @@ def _block(row: dict[str, Any]) -> str:
 
 def _contributor(part: dict[str, Any]) -> str:
     share = fmt.pct(part["share"]) if part.get("share") else ""
-    return f"  {share:>7}  {' '.join(part['labels'].values())}  {fmt.in_unit(part['value'], part.get('unit', ''))}"
+    return f"  {share:>7}  {' '.join(part['labels'].values())}  {fmt.amount(part['value'], part.get('unit', ''))}"
 
 
 def _number(value: float | None, unit: str) -> str:
-    return "missing" if value is None else fmt.in_unit(value, unit)
+    return "missing" if value is None else fmt.amount(value, unit)

@@ -19,6 +19,7 @@ from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.expression import Expr, Number, Range, Selector, Then, children, selectors, unit_shown
 from monitor.format import utc_time
+from monitor.format import usd
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
 from monitor.series import SERIES, Fold
@@ -40,6 +41,7 @@ def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns
         missing=tuple(sorted(missing)),
         largest=largest,
         spark=spark,
+        unit=units_behind(expr)[0],
     )
 
 
@@ -119,7 +121,7 @@ def _events(
         Contributor(names[m], float(totals[m]), float(totals[m]) / whole) for m in best if totals[m] > 0
     )
     top = int(values.argmax())
-    largest = f"{values[top]:,.0f} USD " + " ".join(value for _, value in names[int(members[top])])
+    largest = f"{usd(float(values[top]))} USD " + " ".join(value for _, value in names[int(members[top])])
     if top < panes:
         largest += f" within {duration_text(pane_of(window_ns))}"
     buckets = (ts - (end_ns - window_ns) - 1) * SPARKS // window_ns

@@ -64,7 +64,7 @@ def _paint(status: str, text: str, *, colour: bool) -> str:
 
 
 def headline(alert: AlertView, status: str) -> str:
-    """``FIRING    [critical] Name {base=BTC}  1.04B against 1B``."""
+    """``FIRING    [critical] Name {base=BTC}  1.04B against 1B USD``."""
     labels = ", ".join(f"{name}={value}" for name, value in alert.labels if name not in {"alertname", "severity"})
     severity = f"[{alert.severity}] " if alert.severity else ""
     where = f" {{{labels}}}" if labels else ""

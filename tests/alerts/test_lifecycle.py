@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
+from monitor.language.template import render
 from monitor.reading import Evaluation, Explanation
 from tests.alerts.build import S, evaluation, rule
 
@@ -82,7 +83,7 @@ def test_hysteresis_keeps_it_firing_until_the_clear_condition_holds() -> None:
 def test_hysteresis_says_why_it_still_fires() -> None:
     lifecycle = Lifecycle([rule()])
     timeline(lifecycle, "TF", clear="FF")
-    assert lifecycle.alerts()[0].reason == "below the threshold, not yet below the clear condition"
+    assert lifecycle.alerts()[0].reason == "no longer beyond the threshold, but the clear condition does not hold yet"
 
 
 def test_data_that_vanished_holds_and_never_resolves() -> None:
@@ -461,3 +462,11 @@ def test_the_value_that_ends_an_alert_is_not_its_peak() -> None:
     lifecycle.step([evaluation(1, "T", value=0.0, threshold=0.0)], 0)
     (over,) = lifecycle.step([evaluation(2, "F", value=126.0, threshold=0.0)], 0)
     assert (over.alert.value, over.alert.peak) == (126.0, 0.0)
+
+
+def test_the_words_of_an_alert_follow_its_value_where_people_look() -> None:
+    lifecycle = Lifecycle([rule(annotations={"summary": "{{ value | usd }} gone"})], render=render)
+    for at, value in ((1000, 2e9), (1010, 3e9)):
+        play(lifecycle, evaluation(at, "T", value=value))
+    (told_then,), (seen_now,) = lifecycle.alerts(), lifecycle.alerts(worded=True)
+    assert (told_then.annotation_map()["summary"], seen_now.annotation_map()["summary"]) == ("2B gone", "3B gone")

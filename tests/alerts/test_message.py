@@ -28,7 +28,7 @@ def test_title_of_one_and_of_many() -> None:
 
 
 def test_a_line_says_that_a_value_is_a_lower_bound() -> None:
-    assert message.line(alert()) == "[critical] High: >= 1.04B against 1B; High is up"
+    assert message.line(alert()) == "[critical] High: ≥ 1.04B against 1B; High is up"
 
 
 def test_a_paragraph_names_coverage_peak_and_contributors() -> None:

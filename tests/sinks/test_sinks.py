@@ -35,7 +35,7 @@ async def console(*alerts: Any, colour: bool | None = None, **fields: Any) -> st
 
 async def test_console_says_value_threshold_coverage_and_contributors() -> None:
     text = await console(alert(base="BTC"))
-    assert text.splitlines()[0] == "FIRING    [critical] High {base=BTC}  >= 1.04B against 1B"
+    assert text.splitlines()[0] == "FIRING    [critical] High {base=BTC}  ≥ 1.04B against 1B"
     assert "coverage 93%" in text
     assert "58% bybit long 600M" in text
     assert "\x1b" not in text
@@ -340,7 +340,7 @@ async def test_machines_are_told_everything_that_people_are() -> None:
     assert details["explanation"]["contributors"][0]["share"] == 0.58
     annotations = managed[0]["annotations"]
     assert annotations["summary"] == "High is up"
-    assert annotations["value"].startswith(">= ")
+    assert annotations["value"].startswith("≥ ")
     assert "coverage 93%" in annotations["facts"]
     assert "58% bybit long" in annotations["evidence"]
     assert "largest: $12M BTCUSDT long on bybit" in annotations["evidence"]

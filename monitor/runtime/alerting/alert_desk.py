@@ -172,8 +172,8 @@ class AlertDesk:
     # -- what people see -----------------------------------------------------------------------------------------------
 
     def alerts(self) -> list[AlertView]:
-        """Active alerts, and those resolved lately."""
-        return [*self.lifecycle.alerts(), *self._resolved]
+        """Active alerts in the words of now, and those resolved lately."""
+        return [*self.lifecycle.alerts(worded=True), *self._resolved]
 
     def explain(self, rule: str, row: int) -> Explanation:
         """What stands behind one row of a rule's newest evaluation."""
