@@ -13,9 +13,9 @@ import pytest
 from monitor.engine import Engine
 from monitor.events import Channel, FeedState, Sample
 from monitor.reading import TRUE
-from monitor.runtime.alerting.delivery import SinkStats
 from monitor.runtime.alerting.self_rules import FILE, SELF_RULES, with_self_rules
 from monitor.runtime.alerting.self_watch import SelfWatch, disk_readings, memory_limit, memory_readings
+from monitor.runtime.alerting.worker import SinkStats
 from monitor.runtime.load import load_text
 from monitor.telemetry.view import TapeView
 from monitor.testing.manual_clock import ManualClock

@@ -17,7 +17,7 @@ from monitor.feed import Cap
 from monitor.instruments import Instrument
 from monitor.reading import FALSE, TRUE, UNKNOWN
 from monitor.runtime.alerting.alert_desk import AlertDesk
-from monitor.runtime.alerting.delivery import SinkStats
+from monitor.runtime.alerting.worker import SinkStats
 from monitor.runtime.feeds.saturation import Saturation
 from monitor.runtime.feeds.stats import FeedStats, Refusal, UpTime
 from monitor.runtime.load import load_text

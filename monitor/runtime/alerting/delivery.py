@@ -2,74 +2,25 @@
 
 Guarantees: at least once; in order per alert; a sink that is down delays neither the engine nor another sink. A receiver
 that drops repeats by key sees each notification once. What could not be delivered becomes a dead letter, never silence.
+When the disk refuses, notifications are delivered all the same, and written down once it takes them again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from monitor.alert import AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import SinkError
 from monitor.runtime.alerting.store import Change, Delivered, OutboxRow, Outgoing, Store
-from monitor.sink import Command, CommandHandler, Notification, Outcome, Result, Sink, SinkContext
+from monitor.runtime.alerting.worker import DeliverySettings, Log, SinkStats, Worker, wait_for
+from monitor.sink import Command, CommandHandler, Notification, Outcome, Sink, SinkContext
 
-
-class Log(Protocol):
-    """The part of a structlog logger that is used here."""
-
-    def info(self, event: str, /, **fields: object) -> object:
-        """Normal."""
-        ...
-
-    def warning(self, event: str, /, **fields: object) -> object:
-        """Needs a look."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class DeliverySettings:
-    """How stubborn to be.
-
-    Attributes:
-        retry_first_s: Wait after the first failure; doubles each time.
-        retry_max_s: Longest wait that we choose ourselves.
-        retry_after_max_s: Longest wait that a receiver may ask for.
-        breaker_after: Failures in a row after which the whole sink rests, and its fallback takes over.
-        in_memory: Rows per sink kept in memory; the rest waits in the store.
-        gather_s: A change of which nobody is told waits so long for others, to be written with them.
-    """
-
-    retry_first_s: float = 0.5
-    retry_max_s: float = 60.0
-    retry_after_max_s: float = 3600.0
-    breaker_after: int = 5
-    in_memory: int = 1000
-    gather_s: float = 0.25
-
-
-@dataclass(slots=True)
-class SinkStats:
-    """Counts of one sink since the start; read by metrics."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    depth: int = 0
-    breaker_open: bool = False
-    latency_sum_s: float = 0.0
-    latency_count: int = 0
-    last_ok_ns: int = 0
-    last_error: str = ""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    row: OutboxRow
-    not_before_ns: int = 0
+Key = tuple[str, str]
+"""Sink and idempotency key."""
 
 
 class Delivery:
@@ -94,21 +45,35 @@ class Delivery:
         settings: DeliverySettings | None = None,
         observe: Callable[[str, float], None] | None = None,
     ) -> None:
-        self.stats: dict[str, SinkStats] = {name: SinkStats() for name in sinks}
         self.write_failures = 0
         self._sinks = dict(sinks)
         self._store = store
         self._clock = clock
         self._log = log
         self._change = Change()
+        self._unwritten: dict[Key, int] = {}
+        self._settled: dict[Key, Delivered] = {}
+        """Of the unwritten ones, those that were delivered or given up."""
+        self._numbers = itertools.count(-1, -1)
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._gather_ns = int((settings or DeliverySettings()).gather_s * NS_PER_S)
         self._idle = asyncio.Event()
         self._idle.set()
         self._workers = {
-            name: _Worker(name, sink, self, settings or DeliverySettings(), observe) for name, sink in sinks.items()
+            name: Worker(
+                name,
+                sink,
+                store=store,
+                submit=self.submit,
+                clock=clock,
+                log=log,
+                settings=settings or DeliverySettings(),
+                observe=observe,
+            )
+            for name, sink in sinks.items()
         }
+        self.stats: dict[str, SinkStats] = {name: worker.stats for name, worker in self._workers.items()}
         self.handle_command: CommandHandler = _refuse_command
         self.active: Callable[[str], Sequence[AlertView]] = _none_active
 
@@ -120,6 +85,7 @@ class Delivery:
         if not isinstance(change, Change):
             change = Change(outgoing=list(change))
         change.now_ns = change.now_ns or self._clock.wall_ns()
+        change.delivered = [done for done in change.delivered if not self._settles(done)]
         self._change.add(change)
         self._idle.clear()
         self._changed.set()
@@ -184,7 +150,7 @@ class Delivery:
         while True:
             await self._changed.wait()
             if not self._urgent.is_set():
-                await _wait(self._urgent, self._clock, self._clock.mono_ns() + self._gather_ns, "delivery/gather")
+                await wait_for(self._urgent, self._clock, self._clock.mono_ns() + self._gather_ns, "delivery/gather")
             self._changed.clear()
             self._urgent.clear()
             change, self._change = self._change, Change()
@@ -197,7 +163,7 @@ class Delivery:
         """Commit, and hand the rows to their workers; a full disk is retried and never loses what it could not hold."""
         rows = await self._commit(change)
         by_sink: dict[str, list[OutboxRow]] = {}
-        for row in rows:
+        for row in self._not_yet_taken(rows):
             by_sink.setdefault(row.sink, []).append(row)
         for sink, some in by_sink.items():
             if sink in self._workers:
@@ -212,7 +178,43 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - any database error: keep the change, say so, try again
                 self.write_failures += 1
                 self._log.warning("delivery.write_failed", error=str(error), failures=self.write_failures)
+                self._deliver_unwritten(change)
                 await self._clock.sleep_until(self._clock.mono_ns() + NS_PER_S)
+                later, self._change = self._change, Change()
+                change.add(later)
+
+    # -- while the disk refuses ----------------------------------------------------------------------------------------
+
+    def _deliver_unwritten(self, change: Change) -> None:
+        """Tell people now; should the process die before the disk takes it, they may be told the same key again."""
+        for outgoing in change.outgoing:
+            worker, key = self._workers.get(outgoing.sink), (outgoing.sink, outgoing.notification.key)
+            if worker is None or key in self._unwritten:
+                continue
+            row = OutboxRow(next(self._numbers), outgoing.sink, outgoing.notification, change.now_ns)
+            if worker.accept_unwritten(row):
+                self._unwritten[key] = row.id
+
+    def _settles(self, done: Delivered) -> bool:
+        """Whether it is the end of an unwritten row, which is noted once the row is in the store."""
+        if done.row_id >= 0 or done.outcome == "retry" or (done.sink, done.key) not in self._unwritten:
+            return False
+        self._settled[done.sink, done.key] = done
+        return True
+
+    def _not_yet_taken(self, rows: Iterable[OutboxRow]) -> Iterator[OutboxRow]:
+        """The rows that no worker has yet; of the others, note that they have a place in the store now."""
+        for row in rows:
+            key = (row.sink, row.notification.key)
+            former_id, done = self._unwritten.pop(key, 0), self._settled.pop(key, None)
+            if not former_id:
+                yield row
+                continue
+            self._workers[row.sink].written(former_id, row.id)
+            if done is not None:
+                self.submit(Change(delivered=[replace(done, row_id=row.id)]))
+        self._unwritten.clear()
+        self._settled.clear()
 
     async def _run_sink(self, name: str) -> None:
         """The sink's own background work; its failure is counted and tried again, and touches nobody else."""
@@ -229,241 +231,6 @@ class Delivery:
 
     async def _command(self, command: Command) -> str:
         return await self.handle_command(command)
-
-    # -- what workers need ---------------------------------------------------------------------------------------------
-
-    @property
-    def clock(self) -> Clock:
-        """The clock."""
-        return self._clock
-
-    @property
-    def log(self) -> Log:
-        """The log."""
-        return self._log
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        return self._store
-
-
-class _Worker:
-    """Delivers the rows of one sink, one at a time."""
-
-    def __init__(
-        self,
-        name: str,
-        sink: Sink,
-        delivery: Delivery,
-        settings: DeliverySettings,
-        observe: Callable[[str, float], None] | None,
-    ) -> None:
-        self.name = name
-        self.empty = asyncio.Event()
-        self.empty.set()
-        self.more_in_store = False
-        self._sink = sink
-        self._delivery = delivery
-        self._settings = settings
-        self._observe = observe
-        self._rows: dict[int, _Waiting] = {}
-        self._last_id = 0
-        self._newest_id = 0
-        self._wake = asyncio.Event()
-        self._failures = 0
-        self._rest_until_ns = 0
-        self._handed_over: set[int] = set()
-
-    @property
-    def _stats(self) -> SinkStats:
-        return self._delivery.stats[self.name]
-
-    def accept(self, rows: Sequence[OutboxRow]) -> None:
-        """Take rows that have just been written; those that do not fit in memory are read back later."""
-        self._stats.depth += len(rows)
-        self.empty.clear()
-        self._newest_id = max(self._newest_id, *(row.id for row in rows))
-        if not self.more_in_store:
-            fresh = [row for row in rows if row.id > self._last_id]
-            self._take(fresh[: max(0, self._settings.in_memory - len(self._rows))])
-            self.more_in_store = self._last_id < self._newest_id
-        self._wake.set()
-
-    def take_back(self, rows: Sequence[OutboxRow]) -> None:
-        """Take dead letters that are to be sent again, whatever their place in line was."""
-        self._stats.depth += len(rows)
-        self.empty.clear()
-        self._rows.update((row.id, _Waiting(row)) for row in rows)
-        self._wake.set()
-
-    def _take(self, rows: Sequence[OutboxRow]) -> None:
-        for row in rows:
-            self._rows[row.id] = _Waiting(row)
-            self._last_id = row.id
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        while True:
-            await self._refill()
-            waiting, until_ns = self._pick()
-            if waiting is not None:
-                await self._deliver(waiting)
-            else:
-                if not self._rows and not self.more_in_store:
-                    self.empty.set()
-                await self._sleep(until_ns)
-
-    async def _refill(self) -> None:
-        """Read on from the store once memory has half emptied."""
-        if not self.more_in_store or len(self._rows) > self._settings.in_memory // 2:
-            return
-        limit = self._settings.in_memory // 2
-        rows = await self._delivery.store.waiting(self.name, self._last_id, limit)
-        self._take(rows)
-        self.more_in_store = len(rows) == limit or self._last_id < self._newest_id
-
-    def _pick(self) -> tuple[_Waiting | None, int | None]:
-        """The first row that may go: due, and no earlier row about one of its alerts still waits.
-
-        Also when to look again if there is none; None means: when something arrives.
-        """
-        now_ns = self._delivery.clock.mono_ns()
-        if now_ns < self._rest_until_ns:
-            return None, self._rest_until_ns
-        blocked: set[str] = set()
-        soonest: int | None = None
-        for waiting in self._rows.values():
-            fingerprints = waiting.row.fingerprints
-            if waiting.not_before_ns <= now_ns and blocked.isdisjoint(fingerprints):
-                return waiting, None
-            blocked |= fingerprints
-            if waiting.not_before_ns > now_ns:
-                soonest = waiting.not_before_ns if soonest is None else min(soonest, waiting.not_before_ns)
-        return None, soonest
-
-    async def _sleep(self, until_ns: int | None) -> None:
-        """Until something arrives, or a row is due."""
-        if until_ns is None:
-            await self._wake.wait()
-        else:
-            await _wait(self._wake, self._delivery.clock, until_ns, f"delivery/{self.name}")
-        self._wake.clear()
-
-    async def _deliver(self, waiting: _Waiting) -> None:
-        outcome = await self.attempt(waiting.row.notification)
-        waiting.row = replace(waiting.row, attempts=waiting.row.attempts + 1, reason=outcome.reason)
-        if outcome.result is Result.OK:
-            self._succeed(waiting.row)
-        elif outcome.result is Result.DROP or self._too_old(waiting.row):
-            self._bury(waiting.row, outcome)
-        else:
-            self._retry_later(waiting, outcome)
-
-    async def attempt(self, notification: Notification) -> Outcome:
-        """One try within the sink's deadline. Errors are named by type only: their texts may hold a secret."""
-        try:
-            async with asyncio.timeout(self._sink.options.deadline_s):
-                return await self._sink.deliver(notification)
-        except TimeoutError:
-            return Outcome.retry("timeout")
-        except Exception as error:  # noqa: BLE001 - a plugin: whatever it raises is a failed attempt
-            return Outcome.retry(type(error).__name__)
-
-    def _succeed(self, row: OutboxRow) -> None:
-        now_ns = self._delivery.clock.wall_ns()
-        stats, latency_ns = self._stats, max(0, now_ns - row.created_ns)
-        self._failures, self._rest_until_ns, stats.breaker_open = 0, 0, False
-        stats.last_ok_ns = now_ns
-        stats.latency_sum_s += latency_ns / NS_PER_S
-        stats.latency_count += 1
-        if self._observe is not None:
-            self._observe(self.name, latency_ns / NS_PER_S)
-        self._finish(row, "ok", latency_ns)
-
-    def _too_old(self, row: OutboxRow) -> bool:
-        age_ns = self._delivery.clock.wall_ns() - row.created_ns
-        return age_ns > self._sink.options.max_age_s * NS_PER_S
-
-    def _bury(self, row: OutboxRow, outcome: Outcome) -> None:
-        """Give up on a row: it stays in the store as a dead letter, and the fallback gets a copy."""
-        self._stats.last_error = outcome.reason
-        self._delivery.log.warning("delivery.dead_letter", sink=self.name, row=row.id, reason=outcome.reason)
-        self._hand_over([row])
-        self._finish(row, "dead", 0)
-
-    def _finish(self, row: OutboxRow, outcome: str, latency_ns: int) -> None:
-        self._rows.pop(row.id, None)
-        self._handed_over.discard(row.id)
-        self._stats.depth -= 1
-        self._stats.outcomes[outcome] += 1
-        self._record(row, outcome, latency_ns)
-
-    def _record(self, row: OutboxRow, outcome: str, latency_ns: int = 0) -> None:
-        now_ns = self._delivery.clock.wall_ns()
-        fingerprints = tuple(alert.fingerprint for alert in row.notification.alerts)
-        done = Delivered(
-            row.id,
-            self.name,
-            row.notification.key,
-            fingerprints,
-            outcome,
-            row.reason,
-            row.attempts,
-            now_ns,
-            latency_ns,
-        )
-        self._delivery.submit(Change(delivered=[done], now_ns=now_ns))
-
-    def _retry_later(self, waiting: _Waiting, outcome: Outcome) -> None:
-        settings, stats, now_ns = self._settings, self._stats, self._delivery.clock.mono_ns()
-        self._failures += 1
-        stats.outcomes["retry"] += 1
-        stats.last_error = outcome.reason
-        asked_s = min(outcome.retry_after_s or 0.0, settings.retry_after_max_s)
-        wait_s = asked_s or self._backoff_s(waiting.row.attempts)
-        waiting.not_before_ns = now_ns + int(wait_s * NS_PER_S)
-        if asked_s or self._failures >= settings.breaker_after:
-            self._rest_until_ns = waiting.not_before_ns
-        if self._failures >= settings.breaker_after:
-            self._open_breaker(outcome.reason)
-        self._delivery.log.info(
-            "delivery.retry", sink=self.name, row=waiting.row.id, reason=outcome.reason, wait_s=round(wait_s, 3)
-        )
-        if waiting.row.attempts == 1:
-            self._record(waiting.row, "retry")
-
-    def _backoff_s(self, attempts: int) -> float:
-        """Exponential, between half and the whole, so that many workers do not come back at once."""
-        settings = self._settings
-        ceiling = min(settings.retry_max_s, settings.retry_first_s * 2.0 ** min(attempts - 1, 20))
-        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
-
-    def _open_breaker(self, reason: str) -> None:
-        if not self._stats.breaker_open:
-            self._stats.breaker_open = True
-            self._delivery.log.warning("delivery.sink_down", sink=self.name, reason=reason, waiting=len(self._rows))
-        self._hand_over([waiting.row for waiting in self._rows.values()])
-
-    def _hand_over(self, rows: Sequence[OutboxRow]) -> None:
-        """Copy rows to the fallback sink; the same key makes a second copy impossible."""
-        fallback = self._sink.options.fallback
-        new = [row for row in rows if row.id not in self._handed_over]
-        if not fallback or fallback == self.name or not new:
-            return
-        self._handed_over |= {row.id for row in new}
-        self._delivery.submit([Outgoing(fallback, replace(row.notification, receiver=fallback)) for row in new])
-
-
-async def _wait(event: asyncio.Event, clock: Clock, until_ns: int, name: str) -> None:
-    """For an event, but not longer than until `until_ns` of monotonic time."""
-    arrived = asyncio.create_task(event.wait(), name=f"{name}/wake")
-    timer = asyncio.create_task(clock.sleep_until(until_ns), name=f"{name}/timer")
-    try:
-        await asyncio.wait({arrived, timer}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        arrived.cancel()
-        timer.cancel()
 
 
 def _none_active(sink: str) -> Sequence[AlertView]:  # noqa: ARG001 - replaced by the wiring

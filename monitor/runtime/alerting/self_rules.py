@@ -21,7 +21,7 @@ SELF_RULES = {
         for: 30s
         labels: {severity: critical}
         annotations:
-          summary: "{{ value | pct }} of the disk with data_dir is free; without space no alert can be kept or sent"
+          summary: "{{ value | pct }} of the disk with data_dir is free; without space alerts are sent, but nothing can be kept"
           runbook_url: docs/runbooks/MonitorDiskLow.md
 """,
     "MonitorStateNotWritten": """
@@ -29,7 +29,7 @@ SELF_RULES = {
         keep_firing_for: 1m
         labels: {severity: critical}
         annotations:
-          summary: "the state file cannot be written: alerts wait in memory"
+          summary: "the state file cannot be written: alerts are sent, but after a crash they may be told again, or forgotten"
           runbook_url: docs/runbooks/MonitorStateNotWritten.md
 """,
     "MonitorMemoryHigh": """

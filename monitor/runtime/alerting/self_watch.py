@@ -12,7 +12,7 @@ from typing import Protocol
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.events import Sample
-from monitor.runtime.alerting.delivery import SinkStats
+from monitor.runtime.alerting.worker import SinkStats
 from monitor.telemetry.view import TapeView
 
 EVERY_S = 1.0

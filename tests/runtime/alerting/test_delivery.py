@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,8 +14,9 @@ import structlog
 from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.clock import SystemClock
 from monitor.errors import SinkError
-from monitor.runtime.alerting.delivery import Delivery, DeliverySettings
+from monitor.runtime.alerting.delivery import Delivery
 from monitor.runtime.alerting.store import Change, Outgoing, Store
+from monitor.runtime.alerting.worker import DeliverySettings
 from monitor.sink import Notification, Outcome, Result, SinkBase, SinkOptions
 from tests.sinks.build import alert, note
 
@@ -293,3 +295,78 @@ async def test_what_nobody_is_told_of_is_written_together_and_with_the_next_that
     async with running(tmp_path, replace(FAST, gather_s=0.01), a=Script()) as harness:
         harness.delivery.submit(pending(7))
         await until(lambda: len(commits) == 3)
+
+
+@asynccontextmanager
+async def refusing_disk(h: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Nothing can be written meanwhile."""
+    write = Store._write
+
+    def full(_self: Store, _db: Any, _change: Change) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_write", full)
+        yield
+    assert Store._write is write
+
+
+async def test_a_full_disk_keeps_no_alert_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: the alert that the disk is full waited for the disk, as all others did."""
+    sink, slow = Script(), Script(*[Outcome.retry("HTTP 503")] * 3)
+    async with running(tmp_path, a=sink, b=slow) as h:
+        async with refusing_disk(h, monkeypatch):
+            h.send("a", note(alert("One"), key="1"), note(alert("Two"), key="2"))
+            h.send("b", note(alert("One"), key="1"))
+            await until(lambda: sink.got == ["1", "2"])
+            h.send("a", note(alert("One", state=AlertState.RESOLVED), key="3"))
+            await until(lambda: sink.got == ["1", "2", "3"])
+            await until(lambda: slow.got == ["1"])
+            assert h.delivery.write_failures
+            assert await h.store.depths() == {}
+        await h.drained()
+        assert (sink.got, slow.got) == (["1", "2", "3"], ["1"]), "once each"
+        log = [(d["sink"], d["key"], d["outcome"]) for d in await h.store.deliveries() if d["outcome"] != "retry"]
+        assert sorted(log) == [("a", "1", "ok"), ("a", "2", "ok"), ("a", "3", "ok"), ("b", "1", "ok")]
+        assert await h.store.depths() == {}
+        assert h.delivery.stats["a"].depth == h.delivery.stats["b"].depth == 0
+        h.send("a", note(alert("One"), key="1"), note(key="4"))
+        await h.drained()
+        assert sink.got[3:] == ["4"], "its key is known"
+
+
+async def test_what_still_waits_when_the_disk_is_back_waits_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Script(*[Outcome.retry("down")] * 10_000)
+    async with running(tmp_path, a=sink) as h:
+        async with refusing_disk(h, monkeypatch):
+            h.send("a", note(alert("One"), key="1"), note(alert("Two"), key="2"))
+            await until(lambda: sink.tries > 1)
+        await until(lambda: bool(h.delivery.stats["a"].depth) and not h.delivery._unwritten)
+        assert await h.store.depths() == {"a": 2}
+        sink.answers.clear()
+        await h.drained()
+        assert sorted(sink.got) == ["1", "2"]
+        assert await h.store.depths() == {}
+
+
+async def test_what_comes_while_the_breaker_is_open_goes_to_the_fallback_at_once(tmp_path: Path) -> None:
+    """Found by reading: it waited for the next try, up to a minute."""
+    down, spare = Script(*[Outcome.retry("down")] * 10_000, fallback="spare"), Script()
+    settings = DeliverySettings(retry_first_s=3600.0, retry_max_s=3600.0, breaker_after=1)
+    async with running(tmp_path, settings, main=down, spare=spare) as h:
+        h.send("main", note(alert("One"), key="1"))
+        await until(lambda: spare.got == ["1"])
+        h.send("main", note(alert("Two"), key="2"))
+        await until(lambda: spare.got == ["1", "2"])
+        assert down.tries == 1
+
+
+async def test_a_receiver_that_asks_for_an_hour_is_stood_in_for_at_once(tmp_path: Path) -> None:
+    """Found by reading: five times an hour passed before its fallback was asked."""
+    busy, spare = Script(Outcome.retry("HTTP 429", 3600.0), fallback="spare"), Script()
+    async with running(tmp_path, DeliverySettings(), main=busy, spare=spare) as h:
+        h.send("main", note())
+        await until(lambda: spare.got == ["k1"])
+        assert h.delivery.stats["main"].breaker_open
