@@ -17,7 +17,8 @@ BASES_PER_WINDOW = 10
 ROWS_PER_RULE = 6
 HISTORY_ENTRIES = 60
 SPARK_STEP_S = 30
-SPARK_POINTS = 120
+SPARK_POINTS = 121
+"""Both ends of an hour."""
 LATE_POINTS = 4
 """So many points in a row may be late, as when a busy loop skips a reading; more are a gap."""
 

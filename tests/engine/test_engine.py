@@ -210,8 +210,8 @@ def test_explain_names_who_it_was() -> None:
     machine.evaluate(at(1))
     explanation = machine.explain("g/r0", 0)
     assert [c.share for c in explanation.contributors] == [0.75, 0.25]
-    assert explanation.largest.startswith("3,000,000 USD BTC")
-    assert explanation.parts[1] == ("sum(liquidations[1h])", 4e6)
+    assert explanation.largest.startswith("3M USD BTC")
+    assert explanation.parts[0] == ("sum(liquidations[1h])", 4e6)
 
 
 def test_explain_reads_what_a_long_window_is_made_of() -> None:
@@ -227,7 +227,7 @@ def test_explain_reads_what_a_long_window_is_made_of() -> None:
     assert latest is not None
     assert sum(c.value for c in explanation.contributors) == latest.value[0] == 216 * 3e4
     assert [round(c.share, 6) for c in explanation.contributors] == [0.666667, 0.333333]
-    assert explanation.largest == "40,000 USD BTC perp USDT long BTCUSDT bybit within 1m"
+    assert explanation.largest == "40k USD BTC perp USDT long BTCUSDT bybit within 1m"
     assert sum(explanation.spark) == latest.value[0]
 
 

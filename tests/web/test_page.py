@@ -188,7 +188,7 @@ async def test_the_first_line_says_where_the_market_stands(browser: Browser, ser
     tiles = page.locator("#pulse .tile")
     await expect(tiles).to_have_count(5)
     await expect(tiles.nth(0)).to_contain_text(f"{first['base']}{text.price(first['price_usd'])}")
-    await expect(tiles.nth(0)).to_contain_text(re.compile(r"[+\u2212]\d\.\d\d% in [12]m"))
+    await expect(tiles.nth(0)).to_contain_text(re.compile(r"[+-]\d\.\d\d% in [12]m"))
     await expect(tiles.nth(2)).to_contain_text("6 coins")
     await expect(tiles.nth(4)).to_contain_text("Alerts firing2")
     assert await page.evaluate("async () => (await import('/static/pulse.js')).SPARK_STEP_S") == SPARK_STEP_S
@@ -343,6 +343,27 @@ async def test_numbers_read_as_in_the_rest_of_the_program(browser: Browser, serv
     sizes = [0, 900, 1024, 1_536_000, 20 << 30, 5 << 40, 5000 << 40]
     drawn = await page.evaluate("async (sizes) => sizes.map((await import('/static/format.js')).bytes)", sizes)
     assert drawn == [bytes_text(size) for size in sizes]
-    assert [[words.replace("\u2212", "-") for words in row] for row in shown] == [*ours, [text.MISSING] * 7], (
-        json.dumps(shown)
-    )
+    assert shown == [*ours, [text.MISSING] * 7], json.dumps(shown)
+
+
+PAIRS = [
+    (1.04e9, 1e9),
+    (-0.3004, -0.3),
+    (-0.3, -0.3),
+    (81_999.996, 82_000.0),
+    (82_000.000_000_1, 82_000.0),
+    (999_960_000.0, 1e9),
+    (None, 1e9),
+    (2.0, None),
+]
+UNITS = ("USD", "price", "ratio", "count", "vol points", "number")
+
+
+async def test_readings_read_as_in_the_rest_of_the_program(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    script = """async ([pairs, units]) => { const f = await import("/static/format.js");
+        return pairs.flatMap(([a, b]) => units.flatMap((unit) => [f.against(a, b, unit), f.amount(a, unit)])); }"""
+    shown = await page.evaluate(script, [PAIRS, UNITS])
+    assert shown == [
+        words for a, b in PAIRS for unit in UNITS for words in (text.against(a, b, unit), text.amount(a, unit))
+    ]

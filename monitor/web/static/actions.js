@@ -1,7 +1,7 @@
 // What a person can do: acknowledge, silence, look behind a rule. Changes carry the token, kept for this tab only.
 
 import { h, morph, sparkline, bar, chip } from "./draw.js";
-import { inUnit, labelText, share } from "./format.js";
+import { amount, labelText, pair, share } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const TOKEN = "monitor-token";
@@ -49,6 +49,7 @@ export function ask(kind, alert) {
     : "The token allows acknowledging and silencing. It stays in this tab and is sent only with changes.";
   $("act-duration-label").hidden = kind !== "silence";
   $("act-comment").closest("label").hidden = kind === "token";
+  $("act-comment").value = "";
   $("act-token").value = token();
   $("act-by").value = localStorage.getItem(NAME) ?? "";
   $("act-problem").textContent = "";
@@ -100,22 +101,31 @@ export function installForm(onChange) {
 
 const TRUTH = { 1: ["true", "bad"], 0: ["false", "idle"], "-1": ["unknown", "held"] };
 
+/** One who made up a reading: only the labels that tell it from the row; a symbol says its coins. */
+function contributorRow(part, labels) {
+  const known = [...Object.keys(labels), ...(part.labels.symbol ? ["base", "quote"] : [])];
+  return h("tr", {},
+    h("th", { scope: "row" }, labelText(part.labels, known) || labelText(part.labels)),
+    h("td", { class: "n" }, amount(part.value, part.unit)),
+    h("td", { class: "n" }, part.share ? share(part.share) : ""),
+    h("td", { class: "grow" }, part.share ? bar([{ share: part.share, kind: "plain" }]) : null));
+}
+
 function whyRow(row, unit) {
   const [truth, tone] = TRUTH[row.truth];
+  const [value, threshold] = pair(row.value, row.threshold, unit);
   return h("section", { class: "why-row", "data-key": labelText(row.labels) },
     h("h3", {}, labelText(row.labels) || "the whole market", chip(row.state, row.state), chip(truth, tone)),
     h("p", { class: "why-figures" },
-      h("span", {}, h("small", {}, "value"), h("b", {}, inUnit(row.value, unit))),
-      h("span", {}, h("small", {}, "threshold"), h("b", {}, inUnit(row.threshold, unit))),
+      h("span", {}, h("small", {}, "value"), h("b", {}, value)),
+      h("span", {}, h("small", {}, "threshold"), h("b", {}, threshold)),
       h("span", {}, h("small", {}, "coverage"), h("b", {}, share(row.coverage)))),
     row.reason && h("p", { class: "reason" }, row.reason),
     row.near_miss && h("p", { class: "note" }, row.near_miss),
     row.spark.length > 1 && sparkline(row.spark, { width: 480, height: 60, label: "value over the window" }),
-    row.contributors.length > 0 && h("table", {}, h("caption", { class: "unseen" }, "Contributors"),
-      h("tbody", {}, row.contributors.map((part) => h("tr", {},
-        h("th", { scope: "row" }, labelText(part.labels)), h("td", { class: "n" }, inUnit(part.value, part.unit)),
-        h("td", { class: "n" }, part.share ? share(part.share) : ""), h("td", { class: "grow" }, bar([{ share: part.share, kind: "plain" }])))))),
-    row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", inUnit(part.value, part.unit)))),
+    row.contributors.length > 0 && h("table", { class: "contributors" }, h("caption", { class: "unseen" }, "Contributors"),
+      h("tbody", {}, row.contributors.map((part) => contributorRow(part, row.labels)))),
+    row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", amount(part.value, part.unit)))),
     row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
     ...row.notes.map((text) => h("p", { class: "note" }, text)),
     row.missing.length > 0 && h("p", { class: "reason" }, `missing: ${row.missing.join(", ")}`));

@@ -1,7 +1,8 @@
 // Numbers as people read them. The same rules as monitor/format.py: missing is never shown as zero.
 
 export const MISSING = "n/a";
-const MINUS = "\u2212"; // read out as "minus", where a hyphen is passed over
+const MOST_DIGITS = 6; // more are noise of the calculation
+const NAMED = { USD: " USD", price: " USD", "vol points": " vol points" };
 const SCALES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -9,23 +10,20 @@ function significant(value, digits = 3) {
   if (value === 0) return "0";
   const places = Math.min(100, Math.max(digits - 1 - Math.floor(Math.log10(Math.abs(value))), 0));
   const text = value.toFixed(places);
-  return (text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text).replace("-", MINUS);
+  return text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text;
 }
 
-/** A text from elsewhere, as from a rule's annotations, with the minus signs that numbers have on this page. */
-export const worded = (text) => text.replace(/(^|[\s(≥])-(?=[\d.])/g, `$1${MINUS}`);
-
 /** 1040000000 -> 1.04B */
-export function num(value) {
+export function num(value, digits = 3) {
   if (!known(value)) return MISSING;
   for (const [scale, letter] of SCALES) {
-    if (Math.abs(value) >= scale * 0.9995) return significant(value / scale) + letter;
+    if (Math.abs(value) >= scale * (1 - 0.5 * 10 ** -digits)) return significant(value / scale, digits) + letter;
   }
-  return significant(value);
+  return significant(value, digits);
 }
 
 /** 0.0312 -> 3.12% */
-export const pct = (value) => (known(value) ? significant(value * 100) + "%" : MISSING);
+export const pct = (value, digits = 3) => (known(value) ? significant(value * 100, digits) + "%" : MISSING);
 
 /** 0.0025 -> 25bp */
 export const bp = (value) => (known(value) ? significant(value * 1e4) + "bp" : MISSING);
@@ -47,20 +45,20 @@ export function share(value) {
 /** A funding rate, four places, with its sign: -0.0081% */
 export function rate(value) {
   if (!known(value)) return MISSING;
-  return (value > 0 ? "+" : value < 0 ? MINUS : "") + Math.abs(value * 100).toFixed(4) + "%";
+  return (value > 0 ? "+" : value < 0 ? "-" : "") + Math.abs(value * 100).toFixed(4) + "%";
 }
 
 /** A move of the market, two places, with its sign: -3.42% */
 export function move(value) {
   if (!known(value)) return MISSING;
-  return (value > 0 ? "+" : value < 0 ? MINUS : "") + Math.abs(value * 100).toFixed(2) + "%";
+  return (value > 0 ? "+" : value < 0 ? "-" : "") + Math.abs(value * 100).toFixed(2) + "%";
 }
 
 /** 82010.5 -> 82,010.50; five significant digits below 1 */
-export function price(value) {
+export function price(value, places = 2) {
   if (!known(value)) return MISSING;
-  if (Math.abs(value) < 1) return significant(value, 5);
-  return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).replace("-", MINUS);
+  if (Math.abs(value) < 1) return significant(value, places + 3);
+  return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
 const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
@@ -69,7 +67,7 @@ const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
 export function duration(seconds) {
   if (!known(seconds)) return MISSING;
   const size = Math.abs(seconds);
-  const sign = seconds < 0 ? MINUS : "";
+  const sign = seconds < 0 ? "-" : "";
   if (size === 0) return "0s";
   if (size < 0.001) return sign + significant(size * 1e6) + "µs";
   if (size < 1) return sign + significant(size * 1e3) + "ms";
@@ -89,7 +87,13 @@ export function skew(seconds) {
   if (!known(seconds)) return MISSING;
   const size = Math.abs(seconds);
   const text = size < 1 ? `${Math.round(size * 1000)}ms` : size < 60 ? `${significant(size)}s` : duration(size);
-  return (seconds < 0 ? MINUS : "+") + text;
+  return (seconds < 0 ? "-" : "+") + text;
+}
+
+/** Unix milliseconds -> 04:35:21Z, on another day than now 11-20 04:35:21Z */
+export function moment(ms, now) {
+  const [day, time] = utc(ms).split(" ");
+  return utc(now).startsWith(day) ? time : `${day.slice(5)} ${time}`;
 }
 
 /** Unix milliseconds -> 04:35:21 */
@@ -101,13 +105,28 @@ export const utc = (ms) => (known(ms) ? new Date(ms).toISOString().slice(0, 19).
 /** How long ago, or "never" */
 export const ago = (ms, now) => (known(ms) ? duration(Math.max(0, (now - ms) / 1000)) : "never");
 
-/** A value in the unit of its rule. */
-export function inUnit(value, unit) {
-  if (unit === "ratio") return pct(value);
-  if (unit === "price") return price(value);
+/** A value in the unit of its rule, without the unit's name. */
+export function inUnit(value, unit, digits = 3) {
+  if (unit === "ratio") return pct(value, digits);
+  if (unit === "price") return price(value, digits - 1);
   if (unit === "duration") return duration(known(value) ? value / 1e9 : value);
-  return num(value);
+  return num(value, digits);
 }
+
+/** A value with the name of what it counts: 1.04B USD, 7.55 vol points */
+export const amount = (value, unit) => inUnit(value, unit) + (known(value) ? NAMED[unit] ?? "" : "");
+
+/** A value and its threshold with its unit, and as many digits as it takes to tell them apart: -30.04% and -30% */
+export function pair(value, threshold, unit) {
+  const texts = (digits) => [inUnit(value, unit, digits), inUnit(threshold, unit, digits)];
+  let digits = 3;
+  while (digits < MOST_DIGITS && texts(digits)[0] === texts(digits)[1]) digits += 1;
+  const [first, second] = texts(texts(digits)[0] === texts(digits)[1] ? 3 : digits);
+  return [first, second + (known(threshold) ? NAMED[unit] ?? "" : "")];
+}
+
+/** 1.04B against 1B USD */
+export const against = (value, threshold, unit) => (known(threshold) ? pair(value, threshold, unit).join(" against ") : amount(value, unit));
 
 /** base=BTC side=long, without the labels in `except` */
 export function labelText(labels, except = []) {

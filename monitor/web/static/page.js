@@ -1,7 +1,7 @@
 // The live page: takes the event stream, keeps the newest sections, draws them once per animation frame.
 
 import { bar, chip, h, morph, sparkline } from "./draw.js";
-import { ago, clock, duration, inUnit, labelText, num, price, rate, share, skew, utc, worded } from "./format.js";
+import { ago, clock, duration, labelText, moment, num, pair, price, rate, share, skew, utc } from "./format.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 import { depth, reports, signalCount, signals, tape } from "./tables.js";
 import { bySeverity, moved, moveText, pulse, SEVERITIES } from "./pulse.js";
@@ -127,20 +127,23 @@ function windowCards() {
 const ORDER = { firing: 0, held: 1, pending: 2, resolved: 3 };
 const severity = (row) => (SEVERITIES.includes(row.severity) ? SEVERITIES.indexOf(row.severity) : SEVERITIES.length);
 
+/** What stands before a reading whose missing part could only add to it. */
+const bound = (row) => (row.lower_bound && row.coverage < 1 ? "≥ " : "");
+
 function alertCard(alert) {
   const where = labelText(alert.labels, ["alertname", "severity"]);
   const rule = state.rules?.find((candidate) => candidate.id === alert.rule);
-  const unit = rule?.unit ?? "";
+  const [value, threshold] = pair(alert.value, alert.threshold, rule?.unit ?? "");
   const since = alert.state === "resolved" ? alert.resolved : alert.fired || alert.active;
   return h("article", { class: "alert", "data-tone": alert.state, "data-key": alert.fingerprint },
     h("header", {},
       chip(alert.state, alert.state), alert.severity && h("span", { class: "severity", "data-severity": alert.severity }, alert.severity),
       h("span", { class: "when" }, `${ago(since, state.now)}${alert.state === "resolved" ? " ago" : ""}`)),
     h("h3", {}, alert.name, where && h("span", { class: "labels" }, ` ${where}`)),
-    alert.annotations.summary && h("p", { class: "summary" }, worded(alert.annotations.summary)),
-    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, worded(alert.reason)),
+    alert.annotations.summary && h("p", { class: "summary" }, alert.annotations.summary),
+    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, alert.reason),
     h("div", { class: "foot" }, h("p", { class: "facts" },
-      h("span", {}, h("b", {}, `${alert.lower_bound ? "≥ " : ""}${inUnit(alert.value, unit)}`), " against ", inUnit(alert.threshold, unit)),
+      h("span", {}, h("b", {}, `${bound(alert)}${value}`), " against ", threshold),
       coverageChip(alert.coverage),
       alert.acked_by && chip(`acknowledged by ${alert.acked_by}`, "ok", alert.ack_comment),
       alert.silenced_by.length > 0 && chip("silenced", "idle")),
@@ -173,16 +176,19 @@ function alertCount() {
   return [`${count("firing")} firing${firing && `: ${firing}`}; ${count("held")} held, ${count("pending")} pending`];
 }
 
-/** How far along the way to its threshold a value is; only where both are positive does a share mean something. */
+/** How far along the way to its threshold a value is; a share means something only where both have one sign. */
 function progress(row) {
-  if (!(row.value > 0) || !(row.threshold > 0)) return null;
-  return bar([{ share: row.value / row.threshold, kind: row.truth === 1 ? "over" : "plain" }], "thin");
+  const way = row.value / row.threshold;
+  if (!(way > 0) || !Number.isFinite(way)) return null;
+  if (row.truth === 1) return bar([{ share: 1, kind: "over" }], "thin");
+  return bar([{ share: Math.min(way, 1 / way), kind: "plain" }], "thin"); // a price above its floor is on the way down to it
 }
 
 function ruleRow(rule, row) {
+  const [value, threshold] = pair(row.value, row.threshold, rule.unit);
   return h("li", { class: "rule-row", "data-key": labelText(row.labels) },
     h("span", { class: "row-label" }, labelText(row.labels) || "whole market"),
-    h("span", { class: "row-value n" }, h("b", {}, `${row.lower_bound && row.coverage < rule.min_coverage ? "≥ " : ""}${inUnit(row.value, rule.unit)}`), h("small", {}, ` / ${inUnit(row.threshold, rule.unit)}`)),
+    h("span", { class: "row-value n" }, h("b", {}, `${bound(row)}${value}`), h("small", {}, ` / ${threshold}`)),
     progress(row) ?? h("span", { class: "bar empty-bar", "aria-hidden": "true" }),
     h("span", { class: "row-chips" }, chip(row.truth < 0 ? "unknown" : row.state, row.truth < 0 && row.state === "inactive" ? "held" : row.state, row.reason), h("span", { class: "cover", "data-tone": coverageTone(row.coverage), title: "coverage" }, share(row.coverage))));
 }
@@ -281,9 +287,9 @@ function history() {
   const rows = state.history ?? [];
   if (!rows.length) return h("p", { class: "empty" }, "Nothing has happened yet.");
   return h("ol", {}, rows.map((row) => h("li", { "data-key": `${row.at} ${row.kind} ${row.fingerprint}`, "data-tone": row.kind },
-    h("time", { datetime: new Date(row.at).toISOString(), title: utc(row.at) }, clock(row.at)),
+    h("time", { datetime: new Date(row.at).toISOString(), title: utc(row.at) }, moment(row.at, state.now)),
     chip(row.kind, row.kind),
-    h("span", { class: "what" }, row.labels.alertname ?? row.rule, h("span", { class: "labels" }, ` ${labelText(row.labels, ["alertname", "severity"])}`), row.text && h("span", { class: "note" }, worded(` ${row.text}`))))));
+    h("span", { class: "what" }, row.labels.alertname ?? row.rule, h("span", { class: "labels" }, ` ${labelText(row.labels, ["alertname", "severity"])}`), row.text && h("span", { class: "note" }, ` ${row.text}`)))));
 }
 
 function silenceNote() {

@@ -1,7 +1,7 @@
 // The plain tables of the page: depth, signals, the tape, reports. Pure: sections in, described elements out.
 
 import { bar, chip, h } from "./draw.js";
-import { ago, bp, bytes, inUnit, num, share, utc } from "./format.js";
+import { ago, amount, bp, bytes, num, share, utc } from "./format.js";
 
 function table(name, caption, heads, rows) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -27,8 +27,8 @@ function signalRow(row, now) {
   return h("tr", { "data-key": row.id, "data-absent": row.absent ? "yes" : null },
     h("th", { scope: "row" }, row.id),
     h("td", {}, state),
-    h("td", { class: "n" }, row.absent ? "" : inUnit(row.value, row.unit)),
-    h("td", { class: "n venue" }, row.absent || !row.as_of ? "" : ago(row.as_of, now)),
+    h("td", { class: "n" }, row.absent ? "" : amount(row.value, row.unit)),
+    h("td", { class: "n venue" }, row.absent ? "" : row.as_of ? ago(row.as_of, now) : "n/a"),
     h("td", { class: "n venue" }, row.absent ? "" : share(row.coverage)),
     h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, `: ${row.absent}`)),
     h("td", { class: "venue note" }, row.rule));
