@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -365,7 +366,10 @@ class App:
     async def _prune_for_ever(self) -> None:
         """Forget history and deliveries that nobody will ask for any more."""
         while True:
-            await self.store.prune(self.clock.wall_ns() - KEEP_HISTORY_NS)
+            try:
+                await self.store.prune(self.clock.wall_ns() - KEEP_HISTORY_NS)
+            except sqlite3.Error as error:  # a disk that is full is no reason to end
+                self.log.warning("app.prune_failed", error=str(error))
             await self.clock.sleep_until(self.clock.mono_ns() + PRUNE_EVERY_NS)
 
     def _observe_dispatch(self, sink: str, seconds: float) -> None:

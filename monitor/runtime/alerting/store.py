@@ -1,7 +1,8 @@
 """What must survive ``kill -9``: alert states, routing memory, silences, acknowledgements, outbox, history. SQLite, WAL.
 
-One thread owns the connection; callers await it, so that the event loop never waits for a disk. A change of alerts and
-the notifications that follow from it are one transaction: after a crash either both are there or neither.
+One thread owns the connection; callers await it, so that the event loop never waits for a disk. What people ask of the past
+is read on another, so that no question delays an alert. A change of alerts and the notifications that follow from it are one
+transaction: after a crash either both are there or neither.
 """
 
 from __future__ import annotations
@@ -166,17 +167,29 @@ def on_thread(
     method: Callable[Concatenate[Store, P], T],
 ) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
     """Run a method of `Store` on its thread; the caller awaits the result."""
+    return _on(lambda store: store.thread, method)
 
+
+def on_reading_thread(
+    method: Callable[Concatenate[Store, P], T],
+) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
+    """Run a method of `Store` beside its writing."""
+    return _on(lambda store: store.reading_thread, method)
+
+
+def _on(
+    thread: Callable[[Store], ThreadPoolExecutor], method: Callable[Concatenate[Store, P], T]
+) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
     @functools.wraps(method)
     async def call(self: Store, *args: P.args, **kwargs: P.kwargs) -> T:
         run = functools.partial(method, self, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.thread, run)
+        return await asyncio.get_running_loop().run_in_executor(thread(self), run)
 
     return cast("Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]", call)
 
 
 class Store:
-    """The state file. Open with `Store.open`; methods are awaited and run one after another on one thread.
+    """The state file. Open with `Store.open`; methods are awaited and run one after another on one thread, or on that of readers.
 
     Attributes:
         set_aside: Where a corrupt file was moved on opening, or None.
@@ -185,9 +198,11 @@ class Store:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self.reading_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reading")
         self.set_aside: Path | None = None
         self._durable = durable
         self._db: sqlite3.Connection | None = None
+        self._reading: sqlite3.Connection | None = None
 
     @classmethod
     async def open(cls, path: Path, *, durable: bool = True) -> Store:
@@ -201,20 +216,25 @@ class Store:
                 cut, though not a killed process, may lose the last commits.
 
         Raises:
-            StateError: When a newer version of this program wrote the file.
+            StateError: When a newer version of this program wrote the file, another process uses it, or the disk refuses.
         """
         store = cls(path, durable=durable)
         try:
             await store._open()
         except BaseException:
-            store.thread.shutdown(wait=False)
+            store._shut_down()
             raise
         return store
 
     async def close(self) -> None:
         """Write everything out and close."""
+        await self._close_reading()
         await self._close()
+        self._shut_down()
+
+    def _shut_down(self) -> None:
         self.thread.shutdown()
+        self.reading_thread.shutdown()
 
     @on_thread
     def _open(self) -> None:
@@ -222,10 +242,14 @@ class Store:
         try:
             self._db = self._connect()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise StateError(f"{self.path} is in use by another process") from None
+            if not _is_corrupt(error):
+                locked = "it is in use by another process" if "locked" in str(error) else str(error)
+                raise StateError(f"{self.path} cannot be opened: {locked}") from None
             self.set_aside = self._move_aside()
             self._db = self._connect()
+        self._db.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+        self._reading = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._reading.execute("PRAGMA query_only=ON")
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -264,11 +288,24 @@ class Store:
             self._db.close()
             self._db = None
 
+    @on_reading_thread
+    def _close_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
     @property
     def _open_db(self) -> sqlite3.Connection:
-        if self._db is None:
+        return self._still_open(self._db)
+
+    @property
+    def _open_for_reading(self) -> sqlite3.Connection:
+        return self._still_open(self._reading)
+
+    def _still_open(self, db: sqlite3.Connection | None) -> sqlite3.Connection:
+        if db is None:
             raise StateError(f"{self.path} is closed")
-        return self._db
+        return db
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -326,19 +363,18 @@ class Store:
         found = self._open_db.execute(f"{_SELECT_OUTBOX} WHERE id = ? AND state = 'dead'", (row_id,)).fetchone()
         return _outbox_row(found) if found else None
 
-    @on_thread
-    def prune(self, before_ns: int) -> int:
-        """Forget history, the delivery log and delivered keys older than `before_ns`; returns how many rows went."""
-        db = self._open_db
+    async def prune(self, before_ns: int) -> int:
+        """Forget history, deliveries, their keys and dead letters older than `before_ns`, a few at a time; how many rows went."""
         count = 0
-        with db:
-            for sql in (
-                "DELETE FROM history WHERE at_ns < ?",
-                "DELETE FROM delivery WHERE at_ns < ?",
-                "DELETE FROM outbox WHERE state = 'done' AND created_ns < ?",
-            ):
-                count += db.execute(sql, (before_ns,)).rowcount
+        for table, old in _OLD.items():
+            while gone := await self._prune_some(table, old, before_ns):
+                count += gone
         return count
+
+    @on_thread
+    def _prune_some(self, table: str, old: str, before_ns: int) -> int:
+        chosen = f"SELECT id FROM {table} WHERE {old} ORDER BY id LIMIT {_PRUNED_AT_ONCE}"  # noqa: S608 - constants below
+        return self._open_db.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", (before_ns,)).rowcount  # noqa: S608
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -369,29 +405,29 @@ class Store:
         rows = self._open_db.execute("SELECT sink, count(*) FROM outbox WHERE state = 'waiting' GROUP BY sink")
         return dict(rows.fetchall())
 
-    @on_thread
+    @on_reading_thread
     def dead_letters(self, sink: str = "", limit: int = 200) -> list[OutboxRow]:
         """Rows that were given up, oldest first; of one sink or of all."""
-        rows = self._open_db.execute(
+        rows = self._open_for_reading.execute(
             f"{_SELECT_OUTBOX} WHERE state = 'dead' AND (? = '' OR sink = ?) ORDER BY id LIMIT ?", (sink, sink, limit)
         )
         return [_outbox_row(row) for row in rows]
 
-    @on_thread
+    @on_reading_thread
     def history(self, wanted: HistoryFilter | None = None) -> list[dict[str, Any]]:
         """Transitions, newest first, as JSON-ready dictionaries with the columns of the table and ``labels``."""
         wanted = wanted or HistoryFilter()
         clauses, values = _where(wanted)
-        cursor = self._open_db.execute(
+        cursor = self._open_for_reading.execute(
             f"SELECT * FROM history{clauses} ORDER BY id DESC LIMIT ?",  # noqa: S608 - clauses are constants below
             (*values, max(0, min(wanted.limit, 10_000))),
         )
         return [{**row, "labels": msgspec.json.decode(row["labels"])} for row in _dicts(cursor)]
 
-    @on_thread
+    @on_reading_thread
     def deliveries(self, fingerprint: str = "", sink: str = "", limit: int = 200) -> list[dict[str, Any]]:
         """The delivery log, newest first: what was sent or not sent, where, and why."""
-        cursor = self._open_db.execute(
+        cursor = self._open_for_reading.execute(
             "SELECT * FROM delivery WHERE (? = '' OR sink = ?) AND (? = '' OR instr(fingerprints, ?))"
             " ORDER BY id DESC LIMIT ?",
             (sink, sink, fingerprint, fingerprint, limit),
@@ -399,11 +435,26 @@ class Store:
         return _dicts(cursor)
 
 
+_PATIENCE_MS = 1000
+"""So long a write waits for a process that has locked the file, before it counts as failed and is tried again."""
+_PRUNED_AT_ONCE = 2000
+_OLD = {
+    "history": "at_ns < ?",
+    "delivery": "at_ns < ?",
+    "outbox": "state IN ('done', 'dead') AND created_ns < ?",
+}
+"""What nobody will ask for any more, by table."""
 _SELECT_OUTBOX = "SELECT id, sink, payload, created_ns, attempts, reason FROM outbox"
 HISTORY_COLUMNS = ("at_ns", "rule", "fingerprint", "alertname", "severity", "previous", "state", "value", "threshold", "coverage", "peak", "starts_at_ns", "duration_ns", "reason", "labels")  # fmt: skip
 """The table ``history``, without its row number."""
 _INSERT_HISTORY = "INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault, and not the disk, the rights or another process."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _quick_check(db: sqlite3.Connection) -> None:

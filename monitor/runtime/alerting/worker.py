@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -170,7 +171,10 @@ class Worker:
             if waiting is not None:
                 await self._deliver(waiting)
             else:
-                if not self._rows and not self.more_in_store:
+                if self.more_in_store:
+                    look_ns = self._clock.mono_ns() + NS_PER_S
+                    until_ns = look_ns if until_ns is None else min(until_ns, look_ns)
+                elif not self._rows:
                     self.empty.set()
                 await self._sleep(until_ns)
 
@@ -179,7 +183,11 @@ class Worker:
         if not self.more_in_store or len(self._rows) > self._settings.in_memory // 2:
             return
         limit = self._settings.in_memory // 2
-        rows = await self._store.waiting(self.name, self._last_id, limit)
+        try:
+            rows = await self._store.waiting(self.name, self._last_id, limit)
+        except sqlite3.Error as error:
+            self._log.warning("delivery.read_failed", sink=self.name, error=str(error))
+            return
         self._take(rows)
         self.more_in_store = len(rows) == limit or self._last_id < self._newest_id
 

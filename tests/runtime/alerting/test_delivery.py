@@ -370,3 +370,23 @@ async def test_a_receiver_that_asks_for_an_hour_is_stood_in_for_at_once(tmp_path
         h.send("main", note())
         await until(lambda: spare.got == ["k1"])
         assert h.delivery.stats["main"].breaker_open
+
+
+async def test_a_backlog_that_cannot_be_read_for_a_moment_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: the worker ended, and with it the program."""
+    sink = Script()
+    read, failures = Store.waiting, [sqlite3.OperationalError("disk I/O error")] * 2
+
+    async def flaky(self: Store, *arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(self, *arguments)
+
+    monkeypatch.setattr(Store, "waiting", flaky)
+    async with running(tmp_path, DeliverySettings(in_memory=4), a=sink) as h:
+        h.send("a", *[note(alert(f"A{n}"), key=f"k{n}") for n in range(20)])
+        await h.drained()
+    assert sorted(sink.got) == sorted(f"k{n}" for n in range(20))
+    assert not failures

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,4 +175,86 @@ async def test_two_changes_in_one_transaction_end_as_if_written_one_after_the_ot
     back.add(Change(saved=[saved], memory=[told]))
     await store.commit(back)
     assert (await store.alerts(), await store.memory("told")) == ([saved], [told])
+    await store.close()
+
+
+async def test_a_disk_that_refuses_is_no_reason_to_set_a_sound_file_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: with a full disk at the start all alerts, timers and the outbox were taken for corrupt."""
+    path = tmp_path / "m.db"
+    store = await Store.open(path)
+    await store.commit(Change([transition()]))
+    await store.close()
+    before = path.read_bytes()
+
+    def refuse(_db: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.runtime.alerting.store._quick_check", refuse)
+        with pytest.raises(StateError, match=r"m\.db cannot be opened: database or disk is full"):
+            await Store.open(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.glob("*corrupt*")] == []
+    store = await Store.open(path)
+    assert len(await store.history()) == 1
+    await store.close()
+
+
+async def test_a_folder_without_rights_is_said_and_nothing_is_moved(tmp_path: Path) -> None:
+    (tmp_path / "m.db").mkdir()
+    with pytest.raises(StateError, match="cannot be opened: unable to open database file"):
+        await Store.open(tmp_path / "m.db")
+
+
+async def test_a_question_about_the_past_does_not_wait_for_a_write_nor_a_write_for_it(tmp_path: Path) -> None:
+    """Found by reading: the page's history and the alerts of a cascade stood in one line."""
+    store = await Store.open(tmp_path / "m.db")
+    await store.commit(Change([transition()]))
+    held, go_on = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        held.set()
+        assert go_on.wait(10)
+
+    for busy, free in (
+        (store.thread, store.history),
+        (store.reading_thread, lambda: store.commit(Change([transition()]))),
+    ):
+        busy.submit(occupy)
+        assert held.wait(10)
+        assert await asyncio.wait_for(free(), 10) is not None
+        go_on.set()
+        held.clear()
+        go_on = threading.Event()
+    assert len(await store.history()) == 2, "what was written is read"
+    await store.close()
+
+
+async def test_a_file_that_another_process_has_locked_is_waited_for_not_given_up(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db")
+    other = sqlite3.connect(tmp_path / "m.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await store.commit(Change([transition()]))
+    other.execute("ROLLBACK")
+    other.close()
+    await store.commit(Change([transition()]))
+    assert len(await store.history()) == 1
+    await store.close()
+
+
+async def test_much_that_is_old_goes_in_pieces_and_dead_letters_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.runtime.alerting.store._PRUNED_AT_ONCE", 3)
+    store = await Store.open(tmp_path / "m.db")
+    old = Change([transition() for _ in range(10)], outgoing=[Outgoing("a", note(key="x"))], now_ns=T0)
+    (row,) = await store.commit(old)
+    await store.commit(Change(delivered=[done(row, "dead")]))
+    assert await store.prune(T0 + S) == 12
+    assert (await store.history(), await store.dead_letters()) == ([], [])
     await store.close()
