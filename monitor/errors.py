@@ -113,10 +113,11 @@ class StateError(MonitorError):
 
 
 class TapeError(MonitorError):
-    """A tape, or a part of it, cannot be read. ``offset`` counts bytes from the start of ``file``."""
+    """A tape, or a part of it, cannot be read. ``offset`` counts bytes from the start of ``file``; None: all of it."""
 
-    def __init__(self, reason: str, file: str = "", offset: int = 0) -> None:
+    def __init__(self, reason: str, file: str = "", offset: int | None = None) -> None:
         self.reason = reason
         self.file = file
         self.offset = offset
-        super().__init__(f"{file}:{offset}: {reason}" if file else reason)
+        place = file if offset is None else f"{file}:{offset}"
+        super().__init__(f"{place}: {reason}" if file else reason)

@@ -1,6 +1,7 @@
 """The command line: one file per sub-command, one line each in `COMMANDS`.
 
-A command module has ``run(argv) -> int``. Exit codes: 0 success, 1 a check failed, 2 wrong input or configuration.
+A command module has ``run(argv) -> int``. Exit codes: 0 success, 1 a check failed, 2 wrong input or configuration,
+130 stopped by Ctrl-C before it was done.
 """
 
 from __future__ import annotations
@@ -68,10 +69,12 @@ def dispatch(argv: Sequence[str]) -> int:
         sys.stdout.write(f"monitor {__version__}\n")
         return 0
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "run"
+    if name == "help":
+        return dispatch([*arguments[:1], "--help"])
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        sys.stderr.write(f"monitor: no command {name!r}{hint}\n\n{usage()}")
+        sys.stderr.write(f"monitor: no command {name!r}{hint}\nmonitor --help lists them\n")
         return 2
     return _guarded(name, arguments)
 
@@ -92,4 +95,5 @@ def _guarded(name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        sys.stderr.write("\n")  # the shell's prompt begins a line of its own
         return 130

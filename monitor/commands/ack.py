@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import json
 from collections.abc import Sequence
 
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call, token_from_environment
 
 EPILOG = """examples:
@@ -19,9 +19,7 @@ Changing state needs the API token in $MONITOR_TOKEN. Fingerprints are in every 
 
 def run(argv: Sequence[str]) -> int:
     """Acknowledge one alert instance."""
-    parser = argparse.ArgumentParser(
-        "monitor ack", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor ack", description=__doc__, epilog=EPILOG)
     parser.add_argument("fingerprint", help="the alert's identity, 16 hexadecimal digits")
     parser.add_argument("--comment", default="", help="a note for the others")
     parser.add_argument(

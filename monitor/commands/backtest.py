@@ -21,6 +21,7 @@ from monitor.backtest.run import Progress
 from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict
+from monitor.commands.arguments import Parser
 from monitor.commands.tape import time_ns
 from monitor.errors import ConfigError, Problem, TapeError
 from monitor.language.literals import LiteralProblem, parse_duration
@@ -143,9 +144,7 @@ def _duration_ns(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor backtest", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor backtest", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
     add("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)")
     add("--tape", type=Path, required=True, metavar="DIR", help="folder of the history")

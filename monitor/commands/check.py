@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from monitor.clock import NS_PER_S
+from monitor.commands.arguments import Parser
 from monitor.errors import ConfigError, Problem
 from monitor.language.ruletest import RuleTestFile
 from monitor.rule import Recording, Rule, RuleSet
@@ -27,9 +27,7 @@ exit code: 0 when all is well, 2 when there is a problem
 
 def run(argv: Sequence[str]) -> int:
     """Print every problem, or what was found."""
-    parser = argparse.ArgumentParser(
-        "monitor check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor check", description=__doc__, epilog=EPILOG)
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
     parser.add_argument("--format", choices=("text", "json", "github"), default="text")
     parser.add_argument("--explain", metavar="RULE", help="print the plan of one rule")
@@ -70,9 +68,7 @@ def _report(problems: Sequence[Problem], form: str) -> None:
         )
     elif form == "github":
         for problem in problems:
-            place = f"file={problem.file},line={problem.line},col={problem.column}"
-            words = "\n".join(filter(None, (problem.message, problem.hint)))
-            print(f"::error {place}::{_one_line(words)}")
+            print(annotation(problem))
     else:
         sys.stderr.write("\n".join(problem.render() for problem in problems) + f"\n{count_of(problems)} found\n")
 
@@ -82,8 +78,17 @@ def count_of(problems: Sequence[Problem]) -> str:
     return f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
 
 
-def _one_line(text: str) -> str:
-    """A text as a workflow command takes it."""
+def annotation(problem: Problem) -> str:
+    """A problem as GitHub's workflow command ``error``, escaped as its toolkit does (``packages/core/src/command.ts``)."""
+    place = {"file": problem.file} | ({"line": problem.line, "col": problem.column} if problem.line else {})
+    properties = ",".join(
+        f"{key}={_escaped(str(value)).replace(':', '%3A').replace(',', '%2C')}" for key, value in place.items()
+    )
+    words = "\n".join(filter(None, (problem.message, problem.hint)))
+    return f"::error {properties}::{_escaped(words)}"
+
+
+def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import urllib.error
@@ -50,16 +51,30 @@ def call(url: str, path: str, *, method: str = "GET", body: dict[str, Any] | Non
     address = url.rstrip("/") + path
     if not address.startswith(("http://", "https://")):
         raise MonitorError(f"--url must start with http:// or https://, not {url!r}")
-    request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310 - scheme checked
     try:
+        request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310 - checked
         with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - scheme checked
             return json.load(reply)
     except urllib.error.HTTPError as error:
         raise MonitorError(f"{address} answered {error.code}: {_words(error)}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise MonitorError(f"no monitor answers at {url}: {getattr(error, 'reason', error)}") from None
+        raise MonitorError(
+            f"no monitor answers at {url}: {_cause(error)}; is it running, and is --url right?"
+        ) from None
     except json.JSONDecodeError:
         raise MonitorError(f"{address} did not answer with JSON; is this a monitor?") from None
+    except http.client.InvalidURL as error:
+        raise MonitorError(f"--url {url!r} is no address: {error}") from None
+    except http.client.HTTPException:
+        raise MonitorError(f"{address} did not answer with HTTP; is this a monitor?") from None
+    except ValueError as error:  # what urllib makes of half an IPv6 address
+        raise MonitorError(f"--url {url!r} is no address: {error}") from None
+
+
+def _cause(error: Exception) -> str:
+    """Why, in words, without the error's number."""
+    cause = getattr(error, "reason", error)
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _words(error: urllib.error.HTTPError) -> str:

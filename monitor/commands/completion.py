@@ -9,6 +9,7 @@ from typing import NoReturn
 from unittest import mock
 
 from monitor.commands import COMMANDS
+from monitor.commands.arguments import Parser
 from monitor.commands.shells import SHELLS, Command, Option
 
 EPILOG = """examples:
@@ -22,9 +23,7 @@ It completes the command `monitor`, which a virtual environment with this packag
 
 def run(argv: Sequence[str]) -> int:
     """Print the script."""
-    parser = argparse.ArgumentParser(
-        "monitor completion", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor completion", description=__doc__, epilog=EPILOG)
     parser.add_argument("shell", choices=sorted(SHELLS))
     options = parser.parse_args(argv)
     print(SHELLS[options.shell](commands()), end="")

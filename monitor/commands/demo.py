@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import math
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import monitor
 from monitor.clock import NS_PER_S, Clock, ScaledClock
+from monitor.commands.arguments import Parser
 from monitor.commands.run import run_loop
 from monitor.errors import TapeError
 from monitor.events import Event
@@ -115,9 +117,7 @@ def _welcome(url: str, left_s: float) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor demo", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor demo", description=__doc__, epilog=EPILOG)
     parser.add_argument("--speed", type=_speed, default=60.0, help="market seconds per second (default 60)")
     parser.add_argument(
         "--seed", type=int, default=7, help="another seed, another path to the same figures (default 7)"
@@ -143,9 +143,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _speed(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError("expected a number from 0.1 to 3600")
+        raise argparse.ArgumentTypeError(f"expected a number from 0.1 to 3600, not {text!r}")
     return value
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from monitor import __version__
 from monitor.archive.export import Choice, export
 from monitor.archive.manifest import Manifest
+from monitor.commands.arguments import Parser
 from monitor.commands.tape import time_ns
 from monitor.feeds import FEEDS
 from monitor.runtime.feeds.repeats import Repeats
@@ -98,9 +99,7 @@ def _show(share: float, events: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor export", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor export", description=__doc__, epilog=EPILOG)
     parser.add_argument("--tape", type=Path, required=True, metavar="DIR", help="folder of the tape")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the archive")
     parser.add_argument("--from", dest="start", type=time_ns, metavar="TIME")

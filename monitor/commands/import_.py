@@ -17,6 +17,7 @@ from monitor.archive.sheets import read_rows
 from monitor.archive.standing import held
 from monitor.archive.writer import ArchiveWriter
 from monitor.clock import Clock, SystemClock
+from monitor.commands.arguments import Parser
 from monitor.commands.export import plain, text
 from monitor.errors import ConfigError, TapeError
 
@@ -74,9 +75,7 @@ def _write(options: argparse.Namespace, plan: Mapping, found: Outcome) -> Manife
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor import", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor import", description=__doc__, epilog=EPILOG)
     parser.add_argument("file", type=Path, metavar="FILE", help="a .csv with a header, or a .parquet")
     parser.add_argument("--mapping", type=Path, required=True, metavar="FILE.yaml", help="what its columns mean")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the archive")

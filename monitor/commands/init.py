@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitor.commands.arguments import Parser
 from monitor.config import DEFAULT_CHANNELS, parse_config
 from monitor.errors import MonitorError
 from monitor.feeds import FEEDS, feed_class
@@ -18,7 +19,7 @@ from monitor.runtime.load import CHECKS
 EPILOG = """examples:
   python -m monitor init                         five questions, then config.yaml and rules/starter.yaml
   python -m monitor init --yes --dir desk        the same without questions, with the defaults, in the folder desk
-exit code: 0 when written, 2 when a file is in the way or an answer is missing
+exit code: 0 when written, 2 when a file is in the way or the input ends early, 130 after Ctrl-C; then nothing is written
 """
 
 
@@ -34,26 +35,55 @@ class Question:
 
 def run(argv: Sequence[str]) -> int:
     """Ask, check, write."""
-    parser = argparse.ArgumentParser(
-        "monitor init", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor init", description=__doc__, epilog=EPILOG)
     parser.add_argument("--dir", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
     parser.add_argument("--yes", action="store_true", help="take every default, ask nothing")
     options = parser.parse_args(argv)
     targets = {options.dir / "config.yaml": configuration, options.dir / "rules" / "starter.yaml": rules}
-    in_the_way = [str(path) for path in targets if path.exists()]
-    if in_the_way:
-        raise MonitorError(f"{' and '.join(in_the_way)} exists already; move it away or choose another --dir")
+    make_sure_of_room(options.dir, targets)
     answers = {question.name: question.default if options.yes else ask(question) for question in QUESTIONS}
     texts = {path: write(answers) for path, write in targets.items()}
     verify(answers, options.dir)
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:  # x: whoever created it meanwhile keeps it
-            file.write(text)
-        print(f"wrote {path}")
+    write_all(texts)
+    print("\n".join(f"wrote {path}" for path in texts))
     print(_next_steps(answers, options.dir / "config.yaml"))
     return 0
+
+
+def make_sure_of_room(folder: Path, targets: Iterable[Path]) -> None:
+    """Find out before the first question whether the answers could be written.
+
+    Raises:
+        MonitorError: Something is in the way.
+    """
+    in_the_way = [str(path) for path in targets if path.exists()]
+    if in_the_way:
+        verb = "exists" if len(in_the_way) == 1 else "exist"
+        raise MonitorError(f"{' and '.join(in_the_way)} {verb} already; move it away or choose another --dir")
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise MonitorError(f"{folder} cannot be written: {above} is {'not yours' if above.is_dir() else 'no folder'}")
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """Write every file or none.
+
+    Raises:
+        MonitorError: One cannot be written; those before it are gone again.
+    """
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:  # x: whoever created it meanwhile keeps it
+                written.append(path)
+                file.write(text)
+    except BaseException as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise MonitorError(f"{error.filename or 'nothing'} cannot be written: {error.strerror or error}") from None
+        raise
 
 
 def ask(question: Question) -> str:
@@ -61,14 +91,16 @@ def ask(question: Question) -> str:
 
     Raises:
         MonitorError: The input ended.
+        KeyboardInterrupt: Ctrl-C; nothing is written then.
     """
     while True:
         sys.stdout.write(f"{question.text} [{question.default}]: ")
         sys.stdout.flush()
-        line = sys.stdin.readline()
-        if not line:
-            raise MonitorError("the input ended before all questions were answered; --yes takes the defaults")
         try:
+            line = sys.stdin.readline()  # bytes that are no text are a ValueError, too
+            if not line:
+                sys.stdout.write("\n")
+                raise MonitorError("the input ended before all questions were answered; --yes takes the defaults")
             return question.check(line.strip() or question.default)
         except ValueError as error:
             print(f"  {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import sys
@@ -14,6 +13,7 @@ from monitor import format as fmt
 from monitor.alert import AlertState, AlertView
 from monitor.alerts.fingerprint import fingerprint
 from monitor.clock import SystemClock
+from monitor.commands.arguments import Parser
 from monitor.errors import MonitorError
 from monitor.runtime.load import Loaded, load
 from monitor.sink import Command, Notification, Outcome, Result, Sink, SinkContext
@@ -31,9 +31,7 @@ TEXT = "If you can read this, the sink works. Sent by hand with notify-test; the
 
 def run(argv: Sequence[str]) -> int:
     """Send, wait for the answer, report it."""
-    parser = argparse.ArgumentParser(
-        "monitor notify-test", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor notify-test", description=__doc__, epilog=EPILOG)
     parser.add_argument("--sink", required=True, metavar="NAME", help="the sink's name, or its type when it has none")
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
     options = parser.parse_args(argv)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from monitor import format as fmt
 from monitor.clock import NS_PER_MS
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call, token_from_environment
 
 MOST = 5000
@@ -25,9 +26,7 @@ Sending again needs the API token in $MONITOR_TOKEN.
 
 def run(argv: Sequence[str]) -> int:
     """Show the outbox, or put dead letters back in line."""
-    parser = argparse.ArgumentParser(
-        "monitor outbox", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor outbox", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--log", action="store_true", help="the delivery log, newest first: what was sent or not, and why"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from monitor import __version__
 from monitor.alerts.routes import RoutingConfig
 from monitor.clock import SystemClock
+from monitor.commands.arguments import Parser
 from monitor.commands.run import run_loop, serve
 from monitor.commands.tape import duration_s, size_bytes
 from monitor.errors import TapeError
@@ -57,9 +58,7 @@ def without_alerts(loaded: Loaded, data_dir: Path, listen: str) -> Loaded:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor record", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor record", description=__doc__, epilog=EPILOG)
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tape")
     parser.add_argument("--budget", type=size_bytes, metavar="SIZE", help="most disk space, such as 50G")

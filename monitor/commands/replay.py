@@ -14,6 +14,7 @@ from monitor import format as fmt
 from monitor.backtest.again import run_again
 from monitor.backtest.histories import open_history
 from monitor.clock import NS_PER_S, Clock, SystemClock
+from monitor.commands.arguments import Parser
 from monitor.commands.backtest import Bar
 from monitor.errors import ConfigError, Problem, TapeError
 from monitor.language.problems import did_you_mean
@@ -161,9 +162,7 @@ def _plain(report: RerunReport, transitions: int, lines: int, sink: str, differs
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor replay", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor replay", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
     add("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)")
     add("--tape", type=Path, required=True, metavar="DIR", help="folder of the tape, or of an archive exported from it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import json
 import os
@@ -14,6 +13,7 @@ from monitor import format as fmt
 from monitor.alerts.plans import RouteStep, SinkPolicy
 from monitor.alerts.routing import Router
 from monitor.clock import NS_PER_S, SystemClock
+from monitor.commands.arguments import Parser
 from monitor.errors import MonitorError
 from monitor.runtime.load import Loaded, load
 from monitor.sinks import sink_options
@@ -28,9 +28,7 @@ exit code: 0 when a sink would be told, 1 when none would, 2 for wrong input
 
 def run(argv: Sequence[str]) -> int:
     """Print one block per route that takes the alert."""
-    parser = argparse.ArgumentParser(
-        "monitor route", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor route", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--labels", nargs="+", action="extend", required=True, metavar="NAME=VALUE", help="the alert's labels"
     )

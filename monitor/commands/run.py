@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 from monitor.archive.warm import remembered
 from monitor.clock import SystemClock
+from monitor.commands.arguments import Parser
 from monitor.runtime.allocator import give_back_large_blocks
 from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load
@@ -27,9 +27,7 @@ signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and ru
 
 def run(argv: Sequence[str]) -> int:
     """Run until stopped."""
-    parser = argparse.ArgumentParser(
-        "monitor", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor import format as fmt
 from monitor.clock import NS_PER_MS
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call
 
 EPILOG = """examples:
@@ -22,9 +22,7 @@ WIDTHS = (4, 17, 8, 9, 7, 31)
 
 def run(argv: Sequence[str]) -> int:
     """Print the signal table of a running monitor."""
-    parser = argparse.ArgumentParser(
-        "monitor signals", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor signals", description=__doc__, epilog=EPILOG)
     add_client_options(parser)
     options = parser.parse_args(argv)
     reply = call(options.url, "/api/v1/signals")

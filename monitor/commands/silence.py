@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import getpass
 import json
@@ -10,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call, token_from_environment
 from monitor.errors import MonitorError
 
@@ -27,9 +27,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def run(argv: Sequence[str]) -> int:
     """Create, list or expire silences."""
-    parser = argparse.ArgumentParser(
-        "monitor silence", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor silence", description=__doc__, epilog=EPILOG)
     parser.add_argument("matchers", nargs="*", metavar="LABEL=VALUE")
     parser.add_argument("--for", dest="duration", default="1h", help="how long, such as 30m (default 1h)")
     parser.add_argument("--comment", default="", help="why")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monitor import __version__, config
 from monitor.clock import NS_PER_S
+from monitor.commands.arguments import Parser
 from monitor.errors import TapeError
 from monitor.feeds import named_feeds
 from monitor.runtime.feeds.repeats import Repeats
@@ -150,9 +151,7 @@ def _note(folder: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "monitor tape", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor tape", description=__doc__, epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", required=True)
     info = actions.add_parser("info", help="files, times, venues, losses")
     info.add_argument("folder", type=Path, metavar="DIR")

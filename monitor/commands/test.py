@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import xml.etree.ElementTree as ET  # only writes
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.alerts.ruletest_runner import RuleCoverage, TestResult, run_test_file
+from monitor.commands.arguments import Parser
 from monitor.language.ruletest import RuleTestFile
 from monitor.rule import Rule
 from monitor.runtime.rule_tests import read_tests, test_files
@@ -33,9 +33,7 @@ class FileResult:
 
 def run(argv: Sequence[str]) -> int:
     """Run the tests and print what failed."""
-    parser = argparse.ArgumentParser(
-        "monitor test", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor test", description=__doc__, epilog=EPILOG)
     parser.add_argument("paths", nargs="*", type=Path, default=[Path("rules/tests")], metavar="PATH")
     parser.add_argument("--run", default="", metavar="REGEX", help="only tests whose name matches")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_url_option
 from monitor.errors import MonitorError
 
@@ -25,9 +25,7 @@ MISSING = """top needs the package textual, which is not installed here. Install
 
 def run(argv: Sequence[str]) -> int:
     """Show a running monitor until the person leaves."""
-    parser = argparse.ArgumentParser(
-        "monitor top", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor top", description=__doc__, epilog=EPILOG)
     add_url_option(parser)
     options = parser.parse_args(argv)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

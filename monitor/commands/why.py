@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from monitor import format as fmt
+from monitor.commands.arguments import Parser
 from monitor.commands.client import add_client_options, call
 
 EPILOG = """examples:
@@ -19,9 +19,7 @@ EPILOG = """examples:
 
 def run(argv: Sequence[str]) -> int:
     """Print the explanation of one rule."""
-    parser = argparse.ArgumentParser(
-        "monitor why", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("monitor why", description=__doc__, epilog=EPILOG)
     parser.add_argument("rule", help="alert name, or group/name")
     add_client_options(parser)
     options = parser.parse_args(argv)

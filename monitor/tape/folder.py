@@ -105,7 +105,7 @@ def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
                     yield block if isinstance(block, Loss) or first else [row for row in block if not row[4]]
                 first = False
         except TapeError as error:
-            yield Loss(str(path), error.offset, path.stat().st_size, error.reason)
+            yield Loss(str(path), error.offset or 0, path.stat().st_size, error.reason)
             first = True
 
 
@@ -139,7 +139,7 @@ def inspect(path: Path, *, deep: bool = False) -> FileInfo:
                     _add(info, step.head)
                     info.venues.update(name for name in step.head.venues if name not in _OURS)
     except TapeError as error:
-        info.losses.append(Loss(str(path), error.offset, info.size, error.reason))
+        info.losses.append(Loss(str(path), error.offset or 0, info.size, error.reason))
     return info
 
 

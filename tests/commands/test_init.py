@@ -80,3 +80,20 @@ def test_input_that_ends_writes_nothing(
     assert dispatch(["init", "--dir", str(tmp_path)]) == 2
     assert "--yes" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_said_before_the_first_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    assert dispatch(["init", "--dir", str(tmp_path / "taken" / "desk")]) == 2
+    said = capsys.readouterr()
+    assert "is no folder" in said.err
+    assert "1/5" not in said.out
+
+
+def test_a_write_that_fails_takes_back_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rules").write_text("a file where the folder should be")
+    assert dispatch(["init", "--yes", "--dir", str(tmp_path)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rules"]
