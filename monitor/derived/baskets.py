@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 from monitor.clock import NS_PER_S
 from monitor.events import Price, Sample
@@ -60,6 +61,7 @@ class Basket:
         self._prices: dict[str, float] = {}
         self._units: dict[str, float] = {}
         self._period: int | None = None
+        self._start = START_LEVEL
 
     @property
     def coverage(self) -> float:
@@ -75,7 +77,7 @@ class Basket:
             return None
         period = at_ns // (self.spec.rebalance_days * DAY_NS)
         if period != self._period:
-            self._rebalance(self.level or START_LEVEL)
+            self._rebalance(self.level or self._start)
             self._period = period
         return self.level
 
@@ -84,10 +86,40 @@ class Basket:
         """The present level; None before the start."""
         return sum(units * self._prices[base] for base, units in self._units.items()) or None
 
+    def memory(self) -> dict[str, Any]:
+        """What a later run needs to go on with this level, as JSON."""
+        kept = {
+            "weights": dict(self.spec.weights),
+            "period": self._period,
+            "units": self._units,
+            "prices": self._prices,
+        }
+        return kept | {"level": self.level}
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Go on where a former run ended; with other weights, from its level and the next prices.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no `memory`.
+        """
+        level, period, units, prices = kept["level"], kept["period"], _numbers(kept["units"]), _numbers(kept["prices"])
+        if level is None:
+            return
+        if kept["weights"] != dict(self.spec.weights):
+            self._start = float(level)
+            return
+        if not units.keys() <= prices.keys():
+            raise KeyError("units without prices")
+        self._units, self._prices, self._period = units, prices, int(period)
+
     def _rebalance(self, level: float) -> None:
         present = {base: weight for base, weight in self.spec.weights.items() if base in self._prices}
         total = sum(present.values())
         self._units = {base: level * weight / total / self._prices[base] for base, weight in present.items()}
+
+
+def _numbers(raw: Mapping[str, Any]) -> dict[str, float]:
+    return {str(base): float(value) for base, value in raw.items()}
 
 
 class PriceBook:

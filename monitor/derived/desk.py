@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monitor.clock import NS_PER_S
 from monitor.derived.bands import BANDS, Band, band_correlations, band_samples
@@ -78,6 +78,30 @@ class DerivedDesk:
     def ranks(self) -> list[str]:
         """Coins from the largest down, without stablecoins and wrapped coins."""
         return sorted(self._caps, key=lambda asset: -self._caps[asset])
+
+    def memory(self, now_ns: int) -> dict[str, Any]:
+        """What the next run needs so that levels, streaks and sums go on, as JSON."""
+        return {
+            "at_ns": now_ns,
+            "baskets": {basket.spec.name: basket.memory() for basket in self.baskets},
+            "streaks": {streak.spec.name: streak.memory() for streak in self._streaks},
+            "flows": self._flows.memory(),
+        }
+
+    def recall(self, kept: Mapping[str, Any], now_ns: int) -> None:
+        """Go on where a former run ended; nothing of what is later than `now_ns`, as when a demo begins again.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: It is no `memory`.
+        """
+        if kept["at_ns"] > now_ns:
+            return
+        for basket in self.baskets:
+            if basket.spec.name in kept["baskets"]:
+                basket.recall(kept["baskets"][basket.spec.name])
+        for streak in self._streaks:
+            streak.recall(kept["streaks"].get(streak.spec.name, {}))
+        self._flows.recall(kept["flows"])
 
     def _follows(self, event: Sample) -> list[Sample]:
         """What changes with one pushed or polled value."""

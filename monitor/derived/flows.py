@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from monitor.clock import NS_PER_S
@@ -38,6 +40,20 @@ class MonthToDate:
         total = sum(days.values())
         newest_ns = max(days)
         return Sample("etf_flow_month", sample.labels, total, newest_ns, sample.recv_ns, sample.source, sample.backfill)
+
+    def memory(self) -> list[Any]:
+        """The days of each month that is known, as JSON."""
+        return [[list(map(list, labels)), month, list(days.items())] for labels, (month, days) in self._days.items()]
+
+    def recall(self, kept: Iterable[Any]) -> None:
+        """Know the days of a former run.
+
+        Raises:
+            TypeError, ValueError: It is no `memory`.
+        """
+        for labels, (year, month), days in kept:
+            key: Labels = tuple((str(name), str(value)) for name, value in labels)
+            self._days[key] = (int(year), int(month)), {int(ts_ns): float(value) for ts_ns, value in days}
 
 
 def _month(ts_ns: int) -> Month:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from monitor.clock import NS_PER_S
@@ -52,6 +53,18 @@ class Streak:
         return Sample(
             "streak", sample.labels, float(self.days), newest_ns, sample.recv_ns, sample.source, sample.backfill
         )
+
+    def memory(self) -> dict[str, Any]:
+        """The closes, as JSON."""
+        return dict(self._closes)
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Know the closes of a former run.
+
+        Raises:
+            TypeError, ValueError: It is no `memory`.
+        """
+        self._closes = {str(day): (int(ts_ns), float(value)) for day, (ts_ns, value) in kept.items()}
 
     @property
     def days(self) -> int:

@@ -1,36 +1,46 @@
-"""Where every way in ends: rows are read, repeats left out, the good passed on, the bad counted."""
+"""Where every way in ends: rows are read, repeats left out, the good passed on and kept, the bad counted."""
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.events import Sample
-from monitor.inlets.rows import Refusal, Revisions, read_payload
+from monitor.inlets.journal import Journal
+from monitor.inlets.rows import Reading, Refusal, Revisions, Row, read_payload
 
 KEPT_REFUSALS = 100
+SMALL_BYTES = 16 * 1024
+"""About 150 rows, half a millisecond; a larger payload is read in a thread."""
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
 class Door:
     """One for all inlets of a program, so that a correction may come another way than the value.
 
-    ``emit`` takes good samples on the event loop. ``taken`` counts by way in, ``refused`` by way in and reason;
-    ``recent`` holds the last refusals.
+    ``emit`` takes good samples on the event loop, ``journal`` keeps them for the next run. ``taken`` counts by way in,
+    ``refused`` by way in and reason; ``recent`` holds the last refusals. ``unkept`` counts what the disk did not take: it
+    is in the engine and will not be known after a restart.
     """
 
     emit: Callable[[Sequence[Sample]], None]
+    journal: Journal | None = None
     revisions: Revisions = field(default_factory=Revisions)
     taken: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
-    recent: list[tuple[str, Refusal]] = field(default_factory=list)
+    recent: deque[tuple[str, Refusal]] = field(default_factory=lambda: deque(maxlen=KEPT_REFUSALS))
     last_ns: int | None = None
+    unkept: int = 0
 
-    def take(
+    async def take(
         self, way: str, payload: bytes, kind: str, recv_ns: int, source: str = "inlet"
     ) -> tuple[int, list[Refusal]]:
         """Take one payload in; returns how many values were taken, and what was refused and why.
+
+        The engine gets its turns while a large payload is read and passed on.
 
         Args:
             way: ``mqtt``, ``http`` or ``folder``.
@@ -39,11 +49,42 @@ class Door:
             recv_ns: Time of receipt.
             source: Where rows name none.
         """
-        samples, refused = self.revisions.accept(read_payload(payload, kind, recv_ns, source))
-        self.taken[way] += len(samples)
-        self.refused.update((way, refusal.reason) for refusal in refused)
-        self.recent = [*self.recent, *((way, refusal) for refusal in refused)][-KEPT_REFUSALS:]
-        if samples:
+        if len(payload) <= SMALL_BYTES and kind != "parquet":
+            reading = read_payload(payload, kind, recv_ns, source)
+        else:
+            reading = await asyncio.to_thread(read_payload, payload, kind, recv_ns, source)
+        rows, refused = self.revisions.accept(reading)
+        self._keep(rows)
+        self.taken[way] += len(rows)
+        self.refuse(way, refused)
+        if rows:
             self.last_ns = recv_ns
-            self.emit(samples)
-        return len(samples), refused
+            await self.pass_on(rows)
+        return len(rows), refused
+
+    def refuse(self, way: str, refusals: Sequence[Refusal]) -> None:
+        """Count what was not taken."""
+        self.refused.update((way, refusal.reason) for refusal in refusals)
+        self.recent.extend((way, refusal) for refusal in refusals)
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        if self.journal is None:
+            return
+        try:
+            self.journal.keep(rows)
+        except OSError:
+            self.unkept += len(rows)
+
+    def recall(self, recv_ns: int) -> list[Row]:
+        """Know again what former runs took; returns it, for the caller to pass on."""
+        if self.journal is None:
+            return []
+        kept: Reading = self.journal.read(recv_ns)
+        rows, _ = self.revisions.accept(Reading(kept.rows))
+        return rows
+
+    async def pass_on(self, rows: Sequence[Row]) -> None:
+        """Emit rows in pieces."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            self.emit([row.sample for row in rows[start : start + ROWS_AT_ONCE]])
+            await asyncio.sleep(0)  # noqa: TID251  # no time passes: it is the turn of others

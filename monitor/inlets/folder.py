@@ -9,7 +9,7 @@ import structlog
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.inlets.door import Door
-from monitor.inlets.rows import MAX_BYTES
+from monitor.inlets.rows import MAX_BYTES, Refusal
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 
@@ -20,7 +20,7 @@ class FolderInlet:
     """Reads every file of a folder when it appears and whenever it has changed.
 
     A file is read once its size and time have stayed the same between two looks, so that one that is being written is
-    left alone. Files are never moved or deleted. Links and files larger than the inlet's limit are passed over.
+    left alone. Files are never moved or deleted. Links are passed over; a file larger than the inlet's limit is refused.
 
     Args:
         door: Where rows go; the file's name without its ending is their source where they name none.
@@ -47,21 +47,31 @@ class FolderInlet:
     async def look(self) -> None:
         """Look once."""
         for path, payload in await asyncio.to_thread(self._changed):
-            taken, refused = self._door.take("folder", payload, KINDS[path.suffix], self._clock.wall_ns(), path.stem)
+            if payload is None:
+                self._too_large(path)
+                continue
+            taken, refused = await self._door.take(
+                "folder", payload, KINDS[path.suffix], self._clock.wall_ns(), path.stem
+            )
             if refused:
                 first = f"row {refused[0].number}: {refused[0].detail}"
                 self._log.warning("inlet.rows_refused", file=path.name, taken=taken, refused=len(refused), first=first)
 
-    def _changed(self) -> list[tuple[Path, bytes]]:
-        """Files that changed and have settled, with their content."""
+    def _too_large(self, path: Path) -> None:
+        detail = f"{path.name} is larger than {MAX_BYTES} bytes; split it"
+        self._door.refuse("folder", [Refusal(0, "too_large", detail)])
+        self._log.warning("inlet.file_too_large", file=path.name, most_bytes=MAX_BYTES)
+
+    def _changed(self) -> list[tuple[Path, bytes | None]]:
+        """Files that changed and have settled, with their content; without it where that is too large."""
         now = self._stamps()
         settled = [path for path, stamp in now.items() if self._seen.get(path) == stamp != self._read.get(path)]
         self._seen = now
         self._read = {path: stamp for path, stamp in self._read.items() if path in now}
-        found = []
+        found: list[tuple[Path, bytes | None]] = []
         for path in settled:
             try:
-                found.append((path, path.read_bytes()))
+                found.append((path, path.read_bytes() if now[path][1] <= MAX_BYTES else None))
             except OSError as error:
                 self._log.warning("inlet.file_unreadable", file=path.name, reason=error.strerror)
             self._read[path] = now[path]
@@ -72,6 +82,5 @@ class FolderInlet:
         for path in sorted(self._path.glob("*")):
             if path.suffix in KINDS and path.is_file() and not path.is_symlink():
                 stat = path.stat()
-                if stat.st_size <= MAX_BYTES:
-                    stamps[path] = (stat.st_mtime_ns, stat.st_size)
+                stamps[path] = (stat.st_mtime_ns, stat.st_size)
         return stamps

@@ -31,7 +31,7 @@ def inlet_route(door: Door, clock: Clock) -> web.RouteDef:
         if kind is None:
             raise web.HTTPUnsupportedMediaType(text=f"send one of {', '.join(KINDS)}")
         source = request.query.get("source", "http")[:100]
-        taken, refused = door.take("http", await _body(request), kind, clock.wall_ns(), source)
+        taken, refused = await door.take("http", await _body(request), kind, clock.wall_ns(), source)
         shown = [{"row": r.number, "reason": r.reason, "detail": r.detail} for r in refused[:SHOWN_REFUSALS]]
         body = {"taken": taken, "refused": shown, "refused_count": len(refused)}
         return web.json_response(body, status=422 if refused and not taken else 200)

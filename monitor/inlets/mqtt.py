@@ -54,12 +54,12 @@ class MqttInlet:
             await client.subscribe(f"{topic}/#", qos=1)  # the topic itself is matched too
             self.connects += 1
             async for message in client.messages:
-                self._take(str(message.topic), message.payload)
+                await self._take(str(message.topic), message.payload)
 
-    def _take(self, topic: str, payload: object) -> None:
+    async def _take(self, topic: str, payload: object) -> None:
         data = bytes(payload) if isinstance(payload, bytes | bytearray) else str(payload).encode()
         kind = "csv" if topic.endswith("/csv") else "json"
-        _, refused = self._door.take("mqtt", data, kind, self._clock.wall_ns(), "mqtt")
+        _, refused = await self._door.take("mqtt", data, kind, self._clock.wall_ns(), "mqtt")
         if refused:
             self._log.warning("inlet.rows_refused", topic=topic, refused=len(refused), first=refused[0].detail)
 

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -66,11 +67,12 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A good row: its number as in `Refusal`, the sample, and which revision of its value it is."""
+    """A good row: its number as in `Refusal`, the sample, which revision of its value it is, and the unit it names."""
 
     number: int
     sample: Sample
     revision: int
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,11 @@ def read_payload(payload: bytes, kind: str, recv_ns: int, default_source: str = 
         return Reading(refused=(Refusal(0, "too_large", f"{len(payload)} bytes; at most {MAX_BYTES}"),))
     readers = {"json": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}
     try:
-        raw = list(readers[kind](payload))
+        raw = list(islice(readers[kind](payload), MAX_ROWS + 1))
     except RowRefused as error:
         return Reading(refused=(Refusal(0, error.reason, error.detail),))
     if len(raw) > MAX_ROWS:
-        return Reading(refused=(Refusal(0, "too_large", f"{len(raw)} rows; at most {MAX_ROWS}"),))
+        return Reading(refused=(Refusal(0, "too_large", f"more than {MAX_ROWS} rows"),))
     return read_rows(raw, recv_ns, default_source)
 
 
@@ -138,19 +140,27 @@ def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet"
 class Revisions:
     """Keeps the newest revision of every value, so that a file may be read again and a correction may follow.
 
-    The same value again is passed over in silence (counted in ``repeats``); another value needs a higher revision.
-    Bounded: of each label set the newest `keep` times are remembered.
+    The same value again is passed over in silence (counted in ``repeats``); another value needs a higher revision, and a
+    name of the user's own keeps the unit that it was first given. Bounded: of each label set the newest `keep` times are
+    remembered.
     """
 
     keep: int = 1000
     repeats: int = 0
     _known: dict[tuple[str, Labels], dict[int, tuple[int, float]]] = field(default_factory=dict)
+    _units: dict[tuple[str, Labels], str] = field(default_factory=dict)
 
-    def accept(self, reading: Reading) -> tuple[list[Sample], list[Refusal]]:
-        """Samples to take in time order, and refusals with those of the reading first."""
+    def accept(self, reading: Reading) -> tuple[list[Row], list[Refusal]]:
+        """Rows to take in time order, and refusals with those of the reading first."""
         taken, refused = [], list(reading.refused)
         for row in sorted(reading.rows, key=lambda row: (row.sample.ts_ns, row.revision)):
-            times = self._known.setdefault((row.sample.series, row.sample.labels), {})
+            key = row.sample.series, row.sample.labels
+            unit = self._units.get(key, row.unit)
+            if row.unit not in ("", unit):
+                detail = f"{dict(row.sample.labels).get('name', row.sample.series)} was given in {unit}, not {row.unit}"
+                refused.append(Refusal(row.number, "bad_unit", detail))
+                continue
+            times = self._known.setdefault(key, {})
             known = times.get(row.sample.ts_ns)
             if known == (row.revision, row.sample.value):
                 self.repeats += 1
@@ -162,11 +172,22 @@ class Revisions:
             times[row.sample.ts_ns] = row.revision, row.sample.value
             if len(times) > self.keep:
                 del times[min(times)]
-            taken.append(row.sample)
+            if unit:
+                self._units[key] = unit
+            taken.append(row)
         return taken, refused
 
 
-def _row(item: object, recv_ns: int, default_source: str) -> tuple[Sample, int]:
+def written(row: Row) -> dict[str, Any]:
+    """The row as it could have been pushed; reading that gives the row again."""
+    sample, labels = row.sample, dict(row.sample.labels)
+    said = ", ".join(f'{name}="{value}"' for name, value in sample.labels)
+    name = labels["name"] if sample.series == "external" else f"{sample.series}{{{said}}}"
+    item = {"name": name, "value": sample.value, "ts": sample.ts_ns, "source": sample.source, "revision": row.revision}
+    return item | {"unit": row.unit} if row.unit else item
+
+
+def _row(item: object, recv_ns: int, default_source: str) -> tuple[Sample, int, str]:
     if isinstance(item, RowRefused):
         raise item
     if not isinstance(item, Mapping):
@@ -178,12 +199,12 @@ def _row(item: object, recv_ns: int, default_source: str) -> tuple[Sample, int]:
     if not isinstance(source, str) or len(source) > 100:
         raise RowRefused("bad_source", "source must be a text of at most 100 characters")
     series, labels = _target(_required(item, "name"), source)
-    _check_unit(item.get("unit"), SERIES[series])
+    unit = _unit(item.get("unit"), SERIES[series])
     value = _value(_required(item, "value"))
     ts_ns = _time_ns(_required(item, "ts"), recv_ns)
     revision = _revision(item.get("revision"))
     backfill = recv_ns - ts_ns > FRESH_NS
-    return Sample(series, labels, value, min(ts_ns, recv_ns), recv_ns, source, backfill), revision
+    return Sample(series, labels, value, min(ts_ns, recv_ns), recv_ns, source, backfill), revision, unit
 
 
 def _required(item: Mapping[Any, Any], name: str) -> object:
@@ -225,13 +246,15 @@ def _labels(written: str) -> dict[str, str]:
     return found
 
 
-def _check_unit(unit: object, spec: SeriesSpec) -> None:
+def _unit(unit: object, spec: SeriesSpec) -> str:
+    """The unit that a row names; empty where it names none."""
     if unit is None or unit == "":
-        return
+        return ""
     if not isinstance(unit, str) or unit not in UNITS:
         raise RowRefused("bad_unit", f"{str(unit)[:30]!r} is none of {', '.join(sorted(UNITS))}")
     if Unit.ANY not in {spec.unit, Unit(unit)} and unit != spec.unit.value:
         raise RowRefused("bad_unit", f"{spec.name} is in {spec.unit.value}, not {unit}")
+    return unit
 
 
 def _value(value: object) -> float:
@@ -331,6 +354,9 @@ def _parquet_rows(payload: bytes) -> Iterator[object]:
     import polars as pl  # heavy, and only needed for this format
 
     try:
+        count = pl.scan_parquet(io.BytesIO(payload)).select(pl.len()).collect().item()  # of the file's foot: cheap
+        if count > MAX_ROWS:  # a few kilobytes can hold a billion equal rows
+            raise RowRefused("too_large", f"{count} rows; at most {MAX_ROWS}")
         yield from pl.read_parquet(io.BytesIO(payload)).iter_rows(named=True)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise RowRefused("malformed", f"not Parquet: {str(error)[:100]}") from None

@@ -11,6 +11,7 @@ The application gives it a way into the stream, shows it every batch, and ticks 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,14 +28,17 @@ from monitor.events import Event, Sample
 from monitor.inlets.door import Door
 from monitor.inlets.folder import FolderInlet
 from monitor.inlets.http import inlet_route
+from monitor.inlets.journal import Journal
 from monitor.inlets.mqtt import MqttInlet, MqttInletOptions
 from monitor.runtime.feeds.desk import Tap
+from monitor.runtime.files import write_atomically
 from monitor.runtime.source_runner import Emit, SourceRunner
 from monitor.sources import read_source
 from monitor.transports.http import HttpClient
 from monitor.yamlsource import Document
 
 RESTART_S = 60.0
+KEEP_S = 30.0
 INLET_KEYS = {"folder": {"path", "every_s"}, "mqtt": {"url", "topic", "username", "password", "ca_file"}}
 
 
@@ -57,7 +61,7 @@ class SlowSide:
         http: For the sources.
         clock: Wall time stamps values, monotonic time paces.
         base: Folder that relative paths start from.
-        data_dir: Where quotas and last replies are kept.
+        data_dir: Where quotas, last replies, pushed rows and the state of derived series are kept.
         rng: Jitter.
         speed: Asks so many times as often as the services want; only where market time is scaled (the demo).
         tap: Hears the sources' replies.
@@ -81,7 +85,10 @@ class SlowSide:
         self._clock = clock
         self._log = structlog.get_logger("monitor.slow_side")
         self.desk = DerivedDesk(read_derived(derived))
-        self.door = Door(emit)
+        self._memory = data_dir / "derived.json"
+        self._recall_derived()
+        self.door = Door(emit, Journal(data_dir / "inlet.jsonl"))
+        self._recalled = self.door.recall(clock.wall_ns())
         self.route: web.RouteDef = inlet_route(self.door, clock)
         self.runners = [
             SourceRunner(
@@ -99,12 +106,42 @@ class SlowSide:
         self._inlets = [read_inlet(entry, self.door, clock, base) for entry in inlets]
 
     async def run(self) -> None:
-        """Ask sources and take rows until cancelled."""
+        """Ask sources and take rows until cancelled; what former runs were told comes first."""
+        rows, self._recalled = self._recalled, []
+        await self.door.pass_on(rows)
+        try:
+            await self._run_parts()
+        finally:
+            self._keep_derived()
+
+    async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_derived_for_ever(), name="derived")
             for runner in self.runners:
                 tasks.create_task(self._keep_running(runner), name=f"source/{runner.name}")
             for inlet in self._inlets:
                 tasks.create_task(self._keep_running(inlet), name=f"inlet/{type(inlet).__name__}")
+
+    def _recall_derived(self) -> None:
+        """A basket that began anew at 100 would look like a fall, and a streak of 30 days like one of a day."""
+        try:
+            self.desk.recall(json.loads(self._memory.read_bytes()), self._clock.wall_ns())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._log.warning("derived.memory_unreadable", file=self._memory.name, reason=repr(error)[:200])
+
+    def _keep_derived(self) -> None:
+        try:
+            memory = self.desk.memory(self._clock.wall_ns())
+            write_atomically(self._memory, json.dumps(memory).encode(), sync=False)
+        except OSError as error:
+            self._log.warning("derived.memory_not_kept", reason=error.strerror)
+
+    async def _keep_derived_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.mono_ns() + int(KEEP_S * NS_PER_S))
+            self._keep_derived()
 
     async def _keep_running(self, part: Inlet) -> None:
         """A full disk or a bug of one way in must not end the program: it is logged, and tried again later."""

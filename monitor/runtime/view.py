@@ -286,7 +286,7 @@ class AppView:
         """What users pushed in."""
         door = self.parts.slow.door
         words = [f"{way}: row {refusal.number}: {refusal.detail}" for way, refusal in door.recent]
-        return InletView(dict(door.taken), dict(door.refused), door.last_ns or 0, words)
+        return InletView(dict(door.taken), dict(door.refused), door.last_ns or 0, words, door.unkept)
 
     def signals(self) -> Sequence[SignalRow] | None:
         """The signal catalogue with its values now."""

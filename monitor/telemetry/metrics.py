@@ -101,6 +101,7 @@ SOURCE_NEWEST = _metric("monitor_source_newest_value_timestamp_seconds", "gauge"
 SOURCE_CALLS = _metric("monitor_source_calls_left", "gauge", "What is left of the service's quota in its present period.", "source")
 INLET_ROWS = _metric("monitor_inlet_rows_total", "counter", "Values that were pushed in and taken.", "way")
 INLET_REFUSED = _metric("monitor_inlet_refused_rows_total", "counter", "Rows that were pushed in and refused.", "way", "reason")
+INLET_UNKEPT = _metric("monitor_inlet_unkept_rows_total", "counter", "Values that were pushed in and that the disk did not take: a restart forgets them.")
 DROPPED = _metric("monitor_events_dropped_total", "counter", "Events lost by us.", "venue", "reason")
 LATE = _metric("monitor_events_late_total", "counter", "Events that came later than the watermark allows.", "venue")
 STAGE_LATENCY = _metric("monitor_stage_latency_seconds", "histogram", "Time spent in a stage; total runs from receipt to dispatch.", "stage")
@@ -406,6 +407,7 @@ def _source_families(sources: Sequence[SourceView]) -> Iterator[Family]:
 def _inlet_families(inlet: InletView) -> Iterator[Family]:
     yield simple_family(INLET_ROWS, (((way,), count) for way, count in inlet.taken.items()))
     yield simple_family(INLET_REFUSED, inlet.refused.items())
+    yield simple_family(INLET_UNKEPT, [((), inlet.unkept)])
 
 
 def _tape_families(view: MonitorView) -> Iterator[Family]:

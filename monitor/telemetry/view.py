@@ -441,12 +441,16 @@ class SourceView:
 
 @dataclass(frozen=True, slots=True)
 class InletView:
-    """What was pushed in: values taken by way in, rows refused by way in and reason, and the last refusals in words."""
+    """What was pushed in: values taken by way in, rows refused by way in and reason, and the last refusals in words.
+
+    ``unkept`` counts values that the disk did not take, so that a restart forgets them.
+    """
 
     taken: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], int] = field(default_factory=dict)
     last_ns: int = 0
     last_refusals: Sequence[str] = ()
+    unkept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

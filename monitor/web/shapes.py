@@ -535,6 +535,7 @@ def inlet_body(inlet: InletView) -> Json:
     return {
         "taken": dict(inlet.taken),
         "refused": refused,
+        "unkept": inlet.unkept,
         "last": millis(inlet.last_ns),
         "last_refusals": list(inlet.last_refusals[-10:]),
     }

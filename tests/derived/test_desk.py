@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -95,3 +96,70 @@ def test_streaks_answer_at_once() -> None:
 def test_bad_configuration_is_refused_in_words(raw: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_derived(raw)
+
+
+SPEC: dict[str, Any] = {
+    "baskets": {"majors": ["BTC", "ETH"]},
+    "streaks": [{"name": "co", "limit": 1.0}],
+}
+FLOW = (("asset", "BTC"), ("fund", "total"))
+
+
+def restarted(desk: DerivedDesk, raw: dict[str, Any], now_ns: int) -> DerivedDesk:
+    kept = json.loads(json.dumps(desk.memory(now_ns)))
+    again = DerivedDesk(read_derived(raw))
+    again.recall(kept, now_ns)
+    return again
+
+
+def levels(samples: list[Sample]) -> list[float]:
+    return [sample.value for sample in samples if sample.series == "basket"]
+
+
+def test_a_basket_goes_on_over_a_restart_where_it_was() -> None:
+    desk = DerivedDesk(read_derived(SPEC))
+    desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S)])
+    assert levels(desk.tick(S)) == [100.0]
+    desk.take([price("BTC", 99_000, 2 * S), price("ETH", 3_300, 2 * S)])
+    assert levels(desk.tick(7 * S)) == pytest.approx([110.0])
+    again = restarted(desk, SPEC, 8 * S)
+    again.take([price("BTC", 99_000, 9 * S)])  # one coin is back before the other
+    assert levels(again.tick(9 * S)) == pytest.approx([110.0])
+
+
+def test_a_basket_whose_weights_were_changed_goes_on_at_its_level() -> None:
+    desk = DerivedDesk(read_derived(SPEC))
+    desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S)])
+    desk.tick(S)
+    desk.take([price("BTC", 99_000, 2 * S), price("ETH", 3_300, 2 * S)])
+    desk.tick(7 * S)
+    again = restarted(desk, {"baskets": {"majors": {"BTC": 3, "SOL": 1}}}, 8 * S)
+    again.take([price("BTC", 99_000, 9 * S), price("SOL", 150, 9 * S)])
+    assert levels(again.tick(9 * S)) == pytest.approx([110.0])
+
+
+def test_streaks_and_months_go_on_over_a_restart() -> None:
+    desk = DerivedDesk(read_derived(SPEC))
+    thursday = 1_763_672_400 * S
+
+    def company(day: int) -> Sample:
+        at_ns = thursday + day * DAY_NS
+        return Sample("external", (("name", "co"), ("source", "d")), 0.9, at_ns, at_ns)
+
+    def flow(day: int) -> Sample:
+        return Sample("etf_flow", FLOW, -5.0, thursday + day * DAY_NS, thursday + day * DAY_NS)
+
+    desk.take([company(-1), company(0), flow(-1), flow(0)])
+    again = restarted(desk, SPEC, thursday)
+    streak, month = again.take([company(1), flow(1)])
+    assert (streak.series, streak.value) == ("streak", 3.0)
+    assert (month.series, month.value) == ("etf_flow_month", -15.0)
+
+
+def test_what_is_later_than_now_is_not_recalled() -> None:
+    desk = DerivedDesk(read_derived(SPEC))
+    desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S)])
+    desk.tick(S)
+    again = DerivedDesk(read_derived(SPEC))
+    again.recall(desk.memory(9 * S), 8 * S)
+    assert again.baskets[0].level is None

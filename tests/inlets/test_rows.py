@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.engine import Engine
 from monitor.events import Sample
-from monitor.inlets.door import Door
-from monitor.inlets.rows import SCHEMA, Revisions, read_payload
-from monitor.language.rules import load_rules
-from monitor.reading import TRUE
+from monitor.inlets.rows import SCHEMA, Revisions, read_payload, written
 
 S = 10**9
 NOW = 1_763_700_000 * S
@@ -136,7 +131,7 @@ def test_a_higher_revision_replaces_and_the_same_row_again_is_silent() -> None:
     def push(value: float, revision: int) -> tuple[list[float], list[str]]:
         row = {**GOOD, "value": value, "revision": revision}
         taken, refused = revisions.accept(read_payload(json.dumps(row).encode(), "json", NOW))
-        return [sample.value for sample in taken], [refusal.reason for refusal in refused]
+        return [row.sample.value for row in taken], [refusal.reason for refusal in refused]
 
     assert push(1.0, 0) == ([1.0], [])
     assert push(1.0, 0) == ([], [])
@@ -146,17 +141,6 @@ def test_a_higher_revision_replaces_and_the_same_row_again_is_silent() -> None:
     assert push(1.0, 0) == ([], ["old_revision"])
 
 
-def test_the_door_counts_by_way_and_reason() -> None:
-    passed: list[Sample] = []
-    door = Door(passed.extend)
-    taken, refused = door.take("http", json.dumps([GOOD, {**GOOD, "value": "x"}]).encode(), "json", NOW)
-    assert (taken, [r.reason for r in refused]) == (1, ["bad_value"])
-    assert len(passed) == 1
-    assert door.taken == {"http": 1}
-    assert door.refused == {("http", "bad_value"): 1}
-    assert door.last_ns == NOW
-
-
 def test_the_schema_describes_the_rows() -> None:
     jsonschema.validate(GOOD, SCHEMA)
     for bad in ({**GOOD, "valeu": 1}, {"name": "x", "value": 1}, {**GOOD, "unit": "euros"}):
@@ -164,34 +148,34 @@ def test_the_schema_describes_the_rows() -> None:
             jsonschema.validate(bad, SCHEMA)
 
 
-def test_the_pages_series_of_ones_own_takes_a_line_and_its_rule_another() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "inlet.md").read_text(encoding="utf-8")
-    section = page.partition("## A series of your own, in a line")[2]
-    (rows,), (rule,) = (
-        re.findall(rf"```{kind}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL) for kind in ("csv", "yaml")
-    )
-    assert len(rows.splitlines()) == 2
-    passed: list[Sample] = []
-    now_ns = NOW + 4 * 3600 * S
-    taken, refused = Door(passed.extend).take("folder", rows.encode(), "csv", now_ns, "file")
-    assert (taken, refused) == (1, [])
-    engine = Engine(load_rules([("desk.yaml", rule)]))
-    engine.ingest(passed)
-    (evaluation,) = engine.evaluate(now_ns)
-    assert evaluation.truth.tolist() == [TRUE]
-    assert dict(evaluation.labels[0]) == {"name": "desk_stress", "source": "risk desk"}
-    assert evaluation.value.tolist() == [7.4]
+def test_a_name_of_ones_own_keeps_the_unit_that_it_was_first_given() -> None:
+    revisions = Revisions()
+
+    def push(unit: str, second: int) -> list[str]:
+        row = {"name": "my_rate", "value": 1, "ts": NOW // S - second, "unit": unit}
+        return [refusal.detail for refusal in revisions.accept(read_payload(json.dumps(row).encode(), "json", NOW))[1]]
+
+    assert push("", 9) == []
+    assert push("ratio", 8) == []
+    assert push("price", 7) == ["my_rate was given in ratio, not price"]
+    assert push("", 6) == []
 
 
-def test_a_correction_may_come_another_way_and_replaces_the_value_in_the_rule() -> None:
-    passed: list[Sample] = []
-    door = Door(passed.extend)
-    engine = Engine(
-        load_rules([("r.yaml", "groups: [{name: g, rules: [{alert: Low, expr: 'external{name=\"spx\"} < 6500'}]}]")])
-    )
-    for way, value, revision, taken in (("http", 6400.0, 0, 1), ("mqtt", 6600.0, 0, 0), ("folder", 6600.0, 1, 1)):
-        row = json.dumps({**GOOD, "value": value, "revision": revision}).encode()
-        assert door.take(way, row, "json", NOW)[0] == taken
-    assert door.refused == {("mqtt", "old_revision"): 1}
-    engine.ingest(passed)
-    assert engine.evaluate(NOW)[0].value.tolist() == [6600.0]
+def test_more_rows_than_are_taken_are_counted_before_they_are_unpacked(tmp_path: Path) -> None:
+    pl.DataFrame({"name": ["spx"], "value": [1.0], "ts": [NOW]}).select(
+        pl.all().repeat_by(3_000_000).explode()
+    ).write_parquet(path := tmp_path / "many.parquet")
+    assert path.stat().st_size < 100_000
+    (refusal,) = read_payload(path.read_bytes(), "parquet", NOW).refused
+    assert (refusal.reason, refusal.detail) == ("too_large", "3000000 rows; at most 100000")
+    (refusal,) = read_payload(b"[" + b"1," * 100_001 + b"1]", "json", NOW).refused
+    assert refusal.reason == "too_large"
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False), revision=st.integers(0, 99))
+@pytest.mark.parametrize("name", ["spx", 'etf_flow{asset="BTC", fund="IBIT"}', "tvl", 'market_cap{asset="BTC"}'])
+def test_a_row_that_is_written_out_is_read_as_the_same(name: str, value: float, revision: int) -> None:
+    pushed = {**GOOD, "name": name, "value": value, "revision": revision, "unit": ""}
+    (row,) = read_payload(json.dumps(pushed).encode(), "json", NOW).rows
+    (again,) = read_payload(json.dumps(written(row)).encode(), "json", NOW).rows
+    assert again == row

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from monitor.clock import SystemClock
 from monitor.events import Event, Price, Sample
 from monitor.instruments import Instrument
 from monitor.runtime.slow_side import SlowSide, check_slow_side
@@ -78,3 +80,46 @@ def test_every_mistake_of_the_configuration_has_its_place() -> None:
     assert "unknown type 'coingeko'" in found[0]
     assert "path is needed" in found[1]
     assert problems("sources: [{type: defillama}]\nderived: {baskets: {x: [BTC]}}\n") == []
+
+
+async def test_a_restart_goes_on_with_levels_and_with_what_was_pushed_in(tmp_path: Path) -> None:
+    clock = SystemClock()
+    pair = Instrument(venue="v", symbol="BTC", base="BTC", quote="USDT", settle="USDT", kind="perp")
+
+    def side(heard: list[Event]) -> SlowSide:
+        derived = {"baskets": {"b": ["BTC"]}, "every_s": 0.001}
+        settings = {"http": HttpClient(clock), "clock": clock, "base": tmp_path, "data_dir": tmp_path, "rng": Random(1)}
+        return SlowSide([], [], derived, heard.extend, **settings)  # type: ignore[arg-type]
+
+    def level(slow: SlowSide, price: float) -> float:
+        now_ns = clock.wall_ns()
+        (sample,) = slow.observe([Price(pair, "mark", price, now_ns, now_ns)], now_ns)
+        return sample.value
+
+    first = side([])
+    running = asyncio.create_task(first.run())
+    assert level(first, 90_000.0) == 100.0
+    row = {"name": "spx", "value": 6500, "ts": "2025-11-20T21:00:00Z"}
+    await first.door.take("http", json.dumps(row).encode(), "json", clock.wall_ns())
+    await asyncio.sleep(0.01)
+    assert level(first, 99_000.0) == pytest.approx(110.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    heard: list[Event] = []
+    second = side(heard)
+    assert level(second, 99_000.0) == pytest.approx(110.0)
+    running = asyncio.create_task(second.run())
+    while not heard:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [event.value for event in heard if isinstance(event, Sample)] == [6500.0]
+
+
+def test_a_memory_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
+    for content in ("", "{}", "[]", "null", '{"at_ns": 0, "baskets": {"meme": {}}, "streaks": {}, "flows": []}'):
+        (tmp_path / "derived.json").write_text(content)
+        clock = SystemClock()
+        slow = SlowSide([], [], {}, lambda _: None, http=HttpClient(clock), clock=clock, base=tmp_path, data_dir=tmp_path, rng=Random(1))  # fmt: skip
+        assert slow.desk.baskets[0].level is None
