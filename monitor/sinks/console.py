@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Literal, TextIO
 
@@ -29,17 +32,49 @@ class Options(SinkOptions):
 
 
 class ConsoleSink(SinkBase):
-    """Writes to standard output or standard error; `out` replaces the stream in tests."""
+    """Writes to standard output or standard error; `out` replaces the stream in tests.
+
+    Nobody may be reading: a pager that stands still, a terminal that was stopped with Ctrl-S. So a thread writes, one
+    notification at a time, and it ends with the process if it is stuck.
+    """
 
     def __init__(self, options: Options, out: TextIO | None = None) -> None:
         self.options = options
         self._out = out
+        self._last: asyncio.Future[Outcome] | None = None
+        self._unheard: dict[str, asyncio.Future[Outcome]] = {}
+        """Writes that outlasted their deadline, by key: their retry waits for them and does not write again."""
 
     async def deliver(self, notification: Notification) -> Outcome:
-        """Write at once; a closed pipe is final."""
-        out = self._out or (sys.stdout if self.options.stream == "stdout" else sys.stderr)
-        colour = out.isatty() if self.options.colour is None else self.options.colour
+        """Write; a closed pipe is final."""
+        key = notification.key
+        writing = self._unheard.pop(key, None)
+        if writing is None:
+            if self._last is not None:
+                await asyncio.wait([self._last])
+            writing = self._last = self._start(notification)
         try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            self._unheard[key] = writing
+            raise
+
+    def _start(self, notification: Notification) -> asyncio.Future[Outcome]:
+        out = self._out or (sys.stdout if self.options.stream == "stdout" else sys.stderr)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Outcome] = loop.create_future()
+
+        def write() -> None:
+            outcome = self._write(out, notification)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(done.set_result, outcome)
+
+        threading.Thread(target=write, name="console", daemon=True).start()
+        return done
+
+    def _write(self, out: TextIO, notification: Notification) -> Outcome:
+        try:
+            colour = out.isatty() if self.options.colour is None else self.options.colour
             out.write("\n".join(_lines(notification, colour=colour)) + "\n")
             out.flush()
         except (OSError, ValueError) as error:

@@ -43,9 +43,13 @@ class FileSink(SinkBase):
 
     def _append(self, line: bytes) -> None:
         self.options.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.options.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        descriptor = os.open(self.options.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
         try:
-            remaining = memoryview(line)
+            size = os.fstat(descriptor).st_size
+            begun = (
+                size and os.pread(descriptor, 1, size - 1) != b"\n"
+            )  # a full disk or a crash cut the last line short
+            remaining = memoryview(b"\n" + line if begun else line)
             while remaining:
                 remaining = remaining[os.write(descriptor, remaining) :]
             if self.options.fsync:

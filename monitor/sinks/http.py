@@ -131,4 +131,4 @@ def retry_after_s(text: str | None) -> float | None:
         then = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())
+    return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())

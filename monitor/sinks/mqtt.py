@@ -29,6 +29,7 @@ from pydantic import SecretStr, field_validator
 from monitor.alert import AlertState, AlertView
 from monitor.sink import Command, Notification, Outcome, SinkBase, SinkContext, SinkKind, SinkOptions
 from monitor.sinks.payload import alert_json, notification_json
+from monitor.sinks.progress import Progress
 
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 """paho leaves Nagle's algorithm on, and with it a QoS 1 round trip can take 40 ms instead of a fraction of one."""
@@ -101,19 +102,21 @@ class MqttSink(SinkBase):
         self.trouble = ""
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
+        self._progress = Progress()
 
     async def deliver(self, notification: Notification) -> Outcome:
-        """Publish the state of each alert, then the event; returns once the broker has acknowledged all."""
+        """Publish the state of each alert, then the event; returns once the broker has acknowledged all. A retry goes on."""
         await self._connected.wait()
         client = self._client
         if client is None:
             return Outcome.retry("not connected")
         try:
-            for alert in notification.alerts:
+            for alert in self._progress.left(notification):
                 await self._publish_state(client, alert)
             await self._publish(client, "events", msgspec.json.encode(notification_json(notification)))
         except aiomqtt.MqttError as error:
             return Outcome.retry(type(error).__name__)
+        self._progress.finish(notification)
         return Outcome.ok("acknowledged by the broker")
 
     async def _publish_state(self, client: aiomqtt.Client, alert: AlertView) -> None:

@@ -14,6 +14,7 @@ from monitor.alerts.message import line
 from monitor.sink import Notification, Outcome, Result, SinkKind
 from monitor.sinks.http import HttpOptions, HttpSink
 from monitor.sinks.payload import alert_json, is_over, rfc3339
+from monitor.sinks.progress import Progress
 
 _SEVERITIES = {
     "info": "info",
@@ -45,15 +46,21 @@ class PagerDutySink(HttpSink):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
+        self._progress = Progress()
+        self._refused: dict[str, str] = {}
 
     async def deliver(self, notification: Notification) -> Outcome:
-        """One event per alert; stops at the first that is not accepted. A repeat has the same key and is harmless."""
-        outcome = Outcome.ok()
-        for alert in notification.alerts:
+        """One event per alert. A retry goes on where it stopped; one that is refused does not keep the others back."""
+        key = notification.key
+        for alert in self._progress.left(notification):
             outcome, _ = await self.post(f"{self.options.api_url}/v2/enqueue", json=self._event(alert))
-            if outcome.result is not Result.OK:
-                break
-        return outcome
+            if outcome.result is Result.RETRY:
+                return outcome
+            if outcome.result is Result.DROP:
+                self._refused[key] = outcome.reason
+        self._progress.finish(notification)
+        refused = self._refused.pop(key, "")
+        return Outcome.drop(refused) if refused else Outcome.ok()
 
     def _event(self, alert: AlertView) -> dict[str, Any]:
         event: dict[str, Any] = {

@@ -14,6 +14,8 @@ from monitor.sinks.http import HttpOptions, HttpSink
 
 MAX_CHARS = 4096
 _ACK = "ack:"
+_ANSWERS_WITHIN_S = 10.0
+"""A poll may take as long as it was asked to wait, and so much more."""
 
 
 class Options(HttpOptions):
@@ -72,7 +74,11 @@ class TelegramSink(HttpSink):
     async def poll_once(self, context: SinkContext) -> Outcome:
         """Wait for presses once and carry them out."""
         wish = {"offset": self._offset, "timeout": self.options.poll_s, "allowed_updates": ["callback_query"]}
-        outcome, answer = await self._call("getUpdates", wish)
+        try:
+            async with asyncio.timeout(self.options.poll_s + _ANSWERS_WITHIN_S):
+                outcome, answer = await self._call("getUpdates", wish)
+        except TimeoutError:  # a connection that died unseen; without this no press would ever be heard again
+            return Outcome.retry("timeout")
         for update in answer.get("result") or []:
             self._offset = max(self._offset, int(update["update_id"]) + 1)
             await self._press(update.get("callback_query") or {}, context)
@@ -80,7 +86,7 @@ class TelegramSink(HttpSink):
 
     async def _press(self, query: dict[str, Any], context: SinkContext) -> None:
         data = str(query.get("data", ""))
-        chat = query.get("message", {}).get("chat", {})
+        chat = (query.get("message") or {}).get("chat", {})
         known = {str(chat.get("id")), f"@{chat.get('username')}"}
         if not data.startswith(_ACK) or str(self.options.chat_id) not in known:
             return

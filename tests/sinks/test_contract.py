@@ -50,7 +50,7 @@ def options(kind: str, base: str, folder: Path) -> dict[str, Any]:
 
 
 def test_every_module_of_the_package_is_registered() -> None:
-    shared = {"__init__", "http", "payload"}
+    shared = {"__init__", "http", "payload", "progress"}
     modules = {path.stem for path in Path(sinks.__file__).parent.glob("*.py")} - shared
     assert modules == set(KINDS)
 

@@ -8,6 +8,7 @@ import hmac
 import io
 import json
 import smtplib
+import threading
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -69,6 +70,43 @@ async def test_file_appends_json_lines_and_survives_rotation(tmp_path: Path) -> 
     line = json.loads(path.read_text())
     assert line["alerts"][0]["coverage"] == 0.93
     assert line["alerts"][0]["explanation"]["contributors"][0]["share"] == 0.58
+
+
+class StoppedTerminal(io.StringIO):
+    """Takes nothing until it is let go on, as after Ctrl-S."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        assert self.go_on.wait(20)
+        return super().write(text)
+
+
+async def test_a_terminal_that_was_stopped_stops_nobody_and_gets_each_alert_once() -> None:
+    """Found by reading: writing to a pipe that nobody reads stood still with everything else."""
+    out = StoppedTerminal()
+    sink = ConsoleSink(ConsoleOptions(colour=False), out)
+    for key in ("one", "one", "two"):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await sink.deliver(note(alert(key.title()), key=key))
+    out.go_on.set()
+    assert [(await sink.deliver(note(alert(key.title()), key=key))).result for key in ("one", "two")] == [Result.OK] * 2
+    assert [line.split()[2] for line in out.getvalue().splitlines() if line.startswith("FIRING")] == ["One", "Two"]
+
+
+async def test_a_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """Found by reading: after a full disk the retry was appended to the half line, and both were lost to a reader."""
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(b'{"key":"ha')
+    sink = build_sink("file", {"path": str(path)})
+    for key in ("one", "two"):
+        await sink.deliver(note(key=key))
+    half, *whole = path.read_text().splitlines()
+    assert half == '{"key":"ha'
+    assert [json.loads(line)["key"] for line in whole] == ["one", "two"]
 
 
 async def test_file_that_cannot_be_written_is_a_retry(tmp_path: Path) -> None:
@@ -344,3 +382,36 @@ async def test_machines_are_told_everything_that_people_are() -> None:
     assert "coverage 93%" in annotations["facts"]
     assert "58% bybit long" in annotations["evidence"]
     assert "largest: $12M BTCUSDT long on bybit" in annotations["evidence"]
+
+
+async def test_pagerduty_goes_on_where_it_stopped_and_skips_what_is_refused() -> None:
+    """Found by reading: a thousand alerts that did not fit into one deadline began anew for ever, and one that was refused
+    kept back all behind it."""
+    alerts = [alert(f"A{number}") for number in range(6)]
+    async with receiver() as to:
+        sink = build_sink("pagerduty", {"routing_key": "r0ut1ng", "api_url": to.url})
+        to.answers = [(202, {}, {}), (400, {}, {}), (202, {}, {}), (503, {}, {})]
+        assert (await sink.deliver(note(*alerts))).result is Result.RETRY
+        outcome = await sink.deliver(note(*alerts))
+        assert (outcome.result, outcome.reason) == (Result.DROP, "HTTP 400")
+        told = [body["payload"]["class"] for body in to.bodies()]
+        assert told == ["A0", "A1", "A2", "A3", "A3", "A4", "A5"]
+        assert (await sink.deliver(note(*alerts))).result is Result.OK, "sent again by hand it begins anew"
+        assert len(to.requests) == 7 + 6
+        await sink.close()
+
+
+async def test_a_poll_for_presses_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: after a connection had died unseen no button worked any more."""
+    monkeypatch.setattr("monitor.sinks.telegram._ANSWERS_WITHIN_S", 0.05)
+    accepted: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    sink = build_sink("telegram", {"bot_token": "t", "chat_id": 1, "api_url": url, "poll_s": 0})
+    assert isinstance(sink, TelegramSink)
+    outcome = await sink.poll_once(SinkContext(None, lambda: ()))  # type: ignore[arg-type]  # nothing is pressed
+    assert (outcome.result, outcome.reason) == (Result.RETRY, "timeout")
+    await sink.close()
+    for writer in accepted:
+        writer.close()
+    server.close()
