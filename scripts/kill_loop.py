@@ -72,6 +72,8 @@ MEMORY_NS = {"Plain": 0, "Latched": 0, "Patient": 2 * S, "Ladder": 0, "Window": 
 """How long after a gap a rule may still differ: its window or timers, and the share of them that must have been seen."""
 LATCHED = "Latched"
 """Who did not see this rule fire cannot know that it does: between its thresholds the market does not say."""
+BRIDGED = "Patient"
+"""Who did not see this rule fire may see nothing but spells shorter than its ``for``, which ``keep_firing_for`` bridges."""
 CONFIG = """
 listen: 127.0.0.1:{port}
 data_dir: state
@@ -213,6 +215,8 @@ class Comparison:
         return any(begin <= at_ns <= end + MEMORY_NS[name] for begin, end in self.gaps)
 
     def _unknowable(self, life: Life) -> bool:
+        if life.name == BRIDGED:
+            return self.in_gap(life.name, life.start_ns)
         return life.name == LATCHED and any(begin <= life.end_ns and life.start_ns <= end for begin, end in self.gaps)
 
     def _times(self, wanted: list[Life], got: list[Life], which: str) -> None:
