@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from monitor.archive.manifest import Manifest, Part, read_manifests
 from monitor.archive.schema import (
     ALL_TABLES,
     COURSE,
+    INSTRUMENT,
     INSTRUMENT_COLUMNS,
     NO_VENUE,
     TABLES,
@@ -27,13 +30,14 @@ from monitor.archive.writer import ROW_GROUP
 from monitor.errors import TapeError
 from monitor.events import Event
 from monitor.instruments import Instrument
+from monitor.window import Ints
 
 if TYPE_CHECKING:
     import polars as pl
 
 Frames = dict[str, "pl.DataFrame"]
-"""Rows by table, in the order of arrival, with ``rank`` (the origin's place), ``venue`` and, for market data, ``item``:
-the number in `Archive.instruments`."""
+"""Rows by table, in the order of arrival, with ``rank`` (the origin's place) and ``venue``; of market data instead of this
+and of its own number of the instrument, ``item``: the number in `Archive.instruments`."""
 _FAR_NS = 1 << 62
 
 
@@ -149,7 +153,7 @@ class Archive:
                     stream.parts.append(part)
         return list(found.values())
 
-    def read(self, part: Part, columns: Sequence[str], offset: int, rows: int) -> pl.DataFrame:
+    def read(self, part: Part, columns: Sequence[str | pl.Expr], offset: int, rows: int) -> pl.DataFrame:
         """Some rows of one file.
 
         Raises:
@@ -160,7 +164,7 @@ class Archive:
         path = self.folder / part.path
         try:
             lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-            frame = lazy.select(columns).slice(offset, rows).collect()
+            frame = lazy.slice(offset, rows).select(columns).collect()
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TapeError(f"not readable: {str(error).splitlines()[0]}", str(path)) from None
         if len(frame) != min(rows, part.rows - offset):
@@ -199,6 +203,7 @@ class _Stream:
     parts: list[Part] = field(default_factory=list)
     wants_more: bool = True
     _waiting: pl.DataFrame | None = None
+    _times: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     _part: int = 0
     _offset: int = 0
 
@@ -215,17 +220,18 @@ class _Stream:
     @property
     def last_ns(self) -> int:
         """The newest row in hand; nothing later is known of the stream."""
-        if self._waiting is None or not len(self._waiting):
-            return 0
-        return int(self._waiting["at_ns"][-1])
+        return int(self._times[-1]) if len(self._times) else 0
 
     def fill(self) -> None:
         """Have rows in hand; one row group more if they did not reach the end of a step."""
         import polars as pl
 
-        while self.more and (self.wants_more or self._waiting is None or not len(self._waiting)):
+        while self.more and (self.wants_more or not len(self._times)):
             frame = self._next()
-            self._waiting = frame if self._waiting is None else pl.concat([self._waiting, frame])
+            self._waiting = (
+                pl.concat([self._waiting, frame]) if self._waiting is not None and len(self._times) else frame
+            )
+            self._times = self._waiting["at_ns"].to_numpy()
             self.wants_more = False
 
     def take(self, edge_ns: int) -> pl.DataFrame:
@@ -234,22 +240,23 @@ class _Stream:
 
         if self._waiting is None:
             return pl.DataFrame()
-        count = int(self._waiting["at_ns"].search_sorted(edge_ns, side="right"))
-        found, self._waiting = self._waiting[:count], self._waiting[count:]
+        count = int(self._times.searchsorted(edge_ns, side="right"))
+        found, self._waiting, self._times = self._waiting[:count], self._waiting[count:], self._times[count:]
         return found
 
     def _next(self) -> pl.DataFrame:
         import polars as pl
 
         part = self.parts[self._part]
-        frame = self.archive.read(part, ["seq", "at_ns", *self.columns], self._offset, self.row_group)
+        about = pl.lit(self.first.venue).alias("venue")
+        if INSTRUMENT.name in self.columns:
+            about = (pl.col(INSTRUMENT.name) + self.archive.first_item(self.rank)).alias("item")
+        own = [name for name in self.columns if name != INSTRUMENT.name]
+        rank = pl.lit(self.rank, pl.Int32).alias("rank")
+        frame = self.archive.read(part, ["seq", "at_ns", *own, about, rank], self._offset, self.row_group)
         self._offset += self.row_group
         if self._offset >= part.rows:
             self._part, self._offset = self._part + 1, 0
-        extra = [pl.lit(self.rank, pl.Int32).alias("rank"), pl.lit(self.first.venue).alias("venue")]
-        if "instrument" in self.columns:
-            extra.append((pl.col("instrument") + self.archive.first_item(self.rank)).alias("item"))
-        frame = frame.with_columns(extra)
         if part.first_ns < self.span.start_ns or part.last_ns >= self.span.end_ns:
             frame = frame.filter(pl.col("at_ns").is_between(self.span.start_ns, self.span.end_ns, closed="left"))
         return frame
@@ -263,6 +270,13 @@ def _joined(parts: Sequence[tuple[str, pl.DataFrame]]) -> Frames:
     for table, frame in parts:
         by_table.setdefault(table, []).append(frame)
     return {
-        table: frames[0] if len(frames) == 1 else pl.concat(frames).sort("at_ns", "rank", "seq")
-        for table, frames in by_table.items()
+        table: frames[0] if len(frames) == 1 else _in_order(pl.concat(frames)) for table, frames in by_table.items()
     }
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the order of arrival; those of each stream are in order."""
+    keys = [frame[name].to_numpy() for name in ("seq", "rank", "at_ns")]
+    if (keys[1] == keys[1][0]).all():
+        return frame[np.argsort(keys[0], kind="stable")]
+    return frame[np.lexsort(keys)]

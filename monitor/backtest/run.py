@@ -117,14 +117,15 @@ class Lane:
         if columns is None:
             self._evaluate(step.now_ns, pace)
             return
-        instants, number = columns.instants, 0
+        instants = columns.instants
+        number = 0 if events else self._leap(columns, 0, pace)
         while number < len(instants):
+            before_ns = instants[number - 1] if number else instants[number]
+            for now_ns in range(before_ns + pace.grid_ns, instants[number], pace.grid_ns):
+                self._evaluate(now_ns, pace)
             self.counts.add(columns.feed(self.engine, number))
             self._evaluate(instants[number], pace)
             number = self._leap(columns, number + 1, pace)
-            if number < len(instants):
-                for now_ns in range(instants[number - 1] + pace.grid_ns, instants[number], pace.grid_ns):
-                    self._evaluate(now_ns, pace)
 
     def _leap(self, columns: Columns, number: int, pace: Pace) -> int:
         """Go on from an instant to the next one at which a rule, a timer or a chart may have something to say."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -72,12 +72,14 @@ class RuleWatch:
         self.looks += 1
         if evaluation is None:
             return
-        decided = _decided(evaluation, self.min_coverage)
-        self.known += bool(decided.any())
         self.label_sets = len(evaluation.labels)
-        values = np.where(decided, evaluation.value, np.nan)
-        self.low = float(np.fmin.reduce(values, initial=self.low))
-        self.high = float(np.fmax.reduce(values, initial=self.high))
+        decided = _decided(evaluation, self.min_coverage)
+        if decided.any():
+            self.known += 1
+            self.warm_ns = at_ns if self.warm_ns is None else self.warm_ns
+            values = evaluation.value[decided]
+            self.low = float(np.fmin.reduce(values, initial=self.low))
+            self.high = float(np.fmax.reduce(values, initial=self.high))
         for row in self._rows(evaluation):
             line = self.lines.setdefault(evaluation.labels[row], Line())
             line.add(at_ns, float(evaluation.value[row]), float(evaluation.threshold[row]))
@@ -134,10 +136,9 @@ class Watch:
     def sample(self, at_ns: int) -> None:
         """Keep the readings of all rules, and the prices."""
         for rule_id, watch in self.rules.items():
-            evaluation = self._engine.latest(rule_id)
-            watch.sample(evaluation, at_ns)
-            if evaluation is not None and rule_id in self._cold:
-                self.hear([replace(evaluation, at_ns=at_ns)])
+            watch.sample(self._engine.latest(rule_id), at_ns)
+            if watch.warm_ns is not None:
+                self._cold.discard(rule_id)
         prices = self._engine.query(PRICES, self._engine.now_ns) if self._charts else []
         for labels, value, _ in prices:
             line = self.prices.setdefault(dict(labels).get("base", ""), Line())

@@ -189,6 +189,8 @@ class Engine:
         calm = Calm(alarm, self.store, self._compiler.domain, [grid for grid, _ in self._compiler.grids.values()])
         reached = calm.reach(ready, step, instants, self.settings.max_rows)
         self._leaper.landed(reached - step)
+        if reached - step < min(LEAST, len(instants) - 1):
+            self._watch.renew()
         if reached - step < LEAST:
             return step, None
         report = ready.feed_all(step, reached)

@@ -101,6 +101,7 @@ class Watch:
                 fence.add(float(leaf.right.values[0]), rule)
         self._fences = list(fences.values())
         self._alarm: Alarm | None = None
+        self._renew = False
         self._seen_ledger = -1
 
     def evaluate(self, tick: Tick) -> list[Evaluation]:
@@ -118,6 +119,10 @@ class Watch:
         awake = self._single or self._awake or self._ledger.version != self._seen_ledger
         return None if awake else self._alarm
 
+    def renew(self) -> None:
+        """Look at every fence at the next evaluation, so that its alarm has all the room that there is."""
+        self._renew = True
+
     def attend(self, rules: Sequence[CompiledRule]) -> None:
         """Keep these rules awake from now on, and no others for this reason."""
         for rule in (*self._single, *(rule for fence in self._fences for rule in fence.rules)):
@@ -129,10 +134,10 @@ class Watch:
 
     def _woken(self, tick: Tick) -> list[CompiledRule]:
         """The rules to be evaluated: the awake ones and those that a passed fence wakes."""
-        moved = self._ledger.version != self._seen_ledger
+        moved = self._ledger.version != self._seen_ledger or self._renew
         if not moved and self._alarm is not None and not self._alarm.rings(tick.now_ns):
             return self._awake
-        self._seen_ledger = self._ledger.version
+        self._seen_ledger, self._renew = self._ledger.version, False
         due = {id(rule): rule for rule in self._awake}
         for fence in self._fences:
             if (moved or fence.alarm is None or fence.alarm.rings(tick.now_ns)) and fence.passed(tick):

@@ -6,8 +6,8 @@ next hundred steps bring: where the first of them is that could ring the alarm. 
 once and are not evaluated, since the evaluations would have said nothing. What happens is the same; only the looking at
 meters that stand still is left out.
 
-A step in which anything out of the ordinary happens (a label set's first row, a row that is late or no number, a pane that
-closes, a sample that is due, a value that was stale) ends the leap, and goes the way of every step.
+A step in which anything out of the ordinary happens (a row that is late or no number, a gauge's new label set or a new group,
+a pane that closes, a sample that is due, a value that was stale) ends the leap, and goes the way of every step.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from monitor.engine.rows.bulk import Ready, Stream
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.gauges import DRIFT_UNITS, LastValues
 from monitor.engine.rows.log import Column, Members
+from monitor.engine.rows.projection import Projection
 from monitor.engine.store import Domain, Store
 from monitor.window import Ints
 
@@ -70,6 +71,7 @@ class Calm:
             stop = step + int(instants[1 : stop - step + 1].searchsorted(ready.oldest(step, stop) + min(delays)))
         for stream in ready.streams:
             stop = min(stop, stream.next_odd(step), stream.step_of(max_rows - len(stream.log), step))
+            stop = self._appears(stream, step, stop)
         for stream in ready.streams:
             if stop - step >= LEAST:
                 stop = self._along(stream, step, stop, int(instants[stop - step]))
@@ -85,7 +87,18 @@ class Calm:
             return False
         known = {id(meter) for log in self.store.logs.values() for meter in (log.arrived, log.amount)}
         known |= {id(meter) for last in lasts for meter in (last.drift, last.breaks)}
-        return all(isinstance(meter, Index) or id(meter) in known for meter, _ in self.alarm.marks)
+        return all(isinstance(meter, Index | Projection) or id(meter) in known for meter, _ in self.alarm.marks)
+
+    def _appears(self, stream: Stream, step: int, stop: int) -> int:
+        """The first step with a label set's first row that is more than one more in a group; `stop` where there is none."""
+        index = self.store.catalog.series(stream.series)
+        watching = [
+            meter for meter, _ in self.alarm.marks if meter is index or getattr(meter, "members", None) is index
+        ]
+        for number, labels in stream.births(step, stop):
+            if stream.log.unique or any(not isinstance(one, Projection) or one.gains(labels) for one in watching):
+                return number
+        return stop
 
     def _along(self, stream: Stream, step: int, stop: int, end_ns: int) -> int:
         """The first step of a stream whose rows could ring the alarm, up to `stop`, which is evaluated at `end_ns`."""

@@ -193,3 +193,37 @@ def test_tries_that_came_to_nothing_become_rare() -> None:
             tries += 1
             leaper.landed(0)
     assert 1000 // PATIENCE <= tries <= 1000 // PATIENCE + 8
+
+
+def births(seed: int, steps: int) -> Steps:
+    """Prices that stand still, and small liquidations that one more market or side joins now and then."""
+    rng = random.Random(seed)
+    crowd = [(instrument, side) for instrument in INSTRUMENTS for side in SIDES]
+    found: Steps = []
+    for number in range(steps):
+        now = number / 4
+        known = crowd[: 1 + number * len(crowd) // steps]
+        events: list[MarketRow] = [Price(instrument, "mark", 100.0, at(now), at(now)) for instrument in MARKET]
+        for instrument, side in rng.sample(known, min(3, len(known))):
+            events.append(Liquidation(instrument, side, 10**9, 1.0, at(now - rng.uniform(0, 0.2)), at(now)))
+        found.append((number + 1, events))
+    return found
+
+
+def test_a_label_set_that_opens_no_group_is_leapt_over() -> None:
+    """One of five steps has a label set's first row; only the first step of all is evaluated."""
+    texts = ("sum(liquidations[60s]) > 1B", "count(liquidations[2h]) > 1M", "sum(liquidations[60s]) by (quote) > 1B")
+    assert agree(births(11, 60), 60, rules(*texts), tracked=False) == 59
+
+
+@pytest.mark.parametrize(
+    "text", ["sum(liquidations[60s]) by (venue, symbol) > 1B", 'sum(liquidations{side="short"}[60s]) by (base) > 1']
+)
+def test_a_label_set_that_opens_a_group_is_looked_at(text: str) -> None:
+    assert 0 < agree(births(11, 600), 256, rules(text), tracked=False) < 595
+
+
+def test_a_try_that_found_too_little_room_has_all_of_it_next_time() -> None:
+    """Prices that trade to and fro use up what an alarm allows, though none comes near a constant."""
+    history = market(3, 1500, 0.0)
+    assert agree(history, 256, rules("price > 100.5", "price by (base) < 99.5"), tracked=False) > 1300

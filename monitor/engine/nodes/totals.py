@@ -82,11 +82,22 @@ class TotalNode(Node):
         until_ns = self.need.until_ns
         if down < np.inf:
             until_ns = min(until_ns, self._keeps_until_ns(short_of(down)))
-        marks: list[tuple[Growing, int]] = [(self.projection.members, len(self.projection.members))]
+        marks: list[tuple[Growing, int]] = [(self.projection, self.projection.value)]
         if up < np.inf:  # what enters the raw log enters the panes later
             meters = [log.arrived if self.what == "count" else log.amount for log in logs]
             marks += [(meter, meter.value + short_of(up / len(logs))) for meter in meters]
         return Alarm(until_ns, tuple(marks))
+
+    def still(self) -> Alarm | None:
+        """Until the next row comes or goes."""
+        if self.need.delay_ns:
+            return None
+        logs = [bank.log for bank in self.banks]
+        marks = [(log.arrived, log.arrived.value) for log in logs]
+        return Alarm(
+            min(self.need.until_ns, self.next_edge_ns()),
+            (*marks, (self.projection.members, len(self.projection.members))),
+        )
 
     def _keeps_until_ns(self, amount: int) -> int:
         """Until when no more than `amount` leaves the window; what leaves the raw rows for the panes only moves."""

@@ -11,7 +11,7 @@ liveness are rare, and are taken in as events.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -24,7 +24,7 @@ from monitor.engine.rows.intake import IngestReport
 from monitor.engine.rows.log import Column, Members
 from monitor.engine.settings import EngineSettings
 from monitor.engine.store import Store
-from monitor.events import Depth, Funding, Liquidation, OpenInterest, Price, Trade
+from monitor.events import Depth, Funding, Labels, Liquidation, OpenInterest, Price, Trade
 from monitor.instruments import Instrument
 from monitor.window import Ints
 
@@ -217,11 +217,14 @@ class _Numbers:
     def join(self, keys: Ints) -> None:
         """Make these keys members, in this order."""
         for key in dict.fromkeys(keys[self.members[keys] < 0].tolist()):
-            code, word = divmod(key, len(self._reading.words))
-            number, own = divmod(code, len(self._subjects.words))
-            extra = self._reading.words[word] or self._subjects.words[own]
-            labels = member_labels(self._subjects.instruments[number], self._reading.series, extra)
-            self.members[key] = self._catalog.series(self._reading.series).add(labels)
+            self.members[key] = self._catalog.series(self._reading.series).add(self.labels(key))
+
+    def labels(self, key: int) -> Labels:
+        """The label set of a key."""
+        code, word = divmod(key, len(self._reading.words))
+        number, own = divmod(code, len(self._subjects.words))
+        extra = self._reading.words[word] or self._subjects.words[own]
+        return member_labels(self._subjects.instruments[number], self._reading.series, extra)
 
 
 class Stream:
@@ -241,7 +244,9 @@ class Stream:
         steps = np.repeat(steps, width)[keep]
         self.ends: Ints = np.searchsorted(steps, np.arange(len(rows.ends)), side="right")
         self._ends = self.ends.tolist()
-        self._fresh = set(steps[self._first_rows(keys)].tolist())
+        fresh = np.sort(self._first_rows(keys))
+        self._births: tuple[Ints, Ints] = steps[fresh], keys[fresh]
+        self._fresh = set(self._births[0].tolist())
         self._dropping = False
         columns: tuple[Column, ...]
         columns = (keys, np.repeat(ts, width)[keep], reading.values(rows)[keep])
@@ -272,8 +277,11 @@ class Stream:
 
     def rows(self, step: int, stop: int) -> tuple[Ints, Members, Column]:
         """(ts, member, value) of the steps ``step:stop``, each step's rows in time order."""
-        rows = slice(self._ends[step - 1] if step else 0, self._ends[stop - 1])
+        rows = self._slice(step, stop)
         return self._ts[rows], self._numbers.members[self._keys[rows]], self._values[rows]
+
+    def _slice(self, step: int, stop: int) -> slice:
+        return slice(self._ends[step - 1] if step else 0, self._ends[stop - 1])
 
     def step_of(self, row: int, first: int) -> int:
         """The step of a row, counted from the first row of step `first`."""
@@ -282,6 +290,8 @@ class Stream:
 
     def insert_all(self, step: int, stop: int) -> None:
         """Put steps in which nothing is odd into the log."""
+        if len(self._births[0][self._born(step, stop)]):
+            self._numbers.join(self._in_order_of_arrival(self._slice(step, stop)))
         ts, members, values = self.rows(step, stop)
         if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
             order = np.argsort(ts, kind="stable")
@@ -289,13 +299,23 @@ class Stream:
         self.log.insert(ts, members, values)
 
     def next_odd(self, step: int) -> int:
-        """The next step with a label set's first row, a row that is no number, or one of a gauge that is not its newest."""
+        """The next step with a row that is no number, or one of a gauge that is not its newest."""
         if self._dropping:
             return step
         if self._odd is None:
-            self._odd = np.unique(np.concatenate((list(self._fresh), self._odd_rows())).astype(np.int64))
+            self._odd = np.unique(self._odd_rows())
         at = int(self._odd.searchsorted(step))
         return int(self._odd[at]) if at < len(self._odd) else FAR_STEP
+
+    def births(self, step: int, stop: int) -> Iterator[tuple[int, Labels]]:
+        """The steps among ``step:stop`` with the first row of a label set, and which that is."""
+        born = self._born(step, stop)
+        for number, key in zip(*(column[born].tolist() for column in self._births), strict=True):
+            yield number, self._numbers.labels(key)
+
+    def _born(self, step: int, stop: int) -> slice:
+        low, high = self._births[0].searchsorted((step, stop)).tolist()
+        return slice(low, high)
 
     def _odd_rows(self) -> Ints:
         odd = np.zeros(len(self._keys), np.bool_) if self._valid is None else ~self._valid

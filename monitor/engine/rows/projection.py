@@ -77,6 +77,12 @@ class Projection:
         if grouping is not None and not grouping.labels and not grouping.without:
             self.index.add(())
 
+    @property
+    def value(self) -> int:
+        """Number of groups, with those of members that have appeared since: it only grows."""
+        self.update()
+        return len(self.index)
+
     def update(self) -> bool:
         """Take in members that have appeared since; True when there were any."""
         known = len(self.group)
@@ -88,6 +94,12 @@ class Projection:
         self.everything = len(self.index) == 1 and not self.group.any()
         self.version += 1
         return True
+
+    def gains(self, labels: Labels) -> bool:
+        """Whether a member with these labels, that has not appeared yet, may change more than its group's size."""
+        if not self._accept(labels):
+            return False
+        return self._best is not None or group_labels(labels, self._grouping) not in self.index.ids
 
     def copied(self, values: Floats) -> Floats:
         """A value per group where each has one member at most; NaN for a group without."""
