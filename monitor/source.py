@@ -7,6 +7,7 @@ like yesterday's data, and a value that is not from this moment is marked ``back
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 FRESH_NS = 2 * NS_PER_S
 """A value older than this on receipt is history to the engine: it takes its place in time, whatever the lateness."""
+
+_NAME = re.compile(r"[\w.][\w. -]{0,63}", re.ASCII)
 
 AHEAD_NS = 300 * NS_PER_S
 """A service whose clock is further ahead of ours than this is not believed."""
@@ -122,6 +125,15 @@ class BaseSource:
         if self.spec.key == "required" and not options.key:
             raise ValueError(f"{self.spec.name}: a key is required: key: ${{NAME}} or key_file")
         self.options = options
+        for setting in self.spec.settings:
+            self._check(setting)
+
+    def _check(self, setting: str) -> None:
+        """Find a setting's mistake when the configuration is read, not with the first reply."""
+        if not setting.endswith("_url"):
+            self.names(setting, ())
+        elif not str(self.options.extra.get(setting) or "https://").startswith(("http://", "https://")):
+            raise ValueError(f"{self.spec.name}: {setting} must start with http:// or https://")
 
     def parsers(self) -> Mapping[str, Parser]:
         """Parser by kind of request."""
@@ -157,8 +169,13 @@ class BaseSource:
             ValueError: It is something else.
         """
         value = self.options.extra.get(setting, default)
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"{self.spec.name}: {setting} must be a list of texts")
+        odd = [item for item in value if not _NAME.fullmatch(item)]
+        if odd:
+            raise ValueError(
+                f"{self.spec.name}: {setting}: {odd[0][:40]!r} is no name: letters, digits, spaces and . _ -"
+            )
         return tuple(value)
 
     def sample(self, series: str, labels: Labels, value: float, ts_ns: int, recv_ns: int) -> Sample:

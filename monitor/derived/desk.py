@@ -138,7 +138,8 @@ class DerivedDesk:
 def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
     """``derived:`` of the configuration.
 
-    ``baskets`` maps names to lists of coins or to weights by coin, and replaces the starter set; ``treasuries`` is a
+    ``baskets`` maps names to lists of coins or to weights by coin (with ``rebalance_days``, both are keys), and replaces
+    the starter set; ``treasuries`` is a
     list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name, limit, side, zone}``; ``bands`` of pairs
     of first and last rank.
 
@@ -172,15 +173,29 @@ def _read_bands(raw: object) -> tuple[Band, ...]:
 def _baskets(raw: object) -> list[BasketSpec]:
     if not isinstance(raw, Mapping):
         raise ValueError("derived: baskets must map names to coins")  # noqa: TRY004  # one kind of error for the file
-    specs = []
-    for name, coins in raw.items():
-        weights = (
-            dict(coins) if isinstance(coins, Mapping) else dict.fromkeys(coins, 1.0) if isinstance(coins, list) else {}
-        )
-        if not all(isinstance(w, int | float) and not isinstance(w, bool) for w in weights.values()):
-            raise ValueError(f"derived: basket {name}: weights must be numbers")
-        specs.append(BasketSpec(str(name), {str(base): float(weight) for base, weight in weights.items()}))
-    return specs
+    return [_basket(str(name), coins) for name, coins in raw.items()]
+
+
+def _basket(name: str, said: object) -> BasketSpec:
+    """A list of coins, weights by coin, or both with ``rebalance_days`` beside them."""
+    fuller = isinstance(said, Mapping) and "weights" in said
+    entry: Mapping[str, object] = said if isinstance(said, Mapping) and fuller else {"weights": said}
+    unknown = sorted(set(entry) - {"weights", "rebalance_days"})
+    if unknown:
+        raise ValueError(f"derived: basket {name}: unknown key {', '.join(unknown)} (known: weights, rebalance_days)")
+    days = entry.get("rebalance_days", 7)
+    if type(days) is not int:
+        raise ValueError(f"derived: basket {name}: rebalance_days must be a whole number of days")
+    return BasketSpec(name, _weights(name, entry["weights"]), days)
+
+
+def _weights(name: str, coins: object) -> dict[str, float]:
+    weights = dict.fromkeys(coins, 1.0) if isinstance(coins, list) else coins
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"derived: basket {name}: give a list of coins, or a positive number for each")  # noqa: TRY004  # one kind of error for the file
+    if not all(isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights.values()):
+        raise ValueError(f"derived: basket {name}: weights must be numbers")
+    return {str(base): float(weight) for base, weight in weights.items()}
 
 
 def _entries(raw: Mapping[str, object], key: str) -> Sequence[Mapping[str, object]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from monitor.clock import NS_PER_S
 from monitor.events import Sample
@@ -22,6 +23,14 @@ class StreakSpec:
     limit: float
     side: Literal["below", "above"] = "below"
     zone: str = "America/New_York"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int | float) or not isfinite(self.limit):
+            raise ValueError(f"streak {self.name}: limit must be a number")
+        if self.side not in ("below", "above"):
+            raise ValueError(f"streak {self.name}: side must be below or above, not {self.side!r}")
+        if self.zone not in available_timezones():
+            raise ValueError(f"streak {self.name}: {self.zone!r} is no time zone, such as America/New_York")
 
 
 class Streak:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 from monitor.events import Sample
 
@@ -18,6 +19,9 @@ class Holding:
     cost_price_usd: float
 
     def __post_init__(self) -> None:
+        numbers = (self.quantity, self.cost_price_usd)
+        if not all(isinstance(number, int | float) and isfinite(number) for number in numbers):
+            raise ValueError(f"{self.holder} {self.base}: quantity and cost_price_usd must be numbers")
         if not (self.quantity > 0 and self.cost_price_usd >= 0):
             raise ValueError(f"{self.holder} {self.base}: quantity must be positive and the cost not negative")
 

@@ -57,7 +57,12 @@ def read_source(entry: Mapping[str, Any]) -> Source:
     if not isinstance(every_s, Mapping) or not all(_is_interval(value) for value in every_s.values()):
         raise ValueError(f"{name}: every_s must map requests to seconds of at least 1")
     options = SourceOptions(url, key, {str(k): float(v) for k, v in every_s.items()}, rest)
-    return make_source(name, options)
+    source = make_source(name, options)
+    kinds = dict.fromkeys(poll.request.name.partition(":")[0] for poll in source.polls(0))
+    unknown = sorted(set(options.every_s) - set(kinds))
+    if unknown:
+        raise ValueError(f"{name}: every_s: no request is called {', '.join(unknown)} (known: {', '.join(kinds)})")
+    return source
 
 
 def _is_interval(value: object) -> bool:

@@ -75,7 +75,10 @@ class CoinGeckoSource(BaseSource):
 
     def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
         """See `monitor.source.Source`."""
-        headers = {"x-cg-demo-api-key": self.options.key} if self.options.key else {}
+        plan = (
+            "pro" if "pro-api." in (self.options.url or "") else "demo"
+        )  # a paid key has a host and a header of its own
+        headers = {f"x-cg-{plan}-api-key": self.options.key} if self.options.key else {}
         ranked = "/coins/markets?vs_currency=usd&order=market_cap_desc&per_page=100&page=1"
         return [
             self.poll("global", "/global", 600.0, headers=headers),

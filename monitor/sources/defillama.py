@@ -8,6 +8,7 @@ Stablecoins have a host of their own (`docs <https://api-docs.defillama.com/>`_)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 import msgspec
 
@@ -85,7 +86,7 @@ class DefiLlamaSource(BaseSource):
             self._stable("supply", "/stablecoincharts/all"),
             self._stable("pegs", "/stablecoins?includePrices=true"),
             self.poll("tvl", "/v2/historicalChainTvl", 900.0),
-            *(self.poll(f"chain:{name}", f"/v2/historicalChainTvl/{name}", 3600.0) for name in chains),
+            *(self.poll(f"chain:{name}", f"/v2/historicalChainTvl/{quote(name)}", 3600.0) for name in chains),
             self.poll("protocols", "/protocols", 900.0),
         ]
 

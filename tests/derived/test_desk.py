@@ -66,6 +66,14 @@ def test_bands_are_worked_out_once_a_day_from_closes_and_ranks() -> None:
     assert desk.tick(41 * DAY_NS) == []
 
 
+def test_a_basket_may_say_how_often_it_is_rebalanced() -> None:
+    said = {"weights": {"BTC": 3, "ETH": 1}, "rebalance_days": 30}
+    plain, weighted, rare = read_derived({"baskets": {"a": ["BTC"], "b": {"BTC": 2}, "c": said}}).baskets
+    assert (plain.weights, plain.rebalance_days) == ({"BTC": 1.0}, 7)
+    assert (weighted.weights, weighted.rebalance_days) == ({"BTC": 2.0}, 7)
+    assert (rare.weights, rare.rebalance_days) == ({"BTC": 3.0, "ETH": 1.0}, 30)
+
+
 def test_bands_may_be_chosen() -> None:
     assert read_derived({"bands": [[1, 5], [20, 30]]}).bands == ((1, 5), (20, 30))
     assert read_derived({}).bands == ((1, 10), (50, 100))
@@ -85,6 +93,13 @@ def test_streaks_answer_at_once() -> None:
         ({"baskets": []}, "must map names"),
         ({"baskets": {"b": {"BTC": "x"}}}, "must be numbers"),
         ({"baskets": {"b": "BTC"}}, "positive number"),
+        ({"baskets": {"b": {"weights": ["BTC"], "rebalance": 3}}}, "unknown key rebalance"),
+        ({"baskets": {"b": {"weights": ["BTC"], "rebalance_days": "x"}}}, "whole number of days"),
+        ({"baskets": {"b": {"weights": ["BTC"], "rebalance_days": 0}}}, "at least 1"),
+        ({"treasuries": [{"holder": "h", "base": "BTC", "quantity": "x", "cost_price_usd": 1}]}, "must be numbers"),
+        ({"streaks": [{"name": "co", "limit": "x"}]}, "limit must be a number"),
+        ({"streaks": [{"name": "co", "limit": 1, "side": "belw"}]}, "below or above, not 'belw'"),
+        ({"streaks": [{"name": "co", "limit": 1, "zone": "Nowhere/X"}]}, "no time zone"),
         ({"treasuries": [{"holder": "h"}]}, "missing"),
         ({"treasuries": "x"}, "list of mappings"),
         ({"every_s": 0}, "positive number of seconds"),

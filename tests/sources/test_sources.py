@@ -75,6 +75,17 @@ def test_coingecko_sends_its_key_in_the_header_only() -> None:
     assert "secret-key" not in repr(SourceOptions(key="secret-key"))
 
 
+def test_a_paid_key_of_coingecko_has_a_header_of_its_own() -> None:
+    source = make_source("coingecko", SourceOptions(url="https://pro-api.coingecko.com/api/v3", key="paid"))
+    assert {poll.request.headers for poll in source.polls(0)} == {(("x-cg-pro-api-key", "paid"),)}
+
+
+def test_a_chain_may_have_a_space_in_its_name() -> None:
+    source = make_source("defillama", SourceOptions(extra={"chains": ["OP Mainnet"]}))
+    (poll,) = [poll for poll in source.polls(0) if poll.request.name.startswith("chain:")]
+    assert poll.request.url.endswith("/v2/historicalChainTvl/OP%20Mainnet")
+
+
 def test_defillama_supply_is_the_sum_of_pegs_and_the_running_day_is_of_now() -> None:
     midnight = NOW // (86_400 * S) * 86_400
     rows = [
@@ -230,6 +241,15 @@ def test_an_entry_of_the_configuration() -> None:
         ({"type": "defillama", "every_s": {"tvl": 0}}, "at least 1"),
         ({"type": "defillama", "chians": []}, "unknown setting chians"),
         ({"type": "sosovalue"}, "a key is required"),
+        ({"type": "coingecko", "sectors": "meme"}, "list of texts"),
+        (
+            {"type": "coingecko", "every_s": {"glbal": 60}},
+            "no request is called glbal .known: global, categories, markets",
+        ),
+        ({"type": "defillama", "coins": "USDT"}, "list of texts"),
+        ({"type": "defillama", "stablecoins_url": "ftp://x"}, "stablecoins_url must start with http"),
+        ({"type": "ratios", "bybit_url": 5}, "bybit_url must start with http"),
+        ({"type": "candles", "bases": ["BTC/../x"]}, "is no name"),
     ],
 )
 def test_a_bad_entry_is_refused_in_words(entry: dict[str, Any], words: str) -> None:
