@@ -17,7 +17,7 @@ from monitor.engine.rows.panes import pane_of
 from monitor.engine.rows.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
-from monitor.expression import Compare, Expr, Number, Range, Selector, Then, children, selectors, unit_shown
+from monitor.expression import Compare, Expr, Logic, Not, Number, Range, Selector, Then, children, selectors, unit_shown
 from monitor.format import usd, utc_time
 from monitor.language import to_text
 from monitor.reading import Contributor, Explanation
@@ -68,9 +68,9 @@ def _event_windows(expr: Expr) -> Iterator[tuple[Selector, int, int]]:
 def _parts(compiler: Compiler, expr: Expr, labels: Labels, now_ns: int) -> Iterator[tuple[str, float | None, str]]:
     """Every sub-expression that has one value for this row, outermost first; its members are the contributors.
 
-    Not the comparisons: what stands for them is the value of their left side, which is listed by itself.
+    Not the conditions: what stands for them is the value of their left side, which is listed by itself.
     """
-    if not isinstance(expr, Range | Number | Compare):
+    if not isinstance(expr, Range | Number | Compare | Logic | Not):
         node = compiler.nodes.get(expr)
         if node is not None and set(node.label_names) <= {name for name, _ in labels}:
             yield _part(node, expr, labels, now_ns)

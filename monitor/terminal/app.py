@@ -17,15 +17,30 @@ from textual.widgets import DataTable, Footer, Static, Tab, Tabs
 from monitor.clock import NS_PER_S, Clock, SystemClock
 from monitor.errors import MonitorError
 from monitor.terminal.dialogs import Change, ChangeForm, WhyScreen
+from monitor.terminal.fit import PADDING, Layout, fit
 from monitor.terminal.link import Link, Lost
-from monitor.terminal.panels import OVERVIEW, PANELS, Panel, Row, WindowCard, alert_key, spark, window_cards
+from monitor.terminal.panels import (
+    OVERVIEW,
+    PANELS,
+    Panel,
+    Row,
+    WindowCard,
+    alert_key,
+    pulse,
+    spark,
+    tall_spark,
+    window_cards,
+)
 from monitor.terminal.picture import Picture
-from monitor.terminal.style import CSS, shown, styled
+from monitor.terminal.style import CSS, PALETTE_DARK, PALETTE_LIGHT, shown, styled
 
 WIDE, TALL = 118, 32
 """With fewer columns or lines the overview does not fit, and one panel is shown at a time."""
 FLAT = 18
 """With fewer lines the windows give their place to the panel."""
+SHORT = {"open interest": "OI", "funding 8 h": "funding"}
+FRAME = 3
+"""Border and scroll bar of a panel."""
 OVERVIEW_TAB = "overview"
 BLINK_S = 1.0
 
@@ -37,17 +52,20 @@ class Table(Vertical):
         super().__init__(id=f"panel-{panel.name}", classes="panel")
         self.panel = panel
         self.border_title = panel.title
-        self.table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=False, id=f"table-{panel.name}")
+        self.table: DataTable[Text] = DataTable(
+            cursor_type="row", cursor_foreground_priority="renderable", id=f"table-{panel.name}"
+        )
         self._rows: list[Row] = []
+        self._layout: Layout = ()
 
     def compose(self) -> ComposeResult:
         """The table, and what stands there when it is empty."""
         yield self.table
         yield Static(self.panel.empty, classes="empty")
 
-    def on_mount(self) -> None:
-        """Its columns."""
-        self.table.add_columns(*self.panel.columns)
+    def on_resize(self) -> None:
+        """Other columns fit."""
+        self.draw(self._rows)
 
     @property
     def chosen(self) -> str:
@@ -58,24 +76,40 @@ class Table(Vertical):
     def draw(self, rows: list[Row]) -> None:
         """Show `rows`: cells that changed when the lines are the same ones, else everything."""
         self.set_class(not rows, "-empty")
-        if [row.key for row in rows] == [row.key for row in self._rows]:
+        layout = self._fitted(rows)
+        if layout == self._layout and [row.key for row in rows] == [row.key for row in self._rows]:
             self._change_cells(rows)
         else:
-            self._replace(rows)
-        self._rows = rows
+            self._replace(rows, layout)
+        self._rows, self._layout = rows, layout
+
+    def _fitted(self, rows: list[Row]) -> Layout:
+        """The columns that fit now; those of before where these still do, so that nothing trembles."""
+        room = self.size.width - FRAME
+        if room <= 0:
+            return self._layout
+        wanted = fit(self.panel.columns, [[cell.text for cell in row.cells] for row in rows], room)
+        same = [place for place, _ in wanted] == [place for place, _ in self._layout]
+        wide = [max(old, new) for (_, old), (_, new) in zip(self._layout, wanted, strict=False)]
+        if same and sum(wide) + PADDING * len(wide) <= room:
+            return tuple((place, width) for (place, _), width in zip(wanted, wide, strict=True))
+        return wanted
 
     def _change_cells(self, rows: list[Row]) -> None:
         for index, (row, before) in enumerate(zip(rows, self._rows, strict=True)):
-            for column, (cell, old) in enumerate(zip(row.cells, before.cells, strict=True)):
-                if cell != old:
-                    self.table.update_cell_at(Coordinate(index, column), shown(cell), update_width=True)
+            for column, (place, width) in enumerate(self._layout):
+                if row.cells[place] != before.cells[place]:
+                    self.table.update_cell_at(Coordinate(index, column), shown(row.cells[place], width))
 
-    def _replace(self, rows: list[Row]) -> None:
+    def _replace(self, rows: list[Row], layout: Layout) -> None:
         was_moved = self.table.cursor_row > 0  # a cursor at the top stays there, where the most urgent is
         chosen, offset = self.chosen, self.table.scroll_offset
-        self.table.clear()
+        self.table.clear(columns=layout != self._layout)
+        if layout != self._layout:
+            for place, width in layout:
+                self.table.add_column(self.panel.columns[place].head, width=width)
         for row in rows:
-            self.table.add_row(*map(shown, row.cells))
+            self.table.add_row(*(shown(row.cells[place], width) for place, width in layout))
         keys = [row.key for row in rows]
         if was_moved and chosen in keys:
             self.table.move_cursor(row=keys.index(chosen), scroll=False)
@@ -112,6 +146,7 @@ class TopApp(App[None]):
         self._link, self._token, self._clock = link, token, clock or SystemClock()
         self.picture = Picture()
         self._one = ""
+        self.ansi_theme_dark, self.ansi_theme_light = PALETTE_DARK, PALETTE_LIGHT
 
     def _now_s(self) -> float:
         return self._clock.mono_ns() / NS_PER_S
@@ -121,6 +156,7 @@ class TopApp(App[None]):
     def compose(self) -> ComposeResult:
         """Everything; what is shown depends on the size and on the chosen tab."""
         yield Static(id="top")
+        yield Static(id="pulse")
         yield Static(id="notices", markup=False)
         yield Horizontal(id="windows")
         names = [OVERVIEW_TAB, *(panel.name for panel in PANELS)]
@@ -193,7 +229,7 @@ class TopApp(App[None]):
     def _built(self) -> bool:
         """False before the first layout, and again while the program ends and its widgets go one by one."""
         screen = self.screen_stack[0] if self.screen_stack else None
-        return screen is not None and len(screen.query("#top, #notices, #windows, .panel")) == 3 + len(PANELS)
+        return screen is not None and len(screen.query("#top, #pulse, #notices, #windows, .panel")) == 4 + len(PANELS)
 
     async def _draw(self, changed: set[str]) -> None:
         if not self._built():
@@ -204,6 +240,10 @@ class TopApp(App[None]):
                 table.draw(table.panel.rows(self.picture))
         if changed & {"windows", "sparks"}:
             await self._draw_windows()
+        if changed & {"assets", "sparks"}:
+            self.screen_stack[0].query_one("#pulse", Static).update(
+                pulse_line(self.picture, short=self.size.width < WIDE)
+            )
         self._draw_top()
 
     def _draw_top(self) -> None:
@@ -300,19 +340,30 @@ def why_path(rule: str) -> str:
 
 
 def top_line(picture: Picture, at_s: float) -> Text:
-    """One line: connection, feeds, alerts, latency, the monitor's clock."""
+    """One line: connection, the monitor's clock, feeds, alerts, what waits."""
     words, tone = picture.condition(at_s)
-    parts = [styled(f"● {words}", tone)]
+    parts = [styled(f"● {words}", tone), styled(f"{picture.clock()} UTC", "head")]
     feeds = picture.rows("feeds")
     if feeds:
         up = sum(bool(feed["up"]) for feed in feeds)
         parts.append(styled(f"{up} of {len(feeds)} feeds up", "" if up == len(feeds) else "bad"))
-        firing = sum(alert["state"] == "firing" for alert in picture.rows("alerts"))
-        parts.append(styled(f"{firing} firing", "bad" if firing else ""))
-    parts += _tape_part(picture.sections.get("process") or {})
+        firing = [alert for alert in picture.rows("alerts") if alert["state"] == "firing"]
+        critical = sum(alert["severity"] == "critical" for alert in firing)
+        parts.append(styled(f"{len(firing)} firing" + (f", {critical} critical" if critical else ""), "bad" if firing else ""))  # fmt: skip
     waiting = sum(sink["outbox"] for sink in picture.rows("sinks"))
-    parts += [styled(f"{waiting} notifications wait", "warn")] if waiting else []
-    return Text("  ").join([*parts, styled(f"{picture.clock()} UTC", "head")])
+    parts += [styled(f"{waiting} to be sent", "warn")] if waiting else []
+    parts += _tape_part(picture.sections.get("process") or {})
+    return Text("  ").join(parts)
+
+
+def pulse_line(picture: Picture, *, short: bool = False) -> Text:
+    """Where the market stands, in a line; `short` where a terminal is narrow."""
+    parts = []
+    for name, figure, change in pulse(picture):
+        said = shown(figure)
+        said.stylize("bold")
+        parts.append(Text.assemble((f"{SHORT.get(name, name) if short else name} ", "dim"), said, " ", shown(change)))
+    return Text("  ").join(parts)
 
 
 def _tape_part(process: Mapping[str, Any]) -> list[Text]:
@@ -341,16 +392,16 @@ def synthetic_text(note: str) -> str:
 def card_text(card: WindowCard, width: int) -> Text:
     """A window in four lines."""
     head = Text.assemble((f"{card.total} USD", "bold"), "  ", shown(card.coverage), " covered")
-    course = styled(spark(card.points, width, 0.0), "short")
+    course = [styled(line, "quiet") for line in tall_spark(card.points, width, 0.0)]
     sides = Text.assemble("long ", (card.long, "red"), "  short ", (card.short, "cyan"))
-    return Text("\n").join([head, course, Text(), sides])
+    return Text("\n").join([head, *course, sides])
 
 
 def card_line(card: WindowCard) -> Text:
     """A window in one line."""
     return Text.assemble(
         (f"{card.name:>4} ", "bold"), f"{card.total:>6} USD  ", shown(card.coverage), " covered  ",
-        f"long {card.long} short {card.short}  ", styled(spark(card.points, 16, 0.0), "short"),
+        f"long {card.long:>5} short {card.short:>5}  ", styled(spark(card.points, 16, 0.0), "quiet"),
     )  # fmt: skip
 
 

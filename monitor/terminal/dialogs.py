@@ -116,7 +116,8 @@ class WhyScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The rule at once, the reasons when they come."""
-        with VerticalScroll(classes="dialog wide", can_focus=True):
+        with VerticalScroll(classes="dialog wide", can_focus=True) as dialog:
+            dialog.border_subtitle = "Esc closes"
             yield Label(self._rule["name"], classes="dialog-title", markup=False)
             yield Label(self._rule["text"], markup=False)
             if self._rule["clear"]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from monitor import format as fmt
 from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.terminal.fit import Column
 from monitor.terminal.picture import Picture
 
 Json = Mapping[str, Any]
@@ -42,7 +44,7 @@ class Panel:
     Attributes:
         name: Its identity, and the word on its tab.
         title: What it shows, in a line.
-        columns: Their heads.
+        columns: Their heads, and which of them go first where there is no room.
         needs: Sections it is drawn from.
         rows: Draws it.
         empty: What to say when there is nothing.
@@ -50,7 +52,7 @@ class Panel:
 
     name: str
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     needs: frozenset[str]
     rows: Callable[[Picture], list[Row]]
     empty: str
@@ -62,14 +64,35 @@ def number(text: str, tone: str = "") -> Cell:
 
 
 def spark(points: Sequence[float | None], width: int, floor: float | None = None) -> str:
-    """The last `width` points as blocks, a gap where one is missing; `floor` 0 draws from zero."""
-    shown = list(points)[-width:]
+    """All points as at most `width` blocks, a gap where none is known; `floor` 0 draws from zero."""
+    return "".join(" " if level is None else BLOCKS[level] for level in _levels(points, width, floor, len(BLOCKS)))
+
+
+def tall_spark(points: Sequence[float | None], width: int, floor: float | None = None) -> tuple[str, str]:
+    """The same in two lines, the upper one first: twice as fine."""
+    levels = list(_levels(points, width, floor, 2 * len(BLOCKS)))
+    upper = (" " if level is None or level < len(BLOCKS) else BLOCKS[level - len(BLOCKS)] for level in levels)
+    lower = (" " if level is None else BLOCKS[min(level, len(BLOCKS) - 1)] for level in levels)
+    return "".join(upper), "".join(lower)
+
+
+def _levels(points: Sequence[float | None], width: int, floor: float | None, steps: int) -> Iterator[int | None]:
+    shown = _thinned(points, width)
     known = [point for point in shown if point is not None]
     if len(known) < 2:
-        return ""
+        return
     low = min(known) if floor is None else min(floor, *known)
     span = (max(known) - low) or 1.0
-    return "".join(" " if point is None else BLOCKS[round((point - low) / span * 7)] for point in shown)
+    yield from (None if point is None else round((point - low) / span * (steps - 1)) for point in shown)
+
+
+def _thinned(points: Sequence[float | None], width: int) -> list[float | None]:
+    """`width` points for all of them: the mean of those that fall together."""
+    if len(points) <= width:
+        return list(points)
+    edges = [len(points) * place // width for place in range(width + 1)]
+    parts = [[point for point in points[start:end] if point is not None] for start, end in pairwise(edges)]
+    return [sum(part) / len(part) if part else None for part in parts]
 
 
 def label_text(labels: Json, hidden: Sequence[str] = ()) -> str:
@@ -123,21 +146,28 @@ def alert_rows(picture: Picture) -> list[Row]:
 def _alert_row(alert: Json, picture: Picture) -> Row:
     unit = picture.unit(alert["rule"])
     since = alert["resolved"] if alert["state"] == "resolved" else alert["fired"] or alert["active"]
-    bound = "≥ " if alert["lower_bound"] else ""
+    value, threshold = reading(alert, unit)
     where = label_text(alert["labels"], HIDDEN_LABELS)
     return Row(
         alert_key(alert),
         (
             Cell(alert["state"] + _marks(alert), TONES.get(alert["state"], "")),
-            number(bound + fmt.in_unit(alert["value"], unit)),
-            number(fmt.in_unit(alert["threshold"], unit), "quiet"),
+            Cell(f"{alert['name']} {where}".rstrip()),
+            value,
+            threshold,
             cover(alert["coverage"]),
             number(picture.ago(since)),
-            Cell(f"{alert['name']} {where}".rstrip()),
             severity(alert),
             Cell(_handled(alert) or alert["annotations"].get("summary", "") or alert["reason"], "quiet"),
         ),
     )
+
+
+def reading(row: Json, unit: str) -> tuple[Cell, Cell]:
+    """Value and threshold, with enough digits to tell them apart; ``≥`` where what is missing could only add to it."""
+    value, threshold = fmt.pair(row["value"], row["threshold"], unit)
+    bound = "≥ " if row["lower_bound"] and (row["coverage"] or 0) < 1 else ""
+    return number(bound + value), number(threshold, "quiet")
 
 
 def alert_key(alert: Json) -> str:
@@ -173,17 +203,16 @@ def _rule_row(rule: Json) -> Row:
     if first is None:
         nothing = Cell("error", "bad") if rule["error"] else Cell("no data", "quiet")
         empty = (number(fmt.MISSING), number(""), number(""))
-        return Row(rule["id"], (nothing, *empty, Cell(rule["name"]), Cell(rule["error"] or rule["text"], "quiet")))
+        return Row(rule["id"], (nothing, Cell(rule["name"]), *empty, Cell(rule["error"] or rule["text"], "quiet")))
     state = "unknown" if first["truth"] < 0 and first["state"] == "inactive" else first["state"]
     more = f" ({rule['row_count']} rows)" if rule["row_count"] > 1 else ""
     return Row(
         rule["id"],
         (
             Cell(state, TONES.get(state, "quiet")),
-            number(fmt.in_unit(first["value"], rule["unit"])),
-            number(fmt.in_unit(first["threshold"], rule["unit"]), "quiet"),
-            cover(first["coverage"]),
             Cell(rule["name"] + more),
+            *reading(first, rule["unit"]),
+            cover(first["coverage"]),
             Cell(rule["error"] or label_text(first["labels"]) or rule["text"], "bad" if rule["error"] else "quiet"),
         ),
     )
@@ -227,13 +256,12 @@ def liquidation_rows(picture: Picture) -> list[Row]:
 
 
 def _liquidation_row(window: str, kind: str, row: Json, picture: Picture) -> Row:
-    name = picture.title(row["name"]) if kind == "venues" else row["name"]
     course = spark(picture.spark(f"{window}/{row['name']}/long"), 16, 0.0) if kind == "venues" else ""
     return Row(
         f"{window} {kind} {row['name']}",
         (
             Cell(window),
-            Cell(name),
+            Cell(row["title"]),
             number(fmt.usd(row["long_usd"]), "long"),
             number(fmt.usd(row["short_usd"]), "short"),
             number(fmt.num(row["count"])),
@@ -241,6 +269,38 @@ def _liquidation_row(window: str, kind: str, row: Json, picture: Picture) -> Row
             cover(row["coverage"]),
         ),
     )
+
+
+def pulse(picture: Picture) -> list[tuple[str, Cell, Cell]]:
+    """Where the market stands, in a line: name, figure, and its move in the last hour."""
+    assets = picture.rows("assets")
+    found = [
+        (asset["base"], number(fmt.price(asset["price_usd"])), moved(picture.spark(f"price/{asset['base']}"), asset["price_usd"]))
+        for asset in assets[:2]
+        if asset["price_usd"] is not None
+    ]  # fmt: skip
+    held = [asset for asset in assets if asset["open_interest_usd"]]
+    if not held:
+        return found
+    interest = sum(asset["open_interest_usd"] for asset in held)
+    found.append(("open interest", number(fmt.usd(interest)), _moved_together(picture, held)))
+    paid = [asset for asset in held if asset["funding_8h"] is not None]
+    if paid:
+        weight = sum(asset["open_interest_usd"] for asset in paid)
+        mean = sum(asset["open_interest_usd"] * asset["funding_8h"] for asset in paid) / weight
+        found.append(("funding 8 h", signed(fmt.rate(mean), mean), Cell("")))
+    return found
+
+
+def _moved_together(picture: Picture, held: Sequence[Json]) -> Cell:
+    """The move of a sum since the largest coin's line began; a coin that is missing at one end counts at neither."""
+    lines = [picture.spark(f"interest/{asset['base']}") for asset in held]
+    start = next((place for place, point in enumerate(lines[0]) if point is not None), None)
+    if start is None:
+        return Cell("")
+    ends = [(line[start], line[-1]) for line in lines if len(line) == len(lines[0])]
+    whole = [(first, last) for first, last in ends if first is not None and last is not None]
+    return moved([sum(first for first, _ in whole), None], sum(last for _, last in whole)) if start + 1 < len(lines[0]) else Cell("")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,8 +391,8 @@ def _signal_row(row: Json, picture: Picture) -> Row:
         (
             Cell(row["id"]),
             state,
-            number(fmt.in_unit(row["value"], row["unit"])),
-            number(picture.ago(row["as_of"])),
+            number(fmt.amount(row["value"], row["unit"])),
+            number(picture.ago(row["as_of"]) if row["as_of"] else fmt.MISSING),
             cover(row["coverage"]),
             Cell(row["title"]),
             Cell(row["rule"], "quiet"),
@@ -358,14 +418,18 @@ def history_rows(picture: Picture) -> list[Row]:
     ]
 
 
+def _columns(*known: str | tuple[str, int] | tuple[str, int, int]) -> tuple[Column, ...]:
+    return tuple(Column(one) if isinstance(one, str) else Column(*one) for one in known)
+
+
 PANELS: tuple[Panel, ...] = (
-    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", ("State", "Value", "Against", "Cover", "Since", "Alert", "Severity", "Note"), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
-    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", ("Coin", "Price USD", "Move", "Last hour", "Funding 8 h", "Open int.", "Bids", "Asks", "Spread"), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
-    Panel("rules", "Rules: Enter shows what stands behind a number", ("State", "Value", "Against", "Cover", "Rule", "Of"), frozenset({"rules"}), rule_rows, "No rules are loaded."),
-    Panel("feeds", "Feeds: coverage of the last hour", ("State", "Venue", "Cover", "Newest", "Frames", "Reconn.", "Lost", "Clock", "Trouble"), frozenset({"feeds"}), feed_rows, "No feed is configured."),
-    Panel("liquidated", "Who was liquidated: reported US dollars, a lower bound where a venue samples", ("Window", "Who", "Long", "Short", "Orders", "Last hour", "Coverage"), frozenset({"windows", "sparks", "feeds"}), liquidation_rows, "No liquidation has been reported yet."),
-    Panel("signals", "Signals of the catalogue", ("Id", "State", "Value", "Age", "Coverage", "Signal", "Rule, or why it is absent"), frozenset({"signals"}), signal_rows, "This monitor has no signal catalogue."),
-    Panel("history", "History: newest first", ("Time", "What", "Alert", "Why"), frozenset({"history"}), history_rows, "Nothing has happened yet."),
+    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", _columns("State", ("Alert", 0, 18), "Value", ("Against", 2), ("Cover", 3), ("Since", 1), ("Severity", 4), ("Note", 5, 24)), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
+    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", _columns("Coin", "Price USD", "Move", ("Last hour", 2), "Funding 8 h", ("Open int.", 1), ("Bids", 4), ("Asks", 4), ("Spread", 3)), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
+    Panel("rules", "Rules: Enter shows what stands behind a number", _columns("State", ("Rule", 0, 18), "Value", ("Against", 1), ("Cover", 2), ("Of", 3, 16)), frozenset({"rules"}), rule_rows, "No rules are loaded."),
+    Panel("feeds", "Feeds: coverage of the last hour", _columns("State", "Venue", "Cover", ("Newest", 1), ("Frames", 5), ("Reconn.", 4), ("Lost", 2), ("Clock", 3), ("Trouble", 0, 12)), frozenset({"feeds"}), feed_rows, "No feed is configured."),
+    Panel("liquidated", "Who was liquidated: reported US dollars, a lower bound where a venue samples", _columns("Window", "Who", "Long", "Short", ("Orders", 2), ("Last hour", 1), "Coverage"), frozenset({"windows", "sparks", "feeds"}), liquidation_rows, "No liquidation has been reported yet."),
+    Panel("signals", "Signals of the catalogue", _columns("Id", "State", "Value", ("Age", 2), ("Coverage", 3), ("Signal", 0, 20), ("Rule, or why it is absent", 1, 18)), frozenset({"signals"}), signal_rows, "This monitor has no signal catalogue."),
+    Panel("history", "History: newest first", _columns("Time", "What", ("Alert", 0, 20), ("Why", 0, 12)), frozenset({"history"}), history_rows, "Nothing has happened yet."),
 )  # fmt: skip
 """In the order of their keys, 1 and on."""
 OVERVIEW = ("alerts", "market", "rules", "feeds")
@@ -380,9 +444,6 @@ def why_lines(data: Json, unit: str) -> list[tuple[str, str]]:
 
 
 def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
-    def text(value: float | None) -> str:
-        return fmt.in_unit(value, unit)
-
     truth = {1: "true", 0: "false", -1: "unknown"}[row["truth"]]
     lines = [
         (
@@ -390,17 +451,21 @@ def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
             TONES.get(row["state"], "head"),
         )
     ]
-    lines.append(
-        (f"  value {text(row['value'])} against {text(row['threshold'])}, coverage {fmt.share(row['coverage'])}", "")
-    )
+    reading_ = fmt.against(row["value"], row["threshold"], unit)
+    lines.append((f"  value {reading_}, coverage {fmt.share(row['coverage'])}", ""))
     lines += [(f"  {row[name]}", "") for name in ("near_miss", "reason") if row[name]]
     if row["spark"]:
         lines.append((f"  {spark(row['spark'], 60)}", "quiet"))
-    lines += [(f"  {part['text']} = {fmt.in_unit(part['value'], part['unit'])}", "") for part in row["parts"]]
-    for part in row["contributors"][:8]:
-        share = fmt.share(part["share"]) if part["share"] else ""
-        lines.append(
-            (f"  {share:>5}  {label_text(part['labels'])}  {fmt.in_unit(part['value'], part['unit'])}", "quiet")
-        )
+    lines += [(f"  {part['text']} = {fmt.amount(part['value'], part['unit'])}", "") for part in row["parts"]]
+    lines += [(_contributor(part, row["labels"]), "quiet") for part in row["contributors"][:8]]
     lines += [(f"  largest: {row['largest']}", "quiet")] if row["largest"] else []
+    lines += [(f"  {note}", "quiet") for note in row["notes"]]
     return lines + [(f"  missing: {name}", "held") for name in row["missing"]]
+
+
+def _contributor(part: Json, labels: Json) -> str:
+    """One who made up a reading, without the labels that the row has; a symbol says its coins."""
+    known = [*labels, *(("base", "quote") if part["labels"].get("symbol") else ())]
+    who = label_text(part["labels"], known) or label_text(part["labels"])
+    share = fmt.share(part["share"]) if part["share"] else ""
+    return f"  {share:>5}  {who}  {fmt.amount(part['value'], part['unit'])}"

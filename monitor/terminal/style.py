@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from monitor.terminal.panels import Cell
@@ -17,18 +18,29 @@ STYLES = {
     "head": "bold",
 }
 
+_DARK = [(18, 24, 33), (255, 110, 98), (95, 211, 138), (245, 192, 79), (125, 180, 255), (194, 164, 255), (63, 203, 190), (233, 238, 245)]  # fmt: skip
+_LIGHT = [(20, 26, 34), (179, 38, 30), (27, 122, 61), (138, 90, 0), (31, 95, 191), (106, 63, 181), (11, 112, 122), (74, 85, 99)]  # fmt: skip
+PALETTE_DARK = TerminalTheme((18, 24, 33), (233, 238, 245), _DARK)
+PALETTE_LIGHT = TerminalTheme((255, 255, 255), (20, 26, 34), _LIGHT)
+"""What red, green and the others are: the colours of the live page, so that held is not taken for firing."""
+
 CSS = """
 Screen { layout: vertical; }
 #top { height: 1; padding: 0 1; background: $panel; }
+#pulse { height: 1; padding: 0 1; }
 #notices { height: auto; max-height: 4; padding: 0 1; background: $warning-muted; display: none; }
 #notices.shown { display: block; }
 #windows { height: 6; margin: 0; }
 .card { width: 1fr; height: 6; border: round $panel-lighten-2; padding: 0 1; }
 #tabs { height: 2; }
+#tabs Tab { padding: 0 1 0 0; }
 #panels { height: 1fr; layout: grid; grid-size: 2 2; }
 .panel { border: round $panel-lighten-2; height: 1fr; }
 .panel:focus-within { border: heavy $accent; }
 .panel DataTable { height: 1fr; background: $surface; scrollbar-size: 1 1; }
+.panel DataTable { overflow-x: hidden; }
+.panel DataTable > .datatable--cursor { background: $surface; text-style: none; }
+.panel DataTable:focus > .datatable--cursor { background: $primary-muted; text-style: bold; }
 .panel .empty { padding: 1 2; color: $text-muted; display: none; }
 .panel.-empty .empty { display: block; }
 .panel.-empty DataTable { display: none; }
@@ -52,9 +64,11 @@ def styled(text: str, tone: str = "") -> Text:
     return Text(text, style=STYLES.get(tone, ""))
 
 
-def shown(cell: Cell) -> Text:
-    """A cell of a table."""
+def shown(cell: Cell, width: int | None = None) -> Text:
+    """A cell of a table; what is wider than `width` ends in an ellipsis."""
     text = styled(cell.text, cell.tone)
+    if width is not None:
+        text.truncate(width, overflow="ellipsis")
     if cell.right:
         text.justify = "right"
     return text

@@ -17,9 +17,11 @@ from monitor.terminal.panels import (
     market_rows,
     moved,
     offset_text,
+    pulse,
     rule_rows,
     signal_rows,
     spark,
+    tall_spark,
     why_lines,
     window_cards,
 )
@@ -48,8 +50,7 @@ def words(row: Row) -> list[str]:
 async def test_the_most_urgent_alert_stands_first_and_says_its_state_in_words() -> None:
     rows = alert_rows(await picture_of(FakeView()))
     assert [words(row)[0] for row in rows] == ["firing", "firing", "held", "pending", "resolved"]
-    assert words(rows[0])[1:5] == ["670M", "500M", "96%", "41m"]
-    assert words(rows[0])[5:7] == ["LiquidationsOver500MillionPerHour", "critical"]
+    assert words(rows[0])[1:7] == ["LiquidationsOver500MillionPerHour", "670M", "500M", "96%", "41m", "critical"]
 
 
 async def test_what_people_did_about_an_alert_is_shown_in_place_of_its_summary() -> None:
@@ -66,7 +67,7 @@ async def test_missing_is_never_zero() -> None:
     asset = picture.rows("assets")[0]
     asset["price_usd"] = asset["funding_8h"] = asset["open_interest_usd"] = None
     assert words(market_rows(picture)[0])[1:] == ["n/a", "", "", "n/a", "n/a", "n/a", "n/a", "n/a"]
-    assert ["unknown", "n/a", "3T", "0%"] in [words(row)[:4] for row in rule_rows(picture)]
+    assert ["unknown", "n/a", "3T", "0%"] in [[words(row)[0], *words(row)[2:5]] for row in rule_rows(picture)]
 
 
 async def test_a_market_row_carries_price_funding_interest_and_depth() -> None:
@@ -114,7 +115,7 @@ async def test_liquidations_stand_by_window_venue_and_coin() -> None:
 
 async def test_an_absent_signal_says_why() -> None:
     rows = [words(row) for row in signal_rows(await picture_of(FakeView()))]
-    assert rows[0][:3] == ["S01", "quiet", "2.94T"]
+    assert rows[0][:3] == ["S01", "quiet", "2.94T USD"]
     assert rows[2] == ["S22", "absent", "", "", "", "Spot ETF net flow", "nothing has been pushed yet"]
 
 
@@ -129,9 +130,23 @@ async def test_every_row_has_a_cell_per_column_and_keys_are_unique(panel: Any) -
 
 def test_a_sparkline_leaves_a_gap_where_a_point_is_missing() -> None:
     assert spark([1.0, None, 2.0, 3.0], 10) == "▁ ▅█"
-    assert spark([1.0, 2.0, 3.0], 2) == "▁█"
+    assert spark([1.0, 2.0, 3.0], 2) == "▁█", "all of them, however narrow"
+    assert spark([*range(100), None, None], 4) == "▁▃▆█"
     assert spark([9.0, 10.0], 5, 0.0) == "▇█"
     assert spark([None, 5.0], 5) == ""
+
+
+def test_a_sparkline_of_two_lines_is_twice_as_fine() -> None:
+    assert tall_spark([0.0, 7.0, 8.0, None, 15.0], 9, 0.0) == ("  ▁ █", "▁██ █")
+
+
+async def test_the_first_line_says_where_the_market_stands() -> None:
+    picture = await picture_of(FakeView())
+    picture.sections["sparks"] = {f"interest/{asset['base']}": [2 * asset["open_interest_usd"], asset["open_interest_usd"]] for asset in picture.rows("assets")}  # fmt: skip
+    found = {name: (figure.text, change.text) for name, figure, change in pulse(picture)}
+    assert list(found) == ["BTC", "ETH", "open interest", "funding 8 h"]
+    assert found["open interest"][1] == "-50.00%"
+    assert pulse(Picture()) == []
 
 
 @pytest.mark.parametrize(
@@ -157,10 +172,12 @@ def test_why_says_what_is_missing() -> None:
         "labels": {"base": "SOL"}, "state": "held", "truth": -1, "value": 0.5, "threshold": 1.0, "coverage": 0.5,
         "reason": "okx silent", "near_miss": "", "spark": [], "parts": [{"text": "a", "value": None, "unit": "ratio"}],
         "contributors": [{"labels": {"venue": "okx"}, "value": 5e6, "share": 0.25, "unit": "USD"}], "largest": "", "missing": ["okx liquidations"],
+        "notes": ["a lower bound"],
     }  # fmt: skip
     texts = [text for text, _ in why_lines({"rows": [row]}, "ratio")]
     assert texts[0] == "base=SOL: held, the condition is unknown"
     assert "  value 50% against 100%, coverage 50%" in texts
     assert "  a = n/a" in texts
-    assert "    25%  venue=okx  5M" in texts
+    assert "    25%  venue=okx  5M USD" in texts
+    assert "  a lower bound" in texts
     assert "  missing: okx liquidations" in texts
