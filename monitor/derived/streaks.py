@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from monitor.clock import NS_PER_S
+from monitor.derived.treasuries import is_number
 from monitor.events import Sample
 
 SATURDAY = 5
@@ -25,7 +25,7 @@ class StreakSpec:
     zone: str = "America/New_York"
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit, bool) or not isinstance(self.limit, int | float) or not isfinite(self.limit):
+        if not is_number(self.limit):
             raise ValueError(f"streak {self.name}: limit must be a number")
         if self.side not in ("below", "above"):
             raise ValueError(f"streak {self.name}: side must be below or above, not {self.side!r}")

@@ -19,8 +19,7 @@ class Holding:
     cost_price_usd: float
 
     def __post_init__(self) -> None:
-        numbers = (self.quantity, self.cost_price_usd)
-        if not all(isinstance(number, int | float) and isfinite(number) for number in numbers):
+        if not (is_number(self.quantity) and is_number(self.cost_price_usd)):
             raise ValueError(f"{self.holder} {self.base}: quantity and cost_price_usd must be numbers")
         if not (self.quantity > 0 and self.cost_price_usd >= 0):
             raise ValueError(f"{self.holder} {self.base}: quantity must be positive and the cost not negative")
@@ -32,6 +31,11 @@ class Holding:
     def distance_to_cost(self, price_usd: float) -> float:
         """Price over cost, less one: -0.25 is a quarter under water. Infinite for coins that cost nothing."""
         return price_usd / self.cost_price_usd - 1 if self.cost_price_usd else float("inf")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of the configuration is a finite number, whatever its field is declared to hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def treasury_samples(holdings: Iterable[Holding], prices_usd: Mapping[str, float], now_ns: int) -> list[Sample]:
