@@ -178,8 +178,8 @@ class Log:
 
     @property
     def newest_ns(self) -> int:
-        """Time of the newest row; 0 when empty."""
-        return self._newest_ns if self._end > self._first else 0
+        """Time of the newest row, forgotten ones that still stand among them; 0 where there is none."""
+        return max(self._newest_ns if self._end > self._first else 0, int(self.standing.ts.max(initial=0)))
 
     @property
     def nbytes(self) -> int:
