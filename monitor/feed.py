@@ -14,15 +14,18 @@ A `Feed` says what to fetch and what to open; a `Session` is the state of one op
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 
+from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.instruments import Instrument, Registry
 
 Frame = str | bytes
+Bad = Callable[[DecodeError], None]
+"""Hears of a row that cannot be read; the others of its list are kept."""
 Source = tuple[str, Channel]
 """A venue and one of its channels."""
 
@@ -353,11 +356,18 @@ class Feed(Protocol):
         """What this venue has by REST only."""
         ...
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Events of one polled reply.
 
+        Args:
+            poll: What was asked.
+            body: The reply.
+            recv_ns: When it came.
+            registry: All instruments.
+            bad: Told of each row of a list that cannot be read. An order book with a bad level is no list: it is bad.
+
         Raises:
-            DecodeError: The reply is not what the venue documents.
+            DecodeError: The reply as a whole is not what the venue documents.
         """
         ...
 

@@ -30,6 +30,7 @@ from monitor.events import (
     Trade,
 )
 from monitor.feed import (
+    Bad,
     BadRow,
     Connection,
     FeedOptions,
@@ -168,7 +169,7 @@ class Rows(Generic[T]):
         self._raw = msgspec.json.Decoder(list[msgspec.Raw])
         self._one: msgspec.json.Decoder[T] = msgspec.json.Decoder(row, strict=strict)
 
-    def decode(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
+    def decode(self, data: msgspec.Raw | bytes, bad: Bad) -> list[T]:
         """The good rows; each bad one is given to `bad`.
 
         Raises:
@@ -185,7 +186,7 @@ class Rows(Generic[T]):
         Raises:
             DecodeError: It is no array.
         """
-        return self.decode(data, _leave_out)
+        return self.decode(data, leave_out)
 
     def strict(self, data: msgspec.Raw | bytes) -> list[T]:
         """All rows.
@@ -195,7 +196,7 @@ class Rows(Generic[T]):
         """
         return self.decode(data, _refuse)
 
-    def _salvage(self, data: msgspec.Raw | bytes, bad: Callable[[DecodeError], None]) -> list[T]:
+    def _salvage(self, data: msgspec.Raw | bytes, bad: Bad) -> list[T]:
         rows = []
         for raw in read(self._raw, data):
             try:
@@ -205,8 +206,19 @@ class Rows(Generic[T]):
         return rows
 
 
-def _leave_out(error: DecodeError) -> None:
-    """See `Rows.readable`."""
+def row_by_row(rows: Iterable[T], build: Callable[[T], Iterable[MarketEvent]], bad: Bad) -> list[MarketEvent]:
+    """Events of every row; a row with impossible values is given to `bad`."""
+    events: list[MarketEvent] = []
+    for row in rows:
+        try:
+            events += build(row)
+        except DecodeError as error:
+            bad(error)
+    return events
+
+
+def leave_out(error: DecodeError) -> None:
+    """Of a listing or a ranking: what the row describes is not known; see `Rows.readable`."""
 
 
 def _refuse(error: DecodeError) -> None:
@@ -297,7 +309,9 @@ class VenueFeed(Learned):
         """None; a venue with REST-only data overrides this."""
         return []
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:  # noqa: ARG002  # the contract
+    def parse_poll(
+        self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad  # noqa: ARG002  # the contract
+    ) -> list[MarketEvent]:  # fmt: skip
         """Refuse: there is no poll to parse."""
         raise DecodeError("unexpected", poll.request.name)
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from monitor.errors import DecodeError
 from monitor.events import Channel, FeedGap, FeedState, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.feed import (
+    Bad,
     Closing,
     Connection,
     FeedOptions,
@@ -157,7 +158,7 @@ class ToyFeed(Learned):
             for item in instruments
         ]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         try:
             usd = float(json.loads(body)["oi"])
         except (ValueError, KeyError, TypeError) as error:

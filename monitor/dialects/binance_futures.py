@@ -21,10 +21,10 @@ from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, arrays, records, settled
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
-from monitor.feed import Connection, FeedOptions, Limits, Poll, Request, Topic
+from monitor.feed import Bad, Connection, FeedOptions, Limits, Poll, Request, Topic
 from monitor.instruments import Instrument, Registry, Status
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Rows, Settings, gauge, read, shards
+from monitor.venue import Rows, Settings, gauge, read, row_by_row, shards
 
 FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0, rest_weight=1200)
 """Half of the ten incoming messages a second that the venue allows; pongs count too. Half of the 2400 units of weight a
@@ -109,7 +109,7 @@ class _DayTicker(msgspec.Struct, gc=False):
 
 _SYMBOLS = msgspec.json.Decoder(_Symbols)
 _LISTINGS, _FUNDING_INFOS = Rows(Listing), Rows(_FundingInfo)
-_PREMIUMS = msgspec.json.Decoder(list[_Premium])
+_PREMIUMS = Rows(_Premium)
 _INTEREST = msgspec.json.Decoder(_Interest, strict=False)
 _BOOK = msgspec.json.Decoder(_Book)
 _RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -232,11 +232,11 @@ class FuturesFeed(GapFeed):
             for item in majors
         ]  # fmt: skip
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Open interest or depth; mark prices are kept and give no event."""
         endpoint = _endpoint(poll.request)
         if endpoint == _PREMIUM_INDEX:
-            self._keep_marks(body)
+            self._keep_marks(body, bad)
             return []
         instrument = registry.get(self.spec.venue, poll.symbol)
         if instrument is None:
@@ -246,10 +246,13 @@ class FuturesFeed(GapFeed):
             return [depth(instrument, book.bids, book.asks, book.T * NS_PER_MS or recv_ns, recv_ns)]
         return [self._open_interest(instrument, read(_INTEREST, body), recv_ns)]
 
-    def _keep_marks(self, body: bytes) -> None:
-        for row in read(_PREMIUMS, body):
+    def _keep_marks(self, body: bytes, bad: Bad) -> None:
+        def keep(row: _Premium) -> list[MarketEvent]:
             if (mark := gauge(row.markPrice)) is not None and mark > 0:
                 self.marks[row.symbol] = mark
+            return []
+
+        row_by_row(_PREMIUMS.decode(body, bad), keep, bad)
 
     def _open_interest(self, instrument: Instrument, row: _Interest, recv_ns: int) -> OpenInterest:
         mark = self.marks.get(instrument.symbol)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from monitor.dialects.depth import Level, depth
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
-from monitor.feed import Poll, Request
+from monitor.feed import Bad, Poll, Request
 from monitor.instruments import Instrument, Registry
 from monitor.venue import Number, Settings, VenueFeed
 
@@ -55,7 +55,14 @@ class BookFeed(VenueFeed):
         request = Request(f"depth/{item.key}", self.rest(self.book_url(item)))
         return Poll(request, Channel.DEPTH, BOOK_EVERY_S, pace_s=0.2, symbol=item.key)
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(
+        self,
+        poll: Poll,
+        body: bytes,
+        recv_ns: int,
+        registry: Registry,
+        bad: Bad,  # noqa: ARG002  # a book is whole or it is none
+    ) -> list[MarketEvent]:
         """Depth within 1 % of mid."""
         instrument = registry.get(self.spec.venue, poll.symbol)
         if instrument is None:

@@ -34,6 +34,7 @@ from monitor.events import (
     MarketEvent,
 )
 from monitor.feed import (
+    Bad,
     Connection,
     FeedSpec,
     Limits,
@@ -194,7 +195,14 @@ class BinanceSpotFeed(GapFeed):
         request = Request(f"binance_spot/depth/{item.symbol}", url, weight=50)
         return Poll(request, Channel.DEPTH, 10.0, symbol=item.symbol)
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(
+        self,
+        poll: Poll,
+        body: bytes,
+        recv_ns: int,
+        registry: Registry,
+        bad: Bad,  # noqa: ARG002  # a book is whole or it is none
+    ) -> list[MarketEvent]:
         """Depth within 1 % of mid; the reply has no time."""
         instrument = registry.get("binance_spot", poll.symbol)
         if instrument is None:

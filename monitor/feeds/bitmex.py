@@ -230,8 +230,8 @@ class BitmexFeed(BookFeed):
         return f"{REST}/orderBook/L2?depth=500&symbol={instrument.symbol}"
 
     def read_book(self, body: bytes) -> Book:
-        """One row per level, of either side."""
-        rows = _LEVELS.readable(body)
+        """One row per level, of either side; without one of them it would say too little."""
+        rows = _LEVELS.strict(body)
         bids = [(row.price, row.size) for row in rows if row.side == "Buy"]
         return bids, [(row.price, row.size) for row in rows if row.side == "Sell"], 0
 

@@ -33,6 +33,7 @@ from monitor.dialects.history import arrays, listed_rows
 from monitor.dialects.trades import TradeSession
 from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSide
 from monitor.feed import (
+    Bad,
     Connection,
     FeedOptions,
     FeedSpec,
@@ -48,7 +49,19 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueSession, gauge, iso_ns, listed, positive, read, shards
+from monitor.venue import (
+    Number,
+    Rows,
+    Settings,
+    VenueSession,
+    gauge,
+    iso_ns,
+    listed,
+    positive,
+    read,
+    row_by_row,
+    shards,
+)
 
 DOCS = "https://docs.cdp.coinbase.com"
 EXCHANGE_WS = "wss://ws-feed.exchange.coinbase.com"
@@ -261,16 +274,19 @@ class CoinbaseFeed(BookFeed):
             return books
         return [*books, Poll(self._futures, channels[0], every_s=60.0)]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Depth; or hourly funding and open interest, whose reply has no time of its own."""
         if poll.channel is Channel.DEPTH:
-            return super().parse_poll(poll, body, recv_ns, registry)
+            return super().parse_poll(poll, body, recv_ns, registry, bad)
         wanted = {item.symbol: item for item in self.wanted(registry)}
-        events: list[MarketEvent] = []
-        for row in _PRODUCT_ROWS.readable(read(_ADVANCED_PRODUCTS, body).products):
-            if row.product_id in wanted and row.future_product_details is not None:
-                events += self._polled(wanted[row.product_id], row.future_product_details, row.price, recv_ns)
-        return events
+
+        def build(row: _AdvancedProduct) -> list[MarketEvent]:
+            instrument, details = wanted.get(row.product_id), row.future_product_details
+            return (
+                [] if instrument is None or details is None else self._polled(instrument, details, row.price, recv_ns)
+            )
+
+        return row_by_row(_PRODUCT_ROWS.decode(read(_ADVANCED_PRODUCTS, body).products, bad), build, bad)
 
     def _polled(self, instrument: Instrument, row: _FutureDetails, price: Number, recv_ns: int) -> list[MarketEvent]:
         events: list[MarketEvent] = []

@@ -36,6 +36,7 @@ from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Liquidation, MarketEvent, PositionSide, TakerSide
 from monitor.feed import (
+    Bad,
     Cap,
     Connection,
     FeedOptions,
@@ -334,11 +335,11 @@ class GateFeed(BookFeed):
         requests = [Request(f"liq_orders/{coin}", self.rest(f"{REST}/{coin}/liq_orders?limit=1000")) for coin in coins]
         return [Poll(request, Channel.LIQUIDATIONS, every_s=60.0) for request in requests]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Depth; or compare signs: the verdict is told by the next frame of a session, the events by the socket."""
         if poll.channel is Channel.DEPTH:
-            return super().parse_poll(poll, body, recv_ns, registry)
-        rows = _REST_LIQUIDATIONS.readable(body)
+            return super().parse_poll(poll, body, recv_ns, registry, bad)
+        rows = _REST_LIQUIDATIONS.decode(body, bad)
         self.calibration.compare((row.contract, row.size, row.time) for row in rows)
         return []
 

@@ -23,6 +23,7 @@ from monitor.dialects.books import Book, BookFeed
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import (
+    Bad,
     Closing,
     Connection,
     FeedSpec,
@@ -38,7 +39,19 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, VenueFeed, VenueSession, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import (
+    Number,
+    Rows,
+    VenueFeed,
+    VenueSession,
+    gauge,
+    listed,
+    ms_ns,
+    positive,
+    read,
+    row_by_row,
+    shards,
+)
 
 DOCS = "https://www.htx.com/en-us/opend/newApiPages/?type=2"
 WS_MARKET = "wss://api.hbdm.com/linear-swap-ws"
@@ -227,18 +240,21 @@ class HtxFeed(BookFeed):
             return books
         return [*books, Poll(self._open_interest_request(), Channel.OPEN_INTEREST, every_s=60.0)]
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Depth; or open interest of all contracts that are wanted, halved to one side."""
         if poll.channel is Channel.DEPTH:
-            return super().parse_poll(poll, body, recv_ns, registry)
+            return super().parse_poll(poll, body, recv_ns, registry, bad)
         answer = _data(body)
         ts_ns = ms_ns(answer.ts) or recv_ns
         wanted = {item.symbol: item for item in self.wanted(registry)}
-        return [
-            OpenInterest(wanted[row.contract_code], value / _BOTH_SIDES, ts_ns, recv_ns)
-            for row in _OPEN_INTEREST.readable(answer.data)
-            if row.contract_code in wanted and (value := gauge(row.value)) is not None and value >= 0
-        ]
+
+        def build(row: _OpenInterest) -> list[MarketEvent]:
+            instrument, value = wanted.get(row.contract_code), gauge(row.value)
+            if instrument is None or value is None or value < 0:
+                return []
+            return [OpenInterest(instrument, value / _BOTH_SIDES, ts_ns, recv_ns)]
+
+        return row_by_row(_OPEN_INTEREST.decode(answer.data, bad), build, bad)
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """Market sockets, index sockets, and one for liquidations and funding."""

@@ -42,6 +42,7 @@ from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import (
+    Bad,
     Cap,
     Closing,
     Connection,
@@ -57,9 +58,10 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, gauge, ms_ns, read, shards
+from monitor.venue import Rows, VenueFeed, gauge, leave_out, ms_ns, read, row_by_row, shards
 
 DOCS = "https://www.okx.com/docs-v5/en/"
+_Build = Callable[[Instrument, Any, int], list[MarketEvent]]
 TOPICS_PER_CONNECTION = 400
 MANY = 50
 """Above so many instruments, funding and open interest are polled."""
@@ -505,7 +507,7 @@ class OkxFeed(OkxPast, BookFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
         """Open interest in USD by symbol."""
-        events = self._each_row(body, "open-interest", registry, _open_interest, 0)
+        events = self._each_row("open-interest", body, 0, registry, leave_out)
         return {event.instrument.symbol: event.usd for event in events if isinstance(event, OpenInterest)}
 
     # --- connections ----------------------------------------------------------------------------------------------
@@ -582,27 +584,23 @@ class OkxFeed(OkxPast, BookFeed):
             raise DecodeError("unexpected", "no book")
         return books[0].bids, books[0].asks, ms_ns(books[0].ts) if books[0].ts else 0
 
-    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
+    def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Funding, open interest or depth."""
         if poll.channel is Channel.DEPTH:
-            return super().parse_poll(poll, body, recv_ns, registry)
-        endpoint = _endpoint(poll.request)
-        build = _funding if endpoint == "funding-rate" else _open_interest
-        return self._each_row(body, endpoint, registry, build, recv_ns)
+            return super().parse_poll(poll, body, recv_ns, registry, bad)
+        return self._each_row(_endpoint(poll.request), body, recv_ns, registry, bad)
 
-    def _each_row(
-        self, body: bytes, channel: str, registry: Registry, build: Callable[[Instrument, Any, int], list[MarketEvent]], recv_ns: int
-    ) -> list[MarketEvent]:  # fmt: skip
-        """Events of the rows that are known and chosen; a row that cannot be read is left out."""
-        events: list[MarketEvent] = []
-        for raw in read(_RAW_LIST, data_of(body)):
-            try:
-                row = read(_ROWS[channel], raw)
-                instrument = self._known(row.instId, registry)
-                events += build(instrument, row, recv_ns) if instrument is not None else []
-            except DecodeError:
-                continue
-        return events
+    def _each_row(self, endpoint: str, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
+        """Events of the rows that are known and chosen."""
+        build: _Build = _funding if endpoint == "funding-rate" else _open_interest
+
+        def one(raw: msgspec.Raw) -> list[MarketEvent]:
+            row = read(_ROWS[endpoint], raw)
+            instrument = self._known(row.instId, registry)
+            return build(instrument, row, recv_ns) if instrument is not None else []
+
+        rows: list[msgspec.Raw] = read(_RAW_LIST, data_of(body))
+        return row_by_row(rows, one, bad)
 
     def _known(self, symbol: str, registry: Registry) -> Instrument | None:
         instrument = registry.get("okx", symbol)

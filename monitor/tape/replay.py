@@ -325,7 +325,7 @@ class Replay:
         poll = venue.polls.get(rest)
         if poll is None:
             return self._skip("unknown_poll")
-        events = venue.feed.parse_poll(poll, body, recv_ns, self.registry)
+        events = venue.feed.parse_poll(poll, body, recv_ns, self.registry, self._undecoded)
         events = [event for event in events if type(event) is not Liquidation or venue.is_new(event, _ANY_LINK)]
         return () if carried else events
 

@@ -10,7 +10,7 @@ import pytest
 from monitor.errors import DecodeError
 from monitor.events import Channel, Depth
 from monitor.feed import Poll
-from tests.feeds.support import NOW_NS, Opened, of, open_session
+from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
 REPLIES: dict[str, tuple[str, Any, float]] = {
     # venue: (symbol, reply, dollars bid within 1 % of mid)
@@ -35,7 +35,7 @@ def polls(opened: Opened) -> dict[str, Poll]:
 def test_book_is_valued_in_dollars(venue: str) -> None:
     symbol, reply, bid_usd = REPLIES[venue]
     opened = open_session(venue)
-    events = opened.feed.parse_poll(polls(opened)[symbol], msgspec.json.encode(reply), NOW_NS, opened.registry)
+    events = opened.feed.parse_poll(polls(opened)[symbol], msgspec.json.encode(reply), NOW_NS, opened.registry, refuse)
     depth = of(Depth, events)[0]
     assert depth.bid_usd == pytest.approx(bid_usd)
     assert depth.spread_ratio == pytest.approx(1 / 84000.5)
@@ -49,7 +49,7 @@ def test_empty_or_broken_book_is_an_error_not_zero(venue: str) -> None:
     emptied = msgspec.json.encode(reply).replace(b"84001", b"-1")
     for body in (b"{}", b"[]", emptied):
         with pytest.raises(DecodeError):
-            opened.feed.parse_poll(polls(opened)[symbol], body, NOW_NS, opened.registry)
+            opened.feed.parse_poll(polls(opened)[symbol], body, NOW_NS, opened.registry, refuse)
 
 
 def test_only_the_majors_are_polled_and_never_quanto_contracts() -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, Feed, FeedOptions, Frame, Notice, Send, Session
 from monitor.feeds import make_feed
@@ -116,3 +117,8 @@ def shown(event: MarketEvent | Notice) -> dict[str, Any]:
     fields = {name: getattr(event, name) for name in names}
     plain = {name: value.symbol if name == "instrument" else value for name, value in fields.items()}
     return {"type": type(event).__name__, **msgspec.to_builtins(plain)}
+
+
+def refuse(error: DecodeError) -> None:
+    """No row of this reply is bad."""
+    raise error

@@ -12,7 +12,7 @@ from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, T
 from monitor.feed import Acked, BadRow, Connection, FeedOptions, Poll, Refused, Skipped, Topic, UnknownSymbol
 from monitor.feeds import make_feed, make_feeds
 from monitor.instruments import Instrument, Registry
-from tests.feeds.support import NOW_NS, Opened, load, of, open_session
+from tests.feeds.support import NOW_NS, Opened, load, of, open_session, refuse
 
 MS = 1_000_000
 
@@ -300,21 +300,23 @@ def test_open_interest_is_valued_at_the_mark() -> None:
     poll = polls["binance_usdm/openInterest/BTCUSDT"]
     body = b'{"openInterest":"10659.509","symbol":"BTCUSDT","time":1763700000011}'
     with pytest.raises(DecodeError, match="no mark price"):
-        opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)
+        opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)
     opened.push(mark("BTCUSDT"))
-    (event,) = opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)
+    (event,) = opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)
     assert isinstance(event, OpenInterest)
     assert event.usd == pytest.approx(10659.509 * 84120.5)
     premium = b'[{"symbol":"BTCUSDT","markPrice":"80000"}]'
-    assert opened.feed.parse_poll(polls["binance_usdm/premiumIndex"], premium, NOW_NS, opened.registry) == []
-    assert opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)[0].usd == pytest.approx(10659.509 * 80000)  # type: ignore[union-attr]
+    assert opened.feed.parse_poll(polls["binance_usdm/premiumIndex"], premium, NOW_NS, opened.registry, refuse) == []
+    (event,) = opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)
+    assert isinstance(event, OpenInterest)
+    assert event.usd == pytest.approx(10659.509 * 80000)
 
 
 def test_inverse_open_interest_needs_no_price() -> None:
     opened = open_session("binance_coinm")
     poll = next(p for p in opened.feed.polls(opened.feed.wanted(opened.registry)) if p.symbol == "BTCUSD_PERP")
     body = b'{"symbol":"BTCUSD_PERP","pair":"BTCUSD","openInterest":"15004","contractType":"PERPETUAL","time":1}'
-    assert opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)[0].usd == 1_500_400.0  # type: ignore[union-attr]
+    assert opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)[0].usd == 1_500_400.0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -324,14 +326,14 @@ def test_bad_poll_is_a_decode_error(body: bytes) -> None:
     opened = usdm()
     poll = next(p for p in opened.feed.polls(opened.feed.wanted(opened.registry)) if p.symbol == "BTCUSDT")
     with pytest.raises(DecodeError):
-        opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)
+        opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)
 
 
 def test_depth_is_a_sum_within_one_percent() -> None:
     opened = usdm()
     poll: Poll = next(p for p in opened.feed.polls(opened.feed.wanted(opened.registry)) if p.channel is Channel.DEPTH)
     body = b'{"T":1763700000000,"bids":[["99.9","10"],["98.9","1000"]],"asks":[["100.1","20"],["101.5","1000"]]}'
-    (event,) = opened.feed.parse_poll(poll, body, NOW_NS, opened.registry)
+    (event,) = opened.feed.parse_poll(poll, body, NOW_NS, opened.registry, refuse)
     assert event.bid_usd == pytest.approx(999.0)  # type: ignore[union-attr]
     assert event.ask_usd == pytest.approx(2002.0)  # type: ignore[union-attr]
     assert event.spread_ratio == pytest.approx(0.002)  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from monitor.events import Channel, Depth, Funding, Liquidation, MarketEvent, Op
 from monitor.feed import Acked, BadRow, FeedOptions, Refused, Reply, UnknownSymbol
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument, Registry
-from tests.feeds.support import NOW_NS, Opened, of, open_session
+from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
 ALL = {"categories": ["linear", "inverse", "spot"]}
 
@@ -278,7 +278,7 @@ def test_depth() -> None:
     session = opened("linear", Channel.DEPTH, Channel.PRICE)
     poll = session.feed.polls(session.feed.wanted(session.registry))[0]
     body = b'{"retCode":0,"result":{"s":"BTCUSDT","b":[["99.9","10"]],"a":[["100.1","20"]],"ts":1763700000000,"u":1}}'
-    (event,) = session.feed.parse_poll(poll, body, NOW_NS, session.registry)
+    (event,) = session.feed.parse_poll(poll, body, NOW_NS, session.registry, refuse)
     assert isinstance(event, Depth)
     assert event.bid_usd == pytest.approx(999.0)
     assert event.ask_usd == pytest.approx(2002.0)

@@ -8,7 +8,7 @@ import pytest
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, OpenInterest, Price, Trade
 from monitor.feed import Acked, Refused, SequenceGap
-from tests.feeds.support import NOW_NS, metadata, of, open_session
+from tests.feeds.support import NOW_NS, metadata, of, open_session, refuse
 
 ADVANCED = {"api": "advanced"}
 MATCH = {
@@ -123,7 +123,7 @@ def test_futures_are_polled() -> None:
     opened = open_session("coinbase")
     instruments = opened.feed.wanted(opened.registry)
     poll = next(each for each in opened.feed.polls(instruments) if each.request.name == "futures")
-    events = opened.feed.parse_poll(poll, metadata("coinbase")["futures"], NOW_NS, opened.registry)
+    events = opened.feed.parse_poll(poll, metadata("coinbase")["futures"], NOW_NS, opened.registry, refuse)
     assert [event.usd for event in of(OpenInterest, events)] == [pytest.approx(126_337_000, rel=1e-4)]
     assert [(event.rate, event.interval_h) for event in of(Funding, events)] == [(0.000012, 1.0)]
     assert not any(topic.symbol.endswith("CDE") for topic in opened.connection.topics)

@@ -22,7 +22,7 @@ from monitor.feed import Connection, Feed, FeedOptions, Frame, Notice, Refused, 
 from monitor.feeds import FEEDS, feed_class, make_feed
 from monitor.instruments import Registry
 from monitor.session import TopicSession
-from tests.feeds.support import GOLDEN, NOW_NS, load, shown
+from tests.feeds.support import GOLDEN, NOW_NS, load, refuse, shown
 from tests.feeds.test_golden_frames import CASES, IDS, session
 
 WS, REST = "ws://127.0.0.1:7001", "http://127.0.0.1:7002"
@@ -304,4 +304,4 @@ def test_bad_reply_is_a_decode_error(venue: str, body: bytes) -> None:
             feed.parse_ranking(request, body, registry)
     for poll in feed.polls(feed.wanted(registry)):
         with pytest.raises(DecodeError):
-            feed.parse_poll(poll, body, NOW_NS, registry)
+            feed.parse_poll(poll, body, NOW_NS, registry, refuse)

@@ -9,7 +9,7 @@ import pytest
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Acked, Found, Poll, Refused
 from monitor.feeds.gate import SignCalibration
-from tests.feeds.support import NOW_NS, Opened, of, open_session
+from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
 NOW_MS = NOW_NS // 1_000_000
 ROW = {"price": "90000", "size": -1200, "time_ms": NOW_MS + 123, "contract": "BTC_USDT"}
@@ -59,7 +59,7 @@ def rest(opened: Opened, *rows: tuple[int, int]) -> None:
         {"contract": "BTC_USDT", "size": size, "order_size": -size, "time": NOW_MS // 1000 + at} for size, at in rows
     ]
     poll = calibration_polls(opened)[0]
-    assert opened.feed.parse_poll(poll, msgspec.json.encode(reply), NOW_NS, opened.registry) == []
+    assert opened.feed.parse_poll(poll, msgspec.json.encode(reply), NOW_NS, opened.registry, refuse) == []
 
 
 def test_calibration_finds_the_orders_sign_and_says_so() -> None:

@@ -10,7 +10,7 @@ from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Acked, Closing, Refused, Reply
 from monitor.feeds.htx import inflate
-from tests.feeds.support import NOW_NS, Opened, of, open_session
+from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
 NOW_MS = NOW_NS // 1_000_000
 ROW = {
@@ -54,7 +54,7 @@ def test_both_sided_open_interest_is_halved() -> None:
         "ts": NOW_MS,
         "data": [{"contract_code": "BTC-USDT", "amount": 78.696, "value": 3823138.0}],
     }
-    events = opened.feed.parse_poll(poll, msgspec.json.encode(reply), NOW_NS, opened.registry)
+    events = opened.feed.parse_poll(poll, msgspec.json.encode(reply), NOW_NS, opened.registry, refuse)
     assert [event.usd for event in of(OpenInterest, events)] == [1_911_569.0]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from monitor.events import Channel, Depth, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
+from monitor.errors import DecodeError
+from monitor.events import Channel, Depth, Funding, Liquidation, MarketEvent, OpenInterest, Price, Sample, Trade
 from monitor.feed import Connection, Feed, FeedOptions, Refused, Reply, Session
 from monitor.feeds import feed_class, make_feed
 from monitor.instruments import Instrument, Registry
 from monitor.testing.protocol import VenueProtocol
 from monitor.testing.venues import make_protocol
-from tests.feeds.support import NOW_NS, open_session
+from tests.feeds.support import NOW_NS, open_session, refuse
 
 VENUES = ["deribit", "bitmex", "hyperliquid", "bitget", "gate", "htx", "kraken_futures", "kraken", "coinbase", "dydx"]
 LIVE_NS = NOW_NS + 5_000_000_000
@@ -67,7 +70,7 @@ class Wire:
                 if path == push.path and push.topic in topics:
                     heard += session.on_frame(push.frame, LIVE_NS)
         for poll in self.feed.polls(self.wanted):
-            heard += self.feed.parse_poll(poll, self.fetch(poll.request.url), LIVE_NS, self.registry)
+            heard += self.feed.parse_poll(poll, self.fetch(poll.request.url), LIVE_NS, self.registry, refuse)
         return heard
 
 
@@ -170,6 +173,43 @@ def test_depth_survives_the_trip(wire: Wire) -> None:
         assert heard[-1].bid_usd == pytest.approx(2_500_000.0)
         assert heard[-1].ask_usd == pytest.approx(1_250_000.0)
         assert heard[-1].spread_ratio == pytest.approx(0.001)
+
+
+def test_a_bad_row_of_a_polled_list_is_told_and_the_others_are_kept(wire: Wire) -> None:
+    """Of an order book a bad level makes it all bad: without one it would say too little."""
+    for item in wire.wanted:
+        wire.tell(*sample(item, Channel.PRICE), *sample(item, Channel.FUNDING), *sample(item, Channel.OPEN_INTEREST))
+    for poll in wire.feed.polls(wire.wanted):
+        body = wire.fetch(poll.request.url)
+        whole = wire.feed.parse_poll(poll, body, LIVE_NS, wire.registry, refuse)
+        reply = json.loads(body)
+        rows = _rows(reply)
+        if not rows:
+            continue
+        gone, rows[0] = rows[0], [] if isinstance(rows[0], dict) else {}
+        bad: list[DecodeError] = []
+        if poll.channel is Channel.DEPTH:
+            with pytest.raises(DecodeError):
+                wire.feed.parse_poll(poll, json.dumps(reply).encode(), LIVE_NS, wire.registry, bad.append)
+            continue
+        kept = wire.feed.parse_poll(poll, json.dumps(reply).encode(), LIVE_NS, wire.registry, bad.append)
+        assert len(bad) == 1, poll.request.name
+        names = {str(value) for value in gone.values()}
+        assert kept == [event for event in whole if _symbol(event) not in names], poll.request.name
+        assert len(kept) >= len(rows) - 1 or not whole
+
+
+def _rows(reply: Any) -> list[Any]:
+    """The list of a reply that is its matter: the first that holds more than one row."""
+    parts = list(reply.values()) if isinstance(reply, dict) else []
+    if isinstance(reply, list) and len(reply) > 1 and isinstance(reply[0], dict | list):
+        return reply
+    return next((found for part in (parts or (reply if isinstance(reply, list) else [])) if (found := _rows(part))), [])
+
+
+def _symbol(event: MarketEvent) -> str:
+    assert not isinstance(event, Sample)
+    return event.instrument.symbol
 
 
 def test_an_unknown_topic_is_refused_in_the_venues_words(wire: Wire) -> None:

@@ -11,7 +11,7 @@ from monitor.events import Channel, Depth, Funding, Liquidation, OpenInterest, P
 from monitor.feed import Acked, BadRow, Closing, FeedOptions, Refused, UnknownSymbol
 from monitor.feeds import make_feed
 from monitor.instruments import Instrument, Registry
-from tests.feeds.support import NOW_NS, Opened, of, open_session
+from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
 NOW_MS = NOW_NS // 1_000_000
 
@@ -228,10 +228,13 @@ def test_polled_rows_are_the_chosen_ones() -> None:
     rows = [{"instId": item.symbol, "oi": "1", "oiUsd": "5", "ts": "1763700000000"} for item in listed] + [
         {"instId": 3}
     ]
-    events = feed.parse_poll(poll, msgspec.json.encode({"code": "0", "data": rows}), NOW_NS, Registry(listed))
+    bad: list[DecodeError] = []
+    body = msgspec.json.encode({"code": "0", "data": rows})
+    events = feed.parse_poll(poll, body, NOW_NS, Registry(listed), bad.append)
     assert len(events) == 60
+    assert [error.reason for error in bad] == ["wrong_type"], "it is counted, not left out without a word"
     with pytest.raises(DecodeError, match="50011"):
-        feed.parse_poll(poll, b'{"code":"50011","msg":"Too Many Requests","data":[]}', NOW_NS, Registry(listed))
+        feed.parse_poll(poll, b'{"code":"50011","msg":"Too Many Requests","data":[]}', NOW_NS, Registry(listed), refuse)
 
 
 def test_ranking_is_dollars() -> None:
@@ -246,7 +249,7 @@ def test_depth_counts_contracts() -> None:
     poll = next(p for p in session.feed.polls(session.feed.wanted(session.registry)) if p.symbol == "BTC-USDT-SWAP")
     book = {"bids": [["99.9", "1000", "0", "1"]], "asks": [["100.1", "2000", "0", "1"]], "ts": "1763700000000"}
     (event,) = session.feed.parse_poll(
-        poll, msgspec.json.encode({"code": "0", "data": [book]}), NOW_NS, session.registry
+        poll, msgspec.json.encode({"code": "0", "data": [book]}), NOW_NS, session.registry, refuse
     )
     assert isinstance(event, Depth)
     assert event.bid_usd == pytest.approx(999.0)

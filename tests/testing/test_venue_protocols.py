@@ -15,6 +15,7 @@ from monitor.instruments import Instrument, Registry
 from monitor.testing.protocol import VenueProtocol
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venues import make_protocol
+from tests.feeds.support import refuse
 
 NOW_NS = 1_763_700_000_000_000_000
 VENUES = {
@@ -93,7 +94,7 @@ class Wire:
         return [
             event
             for poll in polls
-            for event in self.feed.parse_poll(poll, self.fetch(poll.request), NOW_NS, self.registry)
+            for event in self.feed.parse_poll(poll, self.fetch(poll.request), NOW_NS, self.registry, refuse)
         ]
 
 

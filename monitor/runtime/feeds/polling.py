@@ -97,12 +97,16 @@ class Poller:
     async def _poll(self, turn: _Turn) -> float:
         """Poll once; returns the seconds from its start to the next."""
         desk, poll = self._desk, turn.poll
+        bad: list[DecodeError] = []
         desk.budget.note(poll.request.weight, desk.clock.mono_ns())
         try:
             reply = await self._http.fetch(poll.request, timeout_s=desk.settings.poll_timeout_s)
             if desk.tap is not None:
                 desk.tap(f"{desk.stats.venue}/poll/{poll.request.name}", "rest", reply.body, reply.recv_ns)
-            events = desk.feed.parse_poll(poll, reply.body, reply.recv_ns, desk.registry)
+            events = desk.feed.parse_poll(poll, reply.body, reply.recv_ns, desk.registry, bad.append)
+            self._count_bad_rows(turn, bad)
+            if bad and not events:
+                return self._failed(turn, bad[0].reason, f"no readable row: {bad[0].detail}", None)
         except FetchError as error:
             return self._failed(turn, error.reason, error.detail, error.retry_after_s)
         except DecodeError as error:
@@ -116,6 +120,10 @@ class Poller:
         if events:
             desk.accept(events, reply.recv_ns, turn.last_good_ns, 0, standby=False)
         return poll.every_s
+
+    def _count_bad_rows(self, turn: _Turn, bad: Sequence[DecodeError]) -> None:
+        for error in bad:
+            self._desk.bad_frame(turn.poll.request.name, error.reason, error.detail)
 
     def _failed(self, turn: _Turn, reason: str, detail: str, retry_after_s: float | None) -> float:
         turn.backoff.failed()
