@@ -7,17 +7,19 @@ FROM python:3.11-slim-bookworm AS packages
 COPY requirements/run.txt /requirements.txt
 RUN python -m venv /opt/monitor \
  && /opt/monitor/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary=:all: -r /requirements.txt \
- && /opt/monitor/bin/python -m pip uninstall --yes --quiet pip
+ && /opt/monitor/bin/python -m pip uninstall --yes --quiet pip setuptools
 
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/monitor/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin monitor \
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin monitor \
  && install -d -o monitor -g monitor /app/data
 COPY --from=packages /opt/monitor /opt/monitor
 WORKDIR /app
 COPY monitor monitor
 COPY rules rules
 COPY deploy/config.yaml config.yaml
+# Compiled once, here: the running container cannot write beside the program.
+RUN python -m compileall -q monitor
 USER monitor
 VOLUME /app/data
 EXPOSE 9108
