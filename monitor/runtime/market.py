@@ -7,6 +7,7 @@ plain dictionaries and turns them into tables only when somebody looks.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import get_args
 
 import numpy as np
@@ -24,6 +25,8 @@ class MarketBoard:
 
     def __init__(self) -> None:
         self._prices: dict[PriceKind, dict[Instrument, float]] = {kind: {} for kind in get_args(PriceKind)}
+        self._price_rows: list[tuple[tuple[str, ...], PriceKind, Instrument]] = []
+        self._price_seen: dict[PriceKind, int] = dict.fromkeys(self._prices, 0)
         self._funding: dict[Instrument, Funding] = {}
         self._open_interest: dict[Instrument, float] = {}
         self._depth: dict[Instrument, Depth] = {}
@@ -89,13 +92,15 @@ class MarketBoard:
         )
 
     def _price_table(self) -> Table:
-        rows = [
-            ((*_name(instrument), kind), value / instrument.base_units)
-            for kind, values in self._prices.items()
-            for instrument, value in values.items()
-            if instrument.usd_quoted
-        ]
-        return Table([key for key, _ in rows], _floats(value for _, value in rows))
+        """Rows in the order in which they were first read, whatever their kind: a table's rows never move."""
+        for kind, values in self._prices.items():
+            fresh = islice(values, self._price_seen[kind], None)
+            self._price_rows += [((*_name(one), kind), kind, one) for one in fresh if one.usd_quoted]
+            self._price_seen[kind] = len(values)
+        return Table(
+            [key for key, _, _ in self._price_rows],
+            _floats(self._prices[kind][instrument] / instrument.base_units for _, kind, instrument in self._price_rows),
+        )
 
 
 def _name(instrument: Instrument) -> tuple[str, str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from monitor.events import Depth, Funding, Liquidation, OpenInterest, Price
+from monitor.events import Depth, Funding, Liquidation, OpenInterest, Price, PriceKind
 from monitor.instruments import Instrument
 from monitor.runtime.market import MarketBoard
+from monitor.telemetry.metrics import PRICE, FoldedTable
 
 NOW_NS = 1_763_700_000_000_000_000
 PEPE = Instrument(
     venue="bybit", symbol="1000PEPEUSDT", base="PEPE", quote="USDT", settle="USDT", kind="perp", base_units=1000
 )
+BITCOIN = Instrument(venue="bybit", symbol="BTCUSDT", base="BTC", quote="USDT", settle="USDT", kind="perp")
 IN_BITCOIN = Instrument(venue="bybit", symbol="ETHBTC", base="ETH", quote="BTC", settle="BTC", kind="spot")
 
 
@@ -52,3 +54,20 @@ def test_the_newest_book_stands_by_side_with_its_spread() -> None:
     assert [key[-1] for key in view.depth_usd.keys] == ["bid", "ask"]
     assert view.depth_usd.values.tolist() == [2e6, 3e6]
     assert view.spread_ratio.values.tolist() == [0.0004]
+
+
+def test_rows_never_move_so_that_an_exported_price_keeps_its_name() -> None:
+    """A coin whose first price came late moved the rows of other kinds: their prices were exported under other names."""
+    board, exported = MarketBoard(), FoldedTable(PRICE, None, (1, 2), add_rest=False)
+    kinds: tuple[PriceKind, ...] = ("index", "mark")
+    board.update([Price(PEPE, kind, 0.005, NOW_NS, NOW_NS) for kind in kinds])
+    exported.read(board.view().price_usd)
+    before = list(board.view().price_usd.keys)
+    board.update([Price(BITCOIN, kind, 82_000.0, NOW_NS, NOW_NS) for kind in kinds])
+    table = board.view().price_usd
+    assert list(table.keys)[: len(before)] == before
+    lines = "\n".join(exported.read(table).lines).splitlines()
+    assert {line.rpartition(" ")[2] for line in lines if 'base="BTC"' in line} == {"82000"}
+    assert (
+        len([line for line in lines if 'base="PEPE"' in line and float(line.rpartition(" ")[2]) == 0.005 / 1000]) == 2
+    )
