@@ -101,6 +101,11 @@ class AlertView:
             return 0
         return (self.ends_at_ns or self.updated_ns) - self.starts_at_ns
 
+    @property
+    def going_on_ns(self) -> int:
+        """How long it has been going on, or did: since its condition became true, which is ``for`` before it fires."""
+        return (self.ends_at_ns or self.updated_ns) - self.active_since_ns
+
     def label(self, name: str) -> str:
         """The value of a label, or ""."""
         return dict(self.labels).get(name, "")

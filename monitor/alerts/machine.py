@@ -551,7 +551,7 @@ class RuleMachine:
             "severity": view.severity,
             "reason": view.reason,
             "peak": view.peak,
-            "duration": view.duration_ns,
+            "duration": view.going_on_ns / _NS,
         }
         return tuple((name, self._render(text, values)) for name, text in sorted(self.rule.annotations.items()))
 

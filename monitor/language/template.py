@@ -27,7 +27,7 @@ NAMES: dict[str, str] = {
     "severity": "the severity label",
     "reason": "why the alert is in this state, in words",
     "peak": "the value farthest beyond the threshold so far",
-    "duration": "how long it has been firing, in seconds",
+    "duration": "how long its condition has been going on, `for` included, in seconds",
 }
 """What a template can name."""
 

@@ -80,6 +80,14 @@ def test_hysteresis_keeps_it_firing_until_the_clear_condition_holds() -> None:
     ]
 
 
+def test_the_duration_of_a_text_counts_from_when_the_condition_became_true() -> None:
+    """Found by trying: it said 0 s when a pending alert fired, and nanoseconds for seconds afterwards."""
+    lifecycle = Lifecycle([rule(for_ns=60 * S, annotations={"text": "{{ duration }}"})], render=render)
+    moved = play(lifecycle, evaluation(1000, "T"), evaluation(1060, "T"), evaluation(1240, "F"))
+    assert [t.alert.annotation_map().get("text") for t in moved] == [None, "1m", "4m"]
+
+
+
 def test_hysteresis_says_why_it_still_fires() -> None:
     lifecycle = Lifecycle([rule()])
     timeline(lifecycle, "TF", clear="FF")
