@@ -263,6 +263,15 @@ class Config(_Model):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def page_address(self) -> str:
+        """Where people find the live page; empty where the configuration does not tell."""
+        if self.api.external_url is not None:
+            return self.api.external_url.rstrip("/")
+        host, port = self.listen_address
+        scheme = "http" if self.api.tls_cert is None else "https"
+        return f"{scheme}://{self.listen}" if port and host not in ("0.0.0.0", "::") else ""  # noqa: S104 - a comparison
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:

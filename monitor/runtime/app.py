@@ -381,6 +381,8 @@ class App:
     async def _drain(self) -> None:
         self.happenings.draining = True
         self.log.info("app.draining")
+        self.pump.drain()
+        self.turns.end()
         self._slow_task.cancel()
         await asyncio.gather(*self.feeds.end(), self._slow_task, return_exceptions=True)
         self.pump.drain()

@@ -94,12 +94,14 @@ class Setting(msgspec.Struct, frozen=True):
         rules: Name and text of every rule file.
         routes: As configured; holds no secret.
         feeds: The options of each venue's feed, in order.
+        page: Where people find the live page: alerts link to it. None on older tapes.
     """
 
     digest: str
     rules: tuple[tuple[str, str], ...]
     routes: Any
     feeds: tuple[tuple[str, FeedOptions], ...]
+    page: str | None = None
 
 
 class Act(msgspec.Struct, frozen=True):

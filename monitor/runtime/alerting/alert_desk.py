@@ -25,7 +25,6 @@ from monitor.alerts.routes import RoutingConfig
 from monitor.alerts.routing import Router
 from monitor.alerts.silences import Silence
 from monitor.clock import NS_PER_S, Clock
-from monitor.config import Config
 from monitor.engine import Engine
 from monitor.expression import Matcher
 from monitor.language.template import compile_template
@@ -67,6 +66,7 @@ class AlertDesk:
         notes: What to bear in mind about a rule's readings, by the rule's identity; and about one row of it, by the
             identity, `ROW` and the row's number.
         journal: Gets what a replay must know besides the engine's steps.
+        page: Where people find the live page; None: where the configuration says.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class AlertDesk:
         clock: Clock,
         notes: Callable[[str], tuple[str, ...]] = lambda _: (),
         journal: Journal | None = None,
+        page: str | None = None,
     ) -> None:
         self._journal = journal or Journal()
         self._notes = self._journal.noting(notes)
@@ -92,7 +93,7 @@ class AlertDesk:
         settings = lifecycle_settings(loaded)
         self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain, engine.latest)
         self.router = Router(routing, self._policies)
-        self._page = page_address(loaded.source.config)
+        self._page = loaded.source.config.page_address if page is None else page
         self._seen_ns = 0
         self._attended: frozenset[str] = frozenset()
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
@@ -286,15 +287,6 @@ class AlertDesk:
             return self._silence(matchers, now_ns, now_ns + duration_ns, command.actor, command.comment)
         except ValueError as error:
             return str(error)
-
-
-def page_address(config: Config) -> str:
-    """Where people find the live page; empty where the configuration does not tell."""
-    if config.api.external_url is not None:
-        return config.api.external_url.rstrip("/")
-    host, port = config.listen_address
-    scheme = "http" if config.api.tls_cert is None else "https"
-    return f"{scheme}://{config.listen}" if port and host not in ("0.0.0.0", "::") else ""  # noqa: S104 - a comparison
 
 
 def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:

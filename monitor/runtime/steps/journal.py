@@ -135,4 +135,5 @@ def setting(loaded: Loaded) -> course.Setting:
         loaded.rule_texts,
         loaded.source.config.routes,
         tuple((feed.spec.venue, feed.options) for feed in loaded.feeds),
+        loaded.source.config.page_address,
     )

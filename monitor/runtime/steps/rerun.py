@@ -246,7 +246,7 @@ class Rerunner:
 
     # -- the program ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, loaded: Loaded) -> None:
+    def _begin(self, loaded: Loaded, page: str | None = None) -> None:
         """A program that has just started: nothing is in line, no window holds anything."""
         config = loaded.source.config
         self.loaded = loaded
@@ -263,6 +263,7 @@ class Rerunner:
             delivery=self._outbox,
             clock=self.clock,
             notes=lambda rule: self._notes.get(rule, ()),
+            page=page,
         )
         room = EngineRoom(
             self.engine,
@@ -290,7 +291,7 @@ class Rerunner:
         self.report.starts += not carried
         feeds = _feeds(setting)
         self._replay.restart(feeds)
-        self._begin(self._loaded_by(setting, feeds))
+        self._begin(self._loaded_by(setting, feeds), setting.page)
 
     def _reloaded(self, setting: course.Setting, row: Row) -> None:
         if row[4]:

@@ -38,7 +38,7 @@ class Turns:
         self._put = put
         self._journal = journal
         self._past_ns = 0
-        self._begun = False
+        self._begun = self._over = False
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
@@ -51,8 +51,15 @@ class Turns:
         self._journal.heard(events, now_ns)
         self._put(events)
 
+    def end(self) -> None:
+        """No step is taken any more. What still comes (feeds that we stop are down) is kept for the next run, and decides nothing."""
+        self._over = True
+
     def take_in(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in what waited, and see what follows; what came late is read in pieces, as if it had come in time."""
+        if self._over:
+            self._room.take_past(events)
+            return
         failed = None
         for part in self._parts(events, now_ns):
             try:
@@ -84,6 +91,8 @@ class Turns:
 
     def tick(self, now_ns: int) -> None:
         """See what follows from time alone; a tick that comes late does those that it missed, too."""
+        if self._over:
+            return
         pace = self._room.pace
         for own_ns in pace.missed(self._seen_ns, pace.own_ns(now_ns) - 1):
             self.step((), now_ns, own_ns)

@@ -208,7 +208,7 @@ async def trouble(rig: Rig) -> None:
     desk = rig.app.desk
     await rig.until(lambda: rig.up and {"LongsLiquidated", "Calm"} <= rig.firing)
     row = msgspec.json.encode({"name": "n", "value": 9.0, "ts": rig.clock.wall_ns() // NS_PER_S})
-    assert rig.app.slow.door.take("http", row, "json", rig.clock.wall_ns())[0] == 1
+    assert (await rig.app.slow.door.take("http", row, "json", rig.clock.wall_ns()))[0] == 1
     rig.servers["bybit"].drop_all()
     fired = next(alert for alert in desk.lifecycle.alerts() if alert.state == "firing")
     assert desk.acknowledge(fired.fingerprint, "me", "on it", 20 * NS_PER_S)
@@ -276,6 +276,11 @@ async def test_a_restart_with_its_windows_and_alerts_is_on_the_tape(
     assert told(log) == history
     log.write(tmp_path / "again.jsonl", "file")
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "state" / "alerts.jsonl").read_bytes()
+
+    # the page that alerts link to is that of the recording
+    moved = loaded.source.config.model_copy(update={"listen": "127.0.0.1:9"})
+    elsewhere, _ = again(replace(loaded, source=replace(loaded.source, config=moved)), folder)
+    assert list(elsewhere.lines("file")) == list(log.lines("file"))
 
     # other rules over the same tape
     configure(tmp_path, {}, OTHER)

@@ -101,6 +101,9 @@ class Monitor:
         self._journal.heard(events, self.clock.now_ns)
         self._turns.take_in(events, self.clock.now_ns)
 
+    def end(self) -> None:
+        self._turns.end()
+
     def tick(self, at_ms: int) -> None:
         self.clock.now_ns = T0 + at_ms * NS_PER_MS
         self._turns.tick(self.clock.now_ns)
@@ -195,6 +198,25 @@ def test_what_lasts_ends_when_the_time_was_up_not_when_somebody_looked(loaded: L
         t.alert.ends_at_ns - T0 for t in monitor.log.transitions if t.alert.name == "Patient" and t.state == "resolved"
     ]
     assert ends == [1200 * NS_PER_MS]
+
+
+def test_a_monitor_that_is_stopped_decides_nothing_more(loaded: Loaded) -> None:
+    """The feeds that it stops are down, and not silent; an alert of then would be on the tape and not be sent."""
+    monitor = Monitor(loaded)
+    monitor.take(Beat(300, "bybit", 100.0, 0).events(), 300)
+    monitor.end()
+    steps = [row for row in monitor.rows if row[2] == "turn"]
+    monitor.take(Beat(600, "bybit", 102.0, 2_000_000).events(), 600)
+    monitor.tick(1000)
+    assert [row for row in monitor.rows if row[2] == "turn"] == steps
+    assert not monitor.log.transitions
+    monitor.engine.evaluate(T0 + 1000 * NS_PER_MS)
+    window = monitor.engine.latest("desk/Window")
+    assert window is not None
+    assert window.value.tolist() == [2e6], "kept for the next run"
+    again = AlertLog()
+    assert rerun(loaded, [monitor.rows], again).exact
+    assert not again.transitions
 
 
 def test_what_time_alone_ended_ended_when_somebody_would_have_looked(loaded: Loaded) -> None:
