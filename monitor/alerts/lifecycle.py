@@ -8,7 +8,7 @@ condition to clear, a ladder of severities, and a brake for flapping. `monitor.a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
@@ -25,8 +25,11 @@ from monitor.alerts.machine import (
     plain,
     unexplained,
 )
-from monitor.reading import Evaluation
+from monitor.reading import Evaluation, Values
 from monitor.rule import Rule, RuleSet
+
+Attend = Callable[[Callable[[str], tuple[Values, Values]], frozenset[str]], None]
+"""Told between which values the rows of a rule may move unheard, and of which rules every other value is to be told."""
 
 _LOOK_NS = 1_000_000_000
 """How often restored alerts that wait for their data are looked at."""
@@ -37,7 +40,8 @@ class Lifecycle:
 
     ``explain`` is called for transitions that people read about (firing, held, resolved, escalation), once each.
     ``latest`` is asked for the readings of a rule whose timer runs out while nothing was said of it: its truth is then what
-    it was, but its values may have moved.
+    it was, but its values may have moved. ``attend`` is told which rules have an alert, whose values have to be heard of
+    when they are worse than all before; without it every value has to come.
     """
 
     def __init__(
@@ -46,9 +50,13 @@ class Lifecycle:
         settings: LifecycleSettings | None = None,
         render: Render | None = None,
         explain: Explain | None = None,
+        *,
         latest: Latest | None = None,
+        attend: Attend | None = None,
     ) -> None:
-        self._latest = latest
+        self._latest, self._attend = latest, attend
+        self._busy: frozenset[str] = frozenset()
+        self._seen_ns = 0
         self.settings = settings or LifecycleSettings()
         self._render = render or plain
         self._explain = explain or unexplained
@@ -76,6 +84,7 @@ class Lifecycle:
             self._awaits_since_ns = now_ns
             transitions += [gone for machine in self._machines.values() for gone in machine.abandon(now_ns)]
         if live:
+            self._seen_ns = max(self._seen_ns, now_ns)
             transitions += self._advance({evaluation.rule: evaluation for evaluation in evaluations}, now_ns)
         return transitions
 
@@ -88,6 +97,7 @@ class Lifecycle:
             evaluation = fresh.get(rule_id)
             transitions += machine.step(evaluation) if evaluation is not None else machine.elapse(now_ns, self._latest)
         self._next_due_ns = min((machine.next_due_ns for machine in self._machines.values()), default=NEVER)
+        self._follow(anew=bool(transitions))
         return transitions
 
     @property
@@ -97,11 +107,19 @@ class Lifecycle:
 
     def alerts(self, *, worded: bool = False) -> list[AlertView]:
         """Every alert that is pending, firing or held, as of the latest evaluations; `worded`: annotations, too."""
-        return [view for machine in self._machines.values() for view in machine.views(worded=worded)]
+        machines = self._machines.values()
+        return [view for machine in machines for view in machine.views(self._latest, worded=worded)]
 
-    def busy(self) -> frozenset[str]:
-        """Identities of the rules that have an alert now."""
-        return frozenset(rule_id for rule_id, machine in self._machines.items() if machine.busy)
+    def indifferent(self, rule_id: str) -> tuple[Values, Values]:
+        """Between which values (bounds excluded) each row of a rule may move without changing anything here."""
+        return self._machines[rule_id].indifferent()
+
+    def _follow(self, *, anew: bool) -> None:
+        """Say which rules have an alert now, whose values are to be heard of; also where only the rows are others."""
+        busy = frozenset(rule_id for rule_id, machine in self._machines.items() if machine.busy)
+        if self._attend is not None and (anew or busy != self._busy):
+            self._busy = busy
+            self._attend(self.indifferent, busy)
 
     @property
     def collided(self) -> int:
@@ -185,7 +203,8 @@ class Lifecycle:
         for machine in old.values():
             self._dropped |= machine.take_gone()
             self.recall(machine.dump_fires())
-            self.load(machine.dump())
+            self.load(machine.dump(), self._seen_ns)
+        self._follow(anew=True)
 
     def _machine(self, rule: Rule) -> RuleMachine:
         return RuleMachine(rule, self.settings, self._render, self._explain, self._claims, listed=self._listed)

@@ -257,6 +257,12 @@ class RuleMachine:
             effective = np.where(effective == UNKNOWN, np.int8(TRUE), effective)
         return effective, clear
 
+    def indifferent(self) -> tuple[Values, Values]:
+        """Between which values (bounds excluded) each row's may move and be no worse than its alert's worst."""
+        worst, rising = self._peak, self._rising
+        low = np.where(np.isnan(worst) | rising, -np.inf, np.nextafter(worst, -np.inf))
+        return low, np.where(np.isnan(worst) | ~rising, np.inf, np.nextafter(worst, np.inf))
+
     def _track_peaks(self, evaluation: Evaluation, truth: npt.NDArray[np.int8]) -> None:
         """Keep the worst value of every active row while its condition holds: what ends it is no peak, nor is NaN."""
         if self._active:
@@ -558,20 +564,22 @@ class RuleMachine:
     def _emit(self, instance: _Instance, previous: AlertState, at_ns: int, reason: str, escalation: int = 0) -> None:
         self._out.append(Transition(instance.view, previous, instance.view.state, at_ns, reason, escalation))
 
-    def views(self, *, worded: bool = False) -> list[AlertView]:
-        """All active alerts with their latest readings.
+    def views(self, latest: Latest | None = None, *, worded: bool = False) -> list[AlertView]:
+        """All active alerts with their latest readings, which `latest` knows where they moved without a word.
 
         With `worded` their annotations are those of now, too: as told, they are those of the last change of state.
         """
+        last = (latest(self.rule.id) if latest is not None and self._active else None) or self._last
         look = self._worded if worded else self._refreshed
-        fresh = [look(instance) for instance in self._active.values()]
+        fresh = [look(instance, last) for instance in self._active.values()]
         return fresh + [_waiting_view(saved.view) for saved in self._waiting.values()]
 
-    def _refreshed(self, instance: _Instance) -> AlertView:
-        last = self._last
-        if last is None or last.at_ns == instance.view.updated_ns:
-            return instance.view
+    def _refreshed(self, instance: _Instance, last: Evaluation | None) -> AlertView:
         row = instance.row
+        if last is None or last.at_ns <= instance.view.updated_ns:
+            return instance.view
+        if row >= len(last.labels) or last.labels[row] != instance.view.series:
+            return instance.view  # after a reload rows are others until the next step
         reason = instance.view.reason
         if instance.view.state is AlertState.HELD:
             reason = f"held: {_unknown_reason(last, row)}"
@@ -586,8 +594,8 @@ class RuleMachine:
             reason=reason,
         )
 
-    def _worded(self, instance: _Instance) -> AlertView:
-        view = self._refreshed(instance)
+    def _worded(self, instance: _Instance, last: Evaluation | None) -> AlertView:
+        view = self._refreshed(instance, last)
         if view.updated_ns >= instance.worded_ns + WORDS_NS:
             instance.words, instance.worded_ns = self._annotations(view), view.updated_ns
         return replace(view, annotations=instance.words)

@@ -96,7 +96,11 @@ class Lane:
             delivery=self.journal,
             clock=self.clock,
         )
-        self._trials = Lifecycle(trials, lifecycle_settings(loaded), latest=self.engine.latest) if trials else None
+        self._trials = (
+            Lifecycle(trials, lifecycle_settings(loaded), latest=self.engine.latest, attend=self.engine.attend)
+            if trials
+            else None
+        )
         min_coverage = loaded.source.config.engine.min_coverage
         self.watch = Watch(self.engine, loaded.rules, min_coverage, charts=charts)
         self.counts = Counts()

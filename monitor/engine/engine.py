@@ -13,10 +13,10 @@ import numpy as np
 
 from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain, stages
-from monitor.engine.fences import Watch
+from monitor.engine.fences import Indifferent, Watch
 from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
 from monitor.engine.memory import Memory
-from monitor.engine.nodes.base import ConditionNode, Tick, covers
+from monitor.engine.nodes.base import ConditionNode, Tick, covers, joint
 from monitor.engine.past.history import Grid
 from monitor.engine.past.refill import Refill
 from monitor.engine.persist import Columns, Copied, Pieces, gather, gather_pieces, load, pack, unpack
@@ -64,7 +64,7 @@ class Engine:
         self._newest_ns = 0
         self._serial = self._tidied = 0
         self._leaper = Leaper()
-        self._attended: frozenset[str] = frozenset()
+        self._followers: dict[Indifferent, frozenset[str]] = {}
         self._intake = Crowd(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
         self._rules: dict[str, CompiledRule] = {}
@@ -90,7 +90,7 @@ class Engine:
             self._add_recording(recording)
         self._rules = {rule.id: CompiledRule(rule, self._compiler) for rule in rules.alerts}
         self._watch = Watch(list(self._rules.values()), self.store.ledger)
-        self.attend(self._attended)
+        self._attend()
         self.store.memories = {}
         self._want()
         self.past.forget()
@@ -181,7 +181,9 @@ class Engine:
             The first step that was not taken in, and what became of the events of those before it, if there were any.
         """
         alarm = self._watch.asleep()
-        if alarm is None or self._recordings or self.past.due or not self._leaper.ready():
+        if alarm is None or self.past.due or not self._leaper.ready():
+            return step, None
+        if self._recordings and (alarm := joint([alarm, *(item.node.still() for item in self._recordings)])) is None:
             return step, None
         ready = block.ready(self.store, self.settings)
         grid = block.instants[step:stop]
@@ -205,8 +207,8 @@ class Engine:
 
         Args:
             now_ns: Our time.
-            changed_only: Leave out rules that were true on no row, and whose truth and coverage have not changed
-                anywhere: only values may have moved, and `latest` works those out when asked. Many times faster.
+            changed_only: Leave out rules whose truth and coverage have not changed anywhere: only values may have moved,
+                to which nobody attends, and `latest` works those out when asked. Many times faster.
         """
         if self.past.due and not self.settings.refill_in_background:
             self.refill(0)
@@ -228,17 +230,31 @@ class Engine:
         self.store.trim(self.now_ns, max(self.settings.lateness_ns, Grid.FOLLOW_NS))
         self.store.shrink(self.settings.max_rows)
 
-    def attend(self, rules: Iterable[str]) -> None:
-        """Give the readings of these rules with ``changed_only`` whenever they move, true or not: they have alerts."""
-        self._attended = frozenset(rules)
-        self._watch.attend([rule for name, rule in self._rules.items() if name in self._attended])
+    def attend(self, follower: Indifferent, rules: Iterable[str]) -> None:
+        """Give a rule's readings with ``changed_only`` also when a value moves that somebody follows: it has an alert.
+
+        To be called again whenever the follower's rules, or the rows that it follows, are others.
+
+        Args:
+            follower: Asked for a rule between which values its rows may move untold; one call replaces the one before.
+            rules: Which rules it follows.
+        """
+        self._followers[follower] = frozenset(rules)
+        self._attend()
+
+    def _attend(self) -> None:
+        followed: dict[str, list[Indifferent]] = {}
+        for follower, rules in self._followers.items():
+            for rule in rules & self._rules.keys():
+                followed.setdefault(rule, []).append(follower)
+        self._watch.attend(followed)
 
     def latest(self, rule_id: str) -> Evaluation | None:
-        """A rule's readings as of the last `evaluate`; None before the first."""
-        rule = self._rules[rule_id]
-        if self._serial:
+        """A rule's readings as of the last `evaluate`; None before the first, and of a rule that is not there."""
+        rule = self._rules.get(rule_id)
+        if rule is not None and self._serial:
             rule.evaluate(Tick(self._serial, self.now_ns))
-        return rule.latest
+        return None if rule is None else rule.latest
 
     def newest_ns(self, series: str) -> int:
         """Time of the newest value of a series that a rule reads; 0 where there is none."""

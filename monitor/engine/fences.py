@@ -1,25 +1,33 @@
 """Rules that need not be judged now: between which constants each reading stands, and how soon it could get out.
 
-A rule is *settled* when its newest evaluation was true on no row. A rule that is made of comparisons with constants
-sleeps while it is settled and no reading passes a constant, goes missing, appears, or changes its coverage. A *fence*
-watches one reading for all rules that compare it. Most of the time it need not even look: a sum of dollars that lies
-10M below the nearest constant cannot pass it before 10M more have come in. That is what its `Alarm` says.
+A rule sleeps, true or not, while no reading passes a constant, goes missing, appears, or changes its coverage. A *fence*
+watches one reading for all rules that compare it with constants, a *guard* a condition of another kind. Most of the time
+they need not even look: a sum of dollars that lies 10M below the nearest constant cannot pass it before 10M more have
+come in. That is what an `Alarm` says.
+
+Of a rule with an alert somebody wants to hear more: each value that is worse than all before. Its fences stand at the
+worst value, too (`Watch.attend`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 
 from monitor.engine.cover.coverage import Ledger
-from monitor.engine.nodes.base import Alarm, Bools, ConstantNode, Coverage, Growing, Node, Tick
+from monitor.engine.nodes.base import Alarm, Bools, ConditionNode, ConstantNode, Coverage, Node, Tick, joint
 from monitor.engine.nodes.logic import CompareNode, KOfNode, LogicNode, NotNode
-from monitor.engine.program import CompiledRule
+from monitor.engine.nodes.vector import TopKNode
+from monitor.engine.program import CompiledRule, looks, walk
 from monitor.reading import Evaluation
 from monitor.window import Floats
 
-NEVER_NS = -(1 << 62)
+Bounds = tuple[Floats, Floats]
+Indifferent = Callable[[str], Bounds]
+"""Of a rule (its identity): between which values, bounds excluded, each row's may move without being told."""
+Followers = Mapping[str, Sequence[Indifferent]]
 
 
 class Fence:
@@ -29,12 +37,15 @@ class Fence:
         self.node = node
         self.rules: list[CompiledRule] = []
         self.alarm: Alarm | None = None
+        self.fresh = True
+        """Whether what the rules' followers want to hear may have changed since it last looked."""
         self._constants: list[float] = []
         self._ladder: Floats = np.empty(0)
         self._low: Floats = np.empty(0)
         self._high: Floats = np.empty(0)
         self._level: Bools | None = None
         self._missing: Bools | None = None
+        self._told: Bounds | None = None
         self._coverage: Coverage = -1.0
         self._version = -1
 
@@ -45,17 +56,21 @@ class Fence:
         if rule not in self.rules:
             self.rules.append(rule)
 
-    def passed(self, tick: Tick) -> bool:
+    def passed(self, tick: Tick, followers: Followers) -> bool:
         """Look: whether any comparison may have another outcome than last time. Sets the alarm anew."""
         version = self.node.pull(tick)
-        if version != self._version or self.alarm is not None:
-            passed = version != self._version and not self._stands()
-            self._version = version
-            if passed:
-                self._note()
-            self.alarm = self.node.alarm(self._low, self._high)
-            return passed
-        return False
+        if version == self._version and self.alarm is None and not self.fresh:
+            return False
+        self._told = self._bounds(followers)
+        passed = version != self._version and not self._stands()
+        self._version, self.fresh = version, False
+        if passed:
+            self._note()
+        low, high = self._low, self._high
+        if self._told is not None:
+            low, high = np.maximum(low, self._told[0]), np.minimum(high, self._told[1])
+        self.alarm = self.node.alarm(low, high) or self.node.still()
+        return passed
 
     def _stands(self) -> bool:
         """Whether every row is where it was."""
@@ -63,6 +78,8 @@ class Fence:
         if len(values) != len(self._low):
             return False
         if coverage is not self._coverage and not np.array_equal(coverage, self._coverage):
+            return False
+        if self._told is not None and ((values <= self._told[0]) | (values >= self._told[1])).any():
             return False
         inside: Bools = (values > self._low) & (values < self._high)
         if self._level is not None:
@@ -84,90 +101,119 @@ class Fence:
         self._missing = missing if missing.any() else None
         self._coverage = self.node.coverage
 
+    def _bounds(self, followers: Followers) -> Bounds | None:
+        """Between which values nobody wants to hear of the reading; None where nobody follows any of the rules."""
+        found: Bounds | None = None
+        for rule in self.rules:
+            for indifferent in followers.get(rule.rule.id, ()):
+                for low, high in rule.shown(self.node, *indifferent(rule.rule.id)):
+                    found = (low, high) if found is None else (np.maximum(found[0], low), np.minimum(found[1], high))
+        return found
+
+
+class Guard:
+    """A condition that is no comparison with a constant, and the rules that it decides."""
+
+    def __init__(self, node: ConditionNode) -> None:
+        self.node = node
+        self.rules: list[CompiledRule] = []
+        self.alarm: Alarm | None = None
+        self.fresh = True
+        self._version = -1
+        self._looks: tuple[bytes | float, ...] = ()
+
+    def passed(self, tick: Tick, followers: Followers) -> bool:
+        """Look: whether truth or coverage of any row is another than last time, or a value that somebody follows."""
+        version = self.node.pull(tick)
+        if version == self._version and self.alarm is None and not self.fresh:
+            return False
+        followed = any(rule.rule.id in followers for rule in self.rules)
+        passed = version != self._version and (followed or looks(self.node) != self._looks)
+        self._version, self.fresh = version, False
+        if passed:
+            self._looks = looks(self.node)
+        self.alarm = self.node.still() if followed else self.node.stands()
+        return passed
+
 
 class Watch:
-    """Evaluates rules on the live path: those that are awake, and those behind a fence that was passed."""
+    """Evaluates rules on the live path: those behind a fence that was passed."""
 
     def __init__(self, rules: Sequence[CompiledRule], ledger: Ledger) -> None:
         self._ledger = ledger
-        self._single: list[CompiledRule] = []
-        self._awake: list[CompiledRule] = []
+        self._followers: dict[str, list[Indifferent]] = {}
         fences: dict[int, Fence] = {}
+        guards: dict[int, Guard] = {}
         for rule in rules:
-            leaves = comparisons(rule.roots)
-            (self._single if leaves is None else self._awake).append(rule)
-            for leaf in leaves or ():
-                fence = fences.setdefault(id(leaf.left), Fence(leaf.left))
-                fence.add(float(leaf.right.values[0]), rule)
-        self._fences = list(fences.values())
+            for leaf in leaves(rule.roots):
+                if compares(leaf):
+                    fences.setdefault(id(leaf.left), Fence(leaf.left)).add(float(leaf.right.values[0]), rule)
+                else:
+                    guards.setdefault(id(leaf), Guard(leaf)).rules.append(rule)
+        self._fences: list[Fence | Guard] = [*fences.values(), *guards.values()]
         self._alarm: Alarm | None = None
         self._renew = False
         self._seen_ledger = -1
 
     def evaluate(self, tick: Tick) -> list[Evaluation]:
-        """Evaluations of rules that are true somewhere, or whose truth or coverage changed."""
+        """Evaluations of rules whose truth or coverage changed, or of whose values somebody wants to hear."""
         due = self._woken(tick)
         found = [seen for rule in due if (seen := rule.evaluate_changed(tick)) is not None]
-        if due:
-            self._awake = [rule for rule in due if rule.holds or rule.attended]
-        if self._single:
-            found += [seen for rule in self._single if (seen := rule.evaluate_changed(tick)) is not None]
+        self._refresh(rule for rule in due if rule.rule.id in self._followers)
         return found
 
     def asleep(self) -> Alarm | None:
         """What would wake a rule, while all of them sleep; None when one has to be looked at in any case."""
-        awake = self._single or self._awake or self._ledger.version != self._seen_ledger
-        return None if awake else self._alarm
+        return None if self._ledger.version != self._seen_ledger else self._alarm
 
     def renew(self) -> None:
         """Look at every fence at the next evaluation, so that its alarm has all the room that there is."""
         self._renew = True
 
-    def attend(self, rules: Sequence[CompiledRule]) -> None:
-        """Keep these rules awake from now on, and no others for this reason."""
-        for rule in (*self._single, *(rule for fence in self._fences for rule in fence.rules)):
-            rule.attended = False
+    def attend(self, followers: Mapping[str, list[Indifferent]]) -> None:
+        """Tell from now on of these rules, by identity, each value that lies beyond what their followers are indifferent to."""
+        self._followers = dict(followers)
+        rules = {id(rule): rule for fence in self._fences for rule in fence.rules}.values()
         for rule in rules:
-            rule.attended = True
-        asleep = [rule for rule in rules if rule not in self._single and rule not in self._awake]
-        self._awake = [*self._awake, *asleep]
+            rule.attended = rule.rule.id in followers
+        self._refresh(rule for rule in rules if rule.attended)
+
+    def _refresh(self, rules: Iterable[CompiledRule]) -> None:
+        """See to it that the fences of these rules are looked at in the next turn."""
+        chosen = {id(rule) for rule in rules}
+        for fence in self._fences if chosen else ():
+            if any(id(rule) in chosen for rule in fence.rules):
+                fence.alarm, fence.fresh, self._alarm = None, True, None
 
     def _woken(self, tick: Tick) -> list[CompiledRule]:
-        """The rules to be evaluated: the awake ones and those that a passed fence wakes."""
+        """The rules that a passed fence wakes."""
         moved = self._ledger.version != self._seen_ledger or self._renew
         if not moved and self._alarm is not None and not self._alarm.rings(tick.now_ns):
-            return self._awake
+            return []
         self._seen_ledger, self._renew = self._ledger.version, False
-        due = {id(rule): rule for rule in self._awake}
+        due: dict[int, CompiledRule] = {}
         for fence in self._fences:
-            if (moved or fence.alarm is None or fence.alarm.rings(tick.now_ns)) and fence.passed(tick):
+            rings = moved or fence.alarm is None or fence.alarm.rings(tick.now_ns)
+            if rings and fence.passed(tick, self._followers):
                 due.update((id(rule), rule) for rule in fence.rules)
-        self._alarm = joint([fence.alarm for fence in self._fences])
+        self._alarm = joint(fence.alarm for fence in self._fences)
         return list(due.values())
 
 
-def joint(alarms: Sequence[Alarm | None]) -> Alarm | None:
-    """An alarm that rings when any of several does; None where one of them has to be looked at each time."""
-    until_ns, marks = float(1 << 62), dict[int, tuple[Growing, int]]()
-    for alarm in alarms:
-        if alarm is None:
-            return None
-        until_ns = min(until_ns, alarm.until_ns)
-        for meter, mark in alarm.marks:
-            marks[id(meter)] = (meter, min(mark, marks.get(id(meter), (meter, mark))[1]))
-    return Alarm(until_ns, tuple(marks.values()))
-
-
-def comparisons(roots: Sequence[Node]) -> list[CompareNode] | None:
-    """The comparisons with a constant that decide conditions; None where anything else does, or a memory of the past."""
-    found: list[CompareNode] = []
+def leaves(roots: Sequence[Node]) -> Iterator[ConditionNode]:
+    """The conditions that decide others by ``and``, ``or``, ``not`` and ``k_of`` alone."""
     for root in roots:
-        if isinstance(root, CompareNode):
-            if not isinstance(root.right, ConstantNode) or root.left.absent is not None:
-                return None
-            found.append(root)
-        elif isinstance(root, LogicNode | NotNode | KOfNode) and (inner := comparisons(root.children)) is not None:
-            found += inner
+        if isinstance(root, LogicNode | NotNode | KOfNode):
+            yield from leaves(root.children)
         else:
-            return None
-    return found
+            assert isinstance(root, ConditionNode)
+            yield root
+
+
+def compares(leaf: ConditionNode) -> TypeGuard[CompareNode]:
+    """Whether a condition is one reading beside a constant, and every row of the reading exists."""
+    return (
+        isinstance(leaf, CompareNode)
+        and isinstance(leaf.right, ConstantNode)
+        and not any(isinstance(node, TopKNode) for node in walk([leaf.left]))
+    )

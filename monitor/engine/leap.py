@@ -30,7 +30,7 @@ from monitor.window import Ints
 
 LEAST = 4
 """Fewer steps are cheaper one by one."""
-PATIENCE = 64
+PATIENCE = 16
 """After leaps that came to nothing, so many steps at most are taken one by one before the next try."""
 MOST_ROOM = 80.0
 """As a logarithm: a greater move than this always ends a leap, so that nothing overflows."""
@@ -76,7 +76,7 @@ class Calm:
             if stop - step >= LEAST:
                 stop = self._along(stream, step, stop, int(instants[stop - step]))
         for (_, _, delay_ns), last in self.domain.lasts.items():
-            if stop - step >= LEAST and delay_ns and last.metered_ns:
+            if stop - step >= LEAST and delay_ns:
                 stop = step + self._behind(last, delay_ns, instants[1 : stop - step + 1])
         return stop
 
@@ -86,15 +86,14 @@ class Calm:
         if not all(last.whole for last in lasts):
             return False
         known = {id(meter) for log in self.store.logs.values() for meter in (log.arrived, log.amount)}
-        known |= {id(meter) for last in lasts for meter in (last.drift, last.breaks)}
+        known |= {id(meter) for last in lasts for meter in (last, last.drift, last.breaks)}
+        known |= {id(sampler.history) for grid in self.grids for sampler in grid.samplers}  # none is due on the way
         return all(isinstance(meter, Index | Projection) or id(meter) in known for meter, _ in self.alarm.marks)
 
     def _appears(self, stream: Stream, step: int, stop: int) -> int:
         """The first step with a label set's first row that is more than one more in a group; `stop` where there is none."""
         index = self.store.catalog.series(stream.series)
-        watching = [
-            meter for meter, _ in self.alarm.marks if meter is index or getattr(meter, "members", None) is index
-        ]
+        watching = [meter for meter, _ in self.alarm.marks if meter is index or getattr(meter, "members", None) is index]
         for number, labels in stream.births(step, stop):
             if stream.log.unique or any(not isinstance(one, Projection) or one.gains(labels) for one in watching):
                 return number
@@ -104,9 +103,9 @@ class Calm:
         """The first step of a stream whose rows could ring the alarm, up to `stop`, which is evaluated at `end_ns`."""
         ts, members, values = stream.rows(step, stop)
         bad = [_first(ts <= self._closed_ns(stream.series))]
-        bad += [self._fills(stream, values)] if not stream.log.unique else []
+        bad.append(self._fills(stream, values))
         now = self.domain.lasts.get((stream.series, 0, 0))
-        if now is not None and now.metered_ns:
+        if now is not None:
             bad.append(_first(~self._steady(now, ts, members, values, end_ns)))
         rows = [row for row in bad if row is not None]
         return min(stop, stream.step_of(min(rows), step)) if rows else stop
@@ -117,10 +116,12 @@ class Calm:
 
     def _fills(self, stream: Stream, values: Column) -> int | None:
         """The first row of events with which more dollars or rows have come in than the alarm allows."""
-        if len(values) and values.min() < 0:
-            return 0
         rows, dollars = self._room(stream.log.arrived), self._room(stream.log.amount)
         found = [int(rows)] if rows < len(values) else []
+        if stream.log.unique:
+            return min(found, default=None)
+        if len(values) and values.min() < 0:
+            return 0
         if values.sum() > dollars:
             found.append(int(values.cumsum().searchsorted(dollars, side="right")))
         return min(found, default=None)
@@ -134,8 +135,10 @@ class Calm:
 
     def _steady(self, last: LastValues, ts: Ints, members: Members, values: Column, end_ns: int) -> Column:
         """Rows that follow a value which holds until `end_ns`, and move it less than the alarm allows."""
-        if last.breaks.value > self._mark(last.breaks):
+        if self._mark(last) < math.inf or last.breaks.value > self._mark(last.breaks):
             return np.zeros(len(ts), np.bool_)
+        if not last.metered_ns:
+            return np.ones(len(ts), np.bool_)
         most = math.exp(min(max(self._room(last.drift) - 1, 0) / DRIFT_UNITS, MOST_ROOM))
         held, since = last.values[members], last.ts[members]
         steady: Column = (since < ts) & (since + last.metered_ns >= end_ns) & (held > 0)

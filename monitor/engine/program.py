@@ -11,8 +11,8 @@ import numpy as np
 
 from monitor.engine.compile import Compiler
 from monitor.engine.memory import Memory
-from monitor.engine.nodes.align import Places
-from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, row_of, take
+from monitor.engine.nodes.align import Places, carried
+from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, padded, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.log import Log
@@ -138,13 +138,11 @@ class CompiledRule:
 
     Attributes:
         latest: The newest evaluation.
-        holds: Whether any row was true when `evaluate_changed` last had to look; so it is before it ever did.
-        attended: Whether somebody follows its values although no row may be true: an alert that is kept firing.
+        attended: Whether somebody follows its values, because it has an alert.
     """
 
     def __init__(self, rule: Rule, compiler: Compiler) -> None:
         self.rule = rule
-        self.holds = True
         self.attended = False
         self._id = rule.id
         self.base = _Case(compiler, None, rule, ())
@@ -156,12 +154,11 @@ class CompiledRule:
         self._versions: list[int] = []
         self._labels: tuple[Labels, ...] = ()
         self._mine: list[Bools] = [np.empty(0, np.bool_) for _ in self.cases]
-        self._mains = [case.node for case in (self.base, *self.cases)]
         self._told: list[int] = []
         self._looks: list[bytes | float] = []
 
     def evaluate_changed(self, tick: Tick) -> Evaluation | None:
-        """As `evaluate`, but None also when only values moved, no row is true and nobody attends to them.
+        """As `evaluate`, but None also when only values moved and nobody attends to them.
 
         It keeps its own account of what it has said: that somebody looked in between (`evaluate`) changes nothing here.
         """
@@ -169,12 +166,10 @@ class CompiledRule:
         if versions == self._told:
             return None
         self._told = versions
-        self.holds = any(np.maximum.reduce(node.truth, initial=FALSE) == TRUE for node in self._mains)
-        followed = self.holds or self.attended
-        looks = [] if followed else [look for root in self.roots for look in _looks(root)]
-        if looks == self._looks and not followed:
+        seen = [look for root in self.roots for look in looks(root)]
+        if seen == self._looks and not self.attended:
             return None
-        self._looks, self._versions = looks, versions
+        self._looks, self._versions = seen, versions
         self.latest = self._read(tick)
         return self.latest
 
@@ -186,6 +181,27 @@ class CompiledRule:
         self._versions = versions
         self.latest = self._read(tick)
         return self.latest
+
+    def shown(self, reading: Node, low: Floats, high: Floats) -> Iterator[tuple[Floats, Floats]]:
+        """Bounds of the rule's rows as those of a reading's rows, where that is what the rule shows.
+
+        Args:
+            reading: One side of a comparison.
+            low: A bound per row that was there when last asked; later ones have none.
+            high: The same.
+        """
+        size = len(self.index)
+        low, high = padded(low, size, -np.inf), padded(high, size, np.inf)
+        others = np.zeros(size, np.bool_)
+        for case, known in zip(self.cases, self._mine, strict=True):
+            mine = np.append(known, np.zeros(size - len(known), np.bool_))
+            others |= mine
+            bounds = np.where(mine, low, -np.inf), np.where(mine, high, np.inf)
+            shown = case.node.shown(*carried(case.main.update(), len(case.node.values), *bounds))
+            yield from ((lower, upper) for node, lower, upper in shown if node is reading)
+        rows = slice(len(self.base.node.values))
+        shown = self.base.node.shown(np.where(others, -np.inf, low)[rows], np.where(others, np.inf, high)[rows])
+        yield from ((lower, upper) for node, lower, upper in shown if node is reading)
 
     def footprint(self) -> Footprint:
         """What the rule keeps in memory."""
@@ -262,7 +278,7 @@ class CompiledRule:
         return self.base.node.reason(row, now_ns)
 
 
-def _looks(root: Node) -> tuple[bytes | float, bytes | float]:
+def looks(root: Node) -> tuple[bytes | float, bytes | float]:
     """What an alert's life depends on besides values: truth and coverage of every row."""
     assert isinstance(root, ConditionNode)
     coverage = root.coverage

@@ -13,7 +13,7 @@ from monitor.engine.nodes.base import Node
 from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 from monitor.expression import Matching
-from monitor.window import Ints
+from monitor.window import Floats, Ints
 
 NOWHERE = -1
 
@@ -165,6 +165,15 @@ class Join:
         mine_straight = len(self.index) == len(self.left.index) and np.array_equal(left, straight)
         self.same = bool(many == one and mine_straight and np.array_equal(right, straight))
         self.scalar_right = bool(mine_straight and self.right.index.labels == [()] and not self.ambiguous)
+
+
+def carried(rows: Ints, size: int, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Bounds of output rows as those of one side's rows: the narrowest where several take the same row."""
+    lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
+    taken = rows >= 0
+    np.maximum.at(lower, rows[taken], low[taken])
+    np.minimum.at(upper, rows[taken], high[taken])
+    return lower, upper
 
 
 def extended(rows: Ints, size: int) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -70,6 +70,18 @@ class Alarm:
         return False
 
 
+def joint(alarms: Iterable[Alarm | None]) -> Alarm | None:
+    """An alarm that rings when any of several does; None where one of them has to be looked at each time."""
+    until_ns, marks = float(FAR_NS), dict[int, tuple[Growing, int]]()
+    for alarm in alarms:
+        if alarm is None:
+            return None
+        until_ns = min(until_ns, alarm.until_ns)
+        for meter, mark in alarm.marks:
+            marks[id(meter)] = (meter, min(mark, marks.get(id(meter), (meter, mark))[1]))
+    return Alarm(until_ns, tuple(marks.values()))
+
+
 class Holding(Protocol):
     """Rows in memory: a log, or the samples of an expression."""
 
@@ -101,6 +113,8 @@ class Node(ABC):
     """What a node of the same expression knew before a restart, until it has been taken up."""
     absent: Bools | None = None
     """Rows that do not exist now though others do (not among the top k): a comparison with them is false."""
+    pure = False
+    """Whether the output follows from the children's outputs alone: no clock, no log, no memory."""
 
     def __init__(self, children: Sequence[Node] = ()) -> None:
         self.children = tuple(children)
@@ -142,6 +156,15 @@ class Node(ABC):
         """
         del low, high
         return None
+
+    def still(self) -> Alarm | None:
+        """Until when the output surely stays the very same, as long as the ledger of coverage does. None: nobody can tell."""
+        return joint(child.still() for child in self.children) if self.pure else None
+
+    def framed(self) -> Alarm | None:
+        """Until when the rows, their coverage, and which of them are missing surely stay what they are."""
+        size = len(self.values)
+        return self.alarm(np.full(size, -np.inf), np.full(size, np.inf)) or self.still()
 
     def next_edge_ns(self) -> int:
         """When the node's output may next change without a new event."""
@@ -219,6 +242,10 @@ class ConstantNode(Node):
         del tick
         return self.version == 0
 
+    def still(self) -> Alarm:
+        """For ever."""
+        return Alarm(FAR_NS, ())
+
 
 class ConditionNode(Node):
     """A node whose output is three-valued truth; `values` and `threshold` are those of the deciding comparison."""
@@ -228,6 +255,15 @@ class ConditionNode(Node):
     sound: Bools
     """Rows that are true whatever data is missing."""
     default_truth: int = -1
+
+    def stands(self) -> Alarm | None:
+        """Until when truth and coverage of every row surely stay what they are, whatever becomes of the values."""
+        return self.still()
+
+    def shown(self, low: Floats, high: Floats) -> Iterator[tuple[Node, Floats, Floats]]:
+        """Readings whose values are the condition's, with bounds of its rows as those of theirs. Depends on truth alone."""
+        del low, high
+        yield from ()
 
     def __init__(self, children: Sequence[Node] = ()) -> None:
         super().__init__(children)
@@ -241,6 +277,19 @@ def padded(values: Floats, size: int, fill: float = NAN) -> Floats:
     if len(values) == size:
         return values
     return np.concatenate((values, np.full(size - len(values), fill)))
+
+
+def eased(values: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Bounds drawn in by what rounding may lose; no room at all for a row that does not lie well between its own.
+
+    A row without a value has no bounds: it stays missing.
+    """
+    slack = ROUNDING * np.abs(values)
+    low, high = low + slack, high - slack
+    tight = ~((low < values) & (values < high))
+    missing = np.isnan(values)
+    low = np.where(missing, -np.inf, np.where(tight, values, low))
+    return low, np.where(missing, np.inf, np.where(tight, values, high))
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.clock import NS_PER_S
 from monitor.engine.cover.coverage import duration_text
 from monitor.engine.memory import Side
-from monitor.engine.nodes.base import FAR_NS, ROUNDING, Alarm, Growing, Holding, Node, Tick, padded
+from monitor.engine.nodes.base import FAR_NS, ROUNDING, Alarm, Growing, Holding, Node, Tick, joint, padded
 from monitor.engine.nodes.members import Members, PairWeights, Weights
 from monitor.engine.nodes.need import Need
 from monitor.engine.rows.gauges import DRIFT_UNITS, NAN, Folder, fold_groups, weighted_mean
@@ -33,6 +33,13 @@ class MembersNode(Node):
     members: Members
     projection: Projection
     weights: Weights | PairWeights | None
+    need: Need
+
+    def still(self) -> Alarm | None:
+        """Until the next value or weight."""
+        weights = self.weights.still() if self.weights else None
+        own = self.members.still(), Alarm(self.need.until_ns, ())
+        return joint(own if weights is None else (*own, weights))
 
     def _present(self) -> Floats:
         return padded(self.members.present, len(self.projection.group))
@@ -313,6 +320,11 @@ class ChangeNode(Node):
             return None
         room = log_room(self.values + 1, low + 1, high + 1)
         return self.gauge.drift_alarm(room, [self.gauge.members, self.then], self.need)
+
+    def still(self) -> Alarm | None:
+        """Until either end moves."""
+        weights = [self.then_weights.still()] if self.then_weights else []
+        return joint([self.gauge.still(), self.then.still(), *weights])
 
     def next_edge_ns(self) -> int:
         """When the older end next moves, or either goes stale."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from monitor.engine.nodes.align import Join, Places
+from monitor.engine.nodes.align import Join, Places, carried
 from monitor.engine.nodes.base import (
     NAN,
+    Alarm,
     Bools,
     ConditionNode,
     ConstantNode,
@@ -20,6 +21,7 @@ from monitor.engine.nodes.base import (
     Truths,
     constant,
     covers,
+    joint,
     never,
     row_of,
     take,
@@ -59,6 +61,8 @@ def compare(op: CompareOp, left: Floats, right: Floats) -> Truths:
 class CompareNode(ConditionNode):
     """``left op right``; the left side's value is the condition's."""
 
+    pure = True
+
     def __init__(
         self, op: CompareOp, left: Node, right: Node, matching: Matching, labels: Sequence[str] | None = None
     ) -> None:
@@ -86,6 +90,21 @@ class CompareNode(ConditionNode):
             return super().pull_children(tick)
         seen, self._seen_left = self._seen_left, self.left.pull(tick)
         return seen != self._seen_left
+
+    def stands(self) -> Alarm | None:
+        """As long as neither side passes a point between them."""
+        if self.join.ambiguous or self.left.absent is not None or self.right.absent is not None:
+            return self.still()
+        left, right = self._sides()
+        meeting = right if self.right.monotone is None else left if self.left.monotone is None else (left + right) / 2
+        rows_left, rows_right = self.join.rows_left, self.join.rows_right
+        return joint(
+            (_apart(self.left, rows_left, left, meeting, right), _apart(self.right, rows_right, right, meeting, left))
+        )
+
+    def shown(self, low: Floats, high: Floats) -> Iterator[tuple[Node, Floats, Floats]]:
+        """The left side's."""
+        yield self.left, *carried(self.join.rows_left, len(self.left.values), low, high)
 
     def _with_constant(self) -> bool:
         """Compare every row with one constant; False where rows are missing, or do not stand one by one."""
@@ -142,6 +161,17 @@ class CompareNode(ConditionNode):
             self.truth = np.where(gone, np.int8(FALSE), self.truth)
 
 
+def _apart(side: Node, rows: Ints, mine: Floats, meeting: Floats, other: Floats) -> Alarm | None:
+    """Until when the rows of a side that lie under the other's stay under the meeting point, and those over it stay over."""
+    if side.monotone is None:
+        return side.still()
+    under, over = mine < other, mine > other
+    missing = np.isnan(mine) | np.isnan(other)
+    low = np.where(missing | under, -np.inf, np.where(over, meeting, mine))
+    high = np.where(missing | over, np.inf, np.where(under, meeting, mine))
+    return side.alarm(*carried(rows, len(side.values), low, high)) or side.still()
+
+
 def kleene_and(a: Truths, b: Truths) -> Truths:
     """False beats unknown beats true."""
     return np.where((a == FALSE) | (b == FALSE), np.int8(FALSE), np.minimum(a, b))
@@ -167,6 +197,8 @@ TABLES: dict[LogicOp, Callable[[Truths, Truths], Truths]] = {
 class LogicNode(ConditionNode):
     """``and``, ``or``, ``unless``; a label set that one side lacks has there the truth of an empty reading."""
 
+    pure = True
+
     def __init__(
         self,
         op: LogicOp,
@@ -181,6 +213,11 @@ class LogicNode(ConditionNode):
         self.index, self.label_names = self.join.index, self.join.label_names
         empty = [np.array([side.default_truth], np.int8) for side in (left, right)]
         self.default_truth = int(TABLES[op](*empty)[0])
+        self._from_right = never(0)
+
+    def stands(self) -> Alarm | None:
+        """As long as the operands do."""
+        return joint((self.left.stands(), self.right.stands()))
 
     def refresh(self, tick: Tick) -> bool:
         """Combine again when either side changed."""
@@ -193,12 +230,19 @@ class LogicNode(ConditionNode):
         if self.join.ambiguous:
             (left if self.join.many_right else right)[list(self.join.ambiguous)] = UNKNOWN
         self.truth = TABLES[self.op](left, right)
-        from_right = self._decided_by_right(left, right)
+        self._from_right = from_right = self._decided_by_right(left, right)
         self.values = np.where(from_right, take(self.right.values, b, NAN), take(self.left.values, a, NAN))
         self.threshold = np.where(from_right, take(self.right.threshold, b, NAN), take(self.left.threshold, a, NAN))
         self.sound = self._soundness(take(self.left.sound, a, default=False), take(self.right.sound, b, default=False))
         self.coverage = joined_coverage(self.join)
         return True
+
+    def shown(self, low: Floats, high: Floats) -> Iterator[tuple[Node, Floats, Floats]]:
+        """Those of the side that decides, by row."""
+        both = (self.left, self.join.rows_left, ~self._from_right), (self.right, self.join.rows_right, self._from_right)
+        for side, rows, mine in both:
+            lower, upper = np.where(mine, low, -np.inf), np.where(mine, high, np.inf)
+            yield from side.shown(*carried(rows, len(side.values), lower, upper))
 
     def _decided_by_right(self, left: Truths, right: Truths) -> Bools:
         missing = self.join.rows_left < 0
@@ -228,11 +272,21 @@ class LogicNode(ConditionNode):
 class NotNode(ConditionNode):
     """``not cond``."""
 
+    pure = True
+
     def __init__(self, inner: ConditionNode) -> None:
         super().__init__((inner,))
         self.inner = inner
         self.index, self.label_names = inner.index, inner.label_names
         self.default_truth = int(kleene_not(np.array([inner.default_truth], np.int8))[0])
+
+    def shown(self, low: Floats, high: Floats) -> Iterator[tuple[Node, Floats, Floats]]:
+        """The operand's."""
+        return self.inner.shown(low, high)
+
+    def stands(self) -> Alarm | None:
+        """As long as the operand does."""
+        return self.inner.stands()
 
     def refresh(self, tick: Tick) -> bool:
         """Follow the operand."""
@@ -247,6 +301,8 @@ class NotNode(ConditionNode):
 class KOfNode(ConditionNode):
     """At least k of the conditions hold; the value is how many do, the threshold is k."""
 
+    pure = True
+
     def __init__(self, k: int, conditions: Sequence[ConditionNode]) -> None:
         super().__init__(conditions)
         self.k, self.conditions = k, tuple(conditions)
@@ -258,6 +314,10 @@ class KOfNode(ConditionNode):
         surely = sum(c.default_truth == TRUE for c in conditions)
         maybe = sum(c.default_truth == UNKNOWN for c in conditions)
         self.default_truth = TRUE if surely >= k else UNKNOWN if surely + maybe >= k else FALSE
+
+    def stands(self) -> Alarm | None:
+        """As long as the operands do."""
+        return joint(child.stands() for child in self.conditions)
 
     def refresh(self, tick: Tick) -> bool:
         """Count again when any condition changed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.engine.nodes.base import FAR_NS, padded
+from monitor.engine.nodes.base import FAR_NS, Alarm, padded
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.gauges import NAN, LastValues
 from monitor.engine.rows.projection import Projection
@@ -53,6 +53,11 @@ class Members:
     def fresh_until_ns(self) -> float:
         """Until when nobody goes stale, whatever comes in."""
         return min(self.next_stale_ns, self._at_ns + self.least_stale_ns) + self.delay_ns
+
+    def still(self) -> Alarm:
+        """Until when everybody's value stays what it is, and nobody goes stale."""
+        new = (self.index, len(self.index))
+        return Alarm(self.fresh_until_ns(), ((self.last, self.last.version), new))
 
     def positive(self) -> bool:
         """Whether every present value is above zero."""
@@ -104,6 +109,10 @@ class Weights:
         """Bring the weights up to date."""
         return self._weights.update(now_ns)
 
+    def still(self) -> Alarm:
+        """Until when every weight stays what it is."""
+        return self._weights.still()
+
     def aligned(self) -> Floats:
         """The present weight per member, NaN where there is none."""
         return self._by_member(self._weights.present)
@@ -149,6 +158,10 @@ class PairWeights:
         """Bring the weights up to date."""
         self._accepted.update()
         return self._weights.update(now_ns)
+
+    def still(self) -> Alarm:
+        """Until when every weight stays what it is."""
+        return self._weights.still()
 
     def aligned(self) -> Floats:
         """A weight per member of the other series, NaN where there is none."""

@@ -33,13 +33,14 @@ class Need:
         self._by_venue = by_venue
         self._venues: list[str] = []
         self._version = self._rows = -1
-        self._until_ns = 0
+        self._until_ns = self._asked_ns = 0
         self._value: Coverage = 1.0
         self.logs: tuple[Log, ...] = ()
         """The rows that the window is read from, of which some may have been dropped."""
 
     def share(self, now_ns: int) -> tuple[Coverage, bool]:
         """Coverage, and whether it changed since the last call."""
+        self._asked_ns = now_ns
         rows = len(self._by_venue) if self._by_venue is not None else 0
         if now_ns < self._until_ns and self.ledger.version == self._version and rows == self._rows:
             return self._value, False
@@ -48,6 +49,11 @@ class Need:
         self._value, until_ns = self._kept(*self._work_out(now_ns - self.delay_ns), now_ns - self.delay_ns)
         self._until_ns = until_ns + self.delay_ns
         return self._value, not np.array_equal(old, self._value)
+
+    @property
+    def asked_ns(self) -> int:
+        """The instant for which the share was last asked."""
+        return self._asked_ns
 
     @property
     def until_ns(self) -> int:

@@ -10,13 +10,25 @@ import numpy as np
 from monitor.engine.cover.coverage import duration_text
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import FAR_NS, NAN, ConditionNode, Holding, Node, Sources, Tick, row_of, take
+from monitor.engine.nodes.base import (
+    FAR_NS,
+    NAN,
+    Alarm,
+    ConditionNode,
+    Holding,
+    Node,
+    Sources,
+    Tick,
+    joint,
+    row_of,
+    take,
+)
 from monitor.engine.nodes.vector import joined_coverage
 from monitor.engine.rows.sums import Bank, Lane
 from monitor.events import Labels
 from monitor.expression import Matching
 from monitor.reading import FALSE, TRUE, UNKNOWN
-from monitor.window import Ints
+from monitor.window import Floats, Ints
 
 NEVER_NS = -(1 << 62)
 
@@ -56,6 +68,10 @@ class CrossNode(ConditionNode):
         self.coverage = joined_coverage(self.join)
         self.sound = np.zeros(len(self.index), np.bool_)
         return True
+
+    def still(self) -> Alarm | None:
+        """Until either side moves; a crossing, and what came from nowhere, are taken back at the next evaluation."""
+        return joint((self.left.still(), self.right.still())) if (self.truth == FALSE).all() else None
 
     def memory(self) -> Memory | None:
         """Both sides as of the newest evaluation."""
@@ -122,6 +138,10 @@ class HeldNode(Node):
         self.coverage = self.condition.coverage
         return True
 
+    def still(self) -> Alarm | None:
+        """While nothing is true no time is counted."""
+        return None if (self.condition.truth == TRUE).any() else self.condition.stands()
+
     def memory(self) -> Memory | None:
         """Since when it holds, and the values, which stay while it is unknown."""
         columns = {"since": self._since, "value": self.values}
@@ -156,6 +176,19 @@ class SinceNode(Node):
         self.values = np.where(self._last == NEVER_NS, NAN, (tick.now_ns - self._last).astype(np.float64))
         self.coverage = self.condition.coverage
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """The time since then only grows, until it is true again."""
+        del low
+        if (self.condition.truth == TRUE).any():
+            return None
+        known = self._last != NEVER_NS
+        until_ns = float((self._last + np.maximum(high, 0))[known].min(initial=FAR_NS))
+        return joint((self.condition.stands(), Alarm(until_ns, ())))
+
+    def still(self) -> Alarm | None:
+        """As long as it never was true."""
+        return self.condition.stands() if (self._last == NEVER_NS).all() else None
 
     def memory(self) -> Memory | None:
         """When it was last true."""
@@ -222,6 +255,18 @@ class ThenNode(ConditionNode):
         waiting = (self.truth == UNKNOWN) & ~self._armed & (self.first_at != NEVER_NS)
         own = int(self.first_at[waiting].min()) + self.within_ns + 1 if waiting.any() else FAR_NS
         return min(own, super().next_edge_ns())
+
+    def still(self) -> Alarm | None:
+        """As long as both stages are."""
+        return None if self._counts() else joint((self.first.still(), self.second.still()))
+
+    def stands(self) -> Alarm | None:
+        """As long as both stages stand."""
+        return None if self._counts() else joint((self.first.stands(), self.second.stands()))
+
+    def _counts(self) -> bool:
+        """Whether time matters: the first stage holds, or a second one that is unknown waits."""
+        return bool((self.first.truth == TRUE).any() or (self.truth == UNKNOWN).any())
 
     def memory(self) -> Memory | None:
         """The times of both stages."""

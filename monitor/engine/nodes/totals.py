@@ -121,4 +121,4 @@ class TotalNode(Node):
 
 def short_of(room: float) -> int:
     """The greatest whole number below `room`, at least 0: so much may happen before a constant is reached."""
-    return max(math.ceil(room) - 1, 0)
+    return math.ceil(room) - 1 if room > 0 else 0

@@ -8,8 +8,21 @@ from typing import Any
 import numpy as np
 
 from monitor.engine.memory import Side
-from monitor.engine.nodes.align import Join
-from monitor.engine.nodes.base import Bools, ConditionNode, Coverage, Node, Tick, covers, padded, take
+from monitor.engine.nodes.align import Join, carried
+from monitor.engine.nodes.base import (
+    ROUNDING,
+    Alarm,
+    Bools,
+    ConditionNode,
+    Coverage,
+    Node,
+    Tick,
+    covers,
+    eased,
+    joint,
+    padded,
+    take,
+)
 from monitor.engine.rows.gauges import NAN, fold_groups, quantile_of_groups
 from monitor.engine.rows.projection import Projection
 from monitor.expression import ArithmeticOp, Grouping, Matching
@@ -63,6 +76,8 @@ def monotone_of(op: ArithmeticOp, left: int | None, right: int | None) -> int | 
 class ArithmeticNode(Node):
     """``left op right`` row by row; missing on either side is missing; division by zero is missing."""
 
+    pure = True
+
     def __init__(
         self, op: ArithmeticOp, left: Node, right: Node, matching: Matching, labels: Sequence[str] | None = None
     ) -> None:
@@ -82,6 +97,27 @@ class ArithmeticNode(Node):
         self.absent = joined_absent(self.join)
         self.coverage = joined_coverage(self.join)
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """Each side may use half of the room, or all of it beside a constant."""
+        split = SPLITS.get(self.op)
+        if split is None or self.join.ambiguous or self.absent is not None:
+            return None
+        share = 1.0 if self.left.monotone is None or self.right.monotone is None else 0.5
+        left, right = self._sides(self.left.values, self.right.values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bounds = split(left, right, (self.values, low, high), share)
+        missing = np.isnan(left) | np.isnan(right)
+        rows = self.join.rows_left, self.join.rows_right
+        return joint(
+            self._keeps(side, at, np.where(missing, NAN, values), *both)
+            for side, at, values, both in zip((self.left, self.right), rows, (left, right), bounds, strict=True)
+        )
+
+    @staticmethod
+    def _keeps(side: Node, rows: Ints, values: Floats, low: Floats, high: Floats) -> Alarm | None:
+        bounds = carried(rows, len(side.values), *eased(values, low, high))
+        return side.alarm(*bounds) or side.still()
 
     def snapshot(self, before: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Of both sides."""
@@ -126,13 +162,76 @@ class ArithmeticNode(Node):
 
     def _combine(self, left: Floats, right: Floats) -> Floats:
         self.join.update()
-        if not self.join.same:
-            left = take(padded(left, len(self.left.index)), self.join.rows_left, self.left.default)
-            right = take(padded(right, len(self.right.index)), self.join.rows_right, self.right.default)
-        out = OPERATIONS[self.op](left, right)
+        out = OPERATIONS[self.op](*self._sides(left, right))
         if self.join.ambiguous:
             out[list(self.join.ambiguous)] = NAN  # several elements of one side: none of them is meant
         return out
+
+    def _sides(self, left: Floats, right: Floats) -> tuple[Floats, Floats]:
+        if self.join.same:
+            return left, right
+        left = take(padded(left, len(self.left.index)), self.join.rows_left, self.left.default)
+        return left, take(padded(right, len(self.right.index)), self.join.rows_right, self.right.default)
+
+
+Both = tuple[Floats, Floats]
+
+
+def split_sum(left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float) -> tuple[Both, Both]:
+    """Bounds of both terms within which their sum surely keeps its own."""
+    down, up = _rooms(left, right, out, share)
+    return (left - down, left + up), (right - down, right + up)
+
+
+def split_difference(
+    left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float
+) -> tuple[Both, Both]:
+    """Bounds of both terms within which their difference surely keeps its own."""
+    down, up = _rooms(left, right, out, share)
+    return (left - down, left + up), (right - up, right + down)
+
+
+def _rooms(left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float) -> Both:
+    """How far each term may fall and rise; not at all where that is less than rounding."""
+    values, low, high = out
+    slack = ROUNDING * (np.abs(left) + np.abs(right))
+    return np.fmax((values - low - slack) * share, 0.0), np.fmax((high - values - slack) * share, 0.0)
+
+
+def split_product(left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float) -> tuple[Both, Both]:
+    """Bounds of both factors within which their product surely keeps its own."""
+    down, up = _factors(left, right, out, share)
+    return (left * down, left * up), (right * down, right * up)
+
+
+def split_quotient(left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float) -> tuple[Both, Both]:
+    """Bounds of dividend and divisor within which their quotient surely keeps its own.
+
+    A dividend of nothing may rise as far as half the divisor allows.
+    """
+    down, up = _factors(left, right, out, share)
+    _, low, high = out
+    none, half = (left == 0) & (right > 0), right / 2
+    lower, upper = np.where(none, half * low, left * down), np.where(none, half * high, left * up)
+    return (lower, upper), (np.where(none, half, right / up), np.where(none, np.inf, right / down))
+
+
+def _factors(left: Floats, right: Floats, out: tuple[Floats, Floats, Floats], share: float) -> Both:
+    """By which factors each of two positive numbers may fall and rise; 1 where one is not positive."""
+    values, low, high = out
+    good = (left > 0) & (right > 0) & (values > 0)
+    up = np.where(good, high / values, 1.0) ** share
+    down = np.where(good, np.maximum(low, 0) / values, 1.0) ** share
+    return np.fmin(down, 1.0), np.fmax(up, 1.0)
+
+
+SPLITS: dict[ArithmeticOp, Callable[..., tuple[Both, Both]]] = {
+    "+": split_sum,
+    "-": split_difference,
+    "*": split_product,
+    "/": split_quotient,
+}
+"""How the room of a result is shared out; without an answer it is looked at whenever an operand changed."""
 
 
 def joined_absent(join: Join) -> Bools | None:
@@ -159,6 +258,8 @@ def joined_coverage(join: Join) -> Coverage:
 class NegateNode(Node):
     """Unary minus."""
 
+    pure = True
+
     def __init__(self, inner: Node) -> None:
         super().__init__((inner,))
         self.inner = inner
@@ -172,6 +273,10 @@ class NegateNode(Node):
             return False
         self.values, self.coverage, self.absent = -self.inner.values, self.inner.coverage, self.inner.absent
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """The operand's, with the bounds negated."""
+        return self.inner.alarm(-high, -low)
 
     def snapshot(self, before: Any = None) -> Any:
         """Of the operand."""
@@ -203,6 +308,8 @@ class NegateNode(Node):
 class FoldNode(Node):
     """An aggregate over labels of any vector: ``sum(x) by (base)``, ``quantile(0.9, x)``, ``spread(x)``."""
 
+    pure = True
+
     def __init__(self, what: str, inner: Node, grouping: Grouping | None, q: float = NAN) -> None:
         super().__init__((inner,))
         self.what, self.inner, self.q = what, inner, q
@@ -221,6 +328,18 @@ class FoldNode(Node):
         self.values = self._fold(self.inner.values)
         self.coverage = self._coverage()
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """No element may move further than its group's room, divided by how many times its move may count."""
+        if self.what == "count":
+            return self.inner.framed()
+        inner, group = self.inner.values, self.groups.group
+        known = np.bincount(group[~np.isnan(inner)], minlength=len(self.index))
+        times = {"sum": known, "spread": 2}.get(self.what, 1)
+        slack = ROUNDING * np.bincount(group, np.nan_to_num(np.abs(inner)), len(self.index))
+        room = np.minimum(high - self.values, self.values - low) / times - slack
+        room = np.where(np.isnan(room), np.inf, np.fmax(room, 0.0))[group]
+        return self.inner.alarm(*eased(inner, inner - room, inner + room)) or self.inner.still()
 
     def snapshot(self, before: Any = None) -> Any:
         """Of the vector."""
@@ -302,6 +421,10 @@ class CountTrueNode(Node):
         self.label_names = kept_labels(inner.label_names, grouping or Grouping())
         self.default = 0.0
 
+    def still(self) -> Alarm | None:
+        """As long as the condition's truth stands."""
+        return self.inner.stands()
+
     def refresh(self, tick: Tick) -> bool:
         """Count again when the condition changed."""
         if not self.pull_children(tick):
@@ -315,6 +438,8 @@ class CountTrueNode(Node):
 
 class TopKNode(Node):
     """``topk(k, x)``: the k greatest elements (of each group); the others do not exist. Ties go by label set."""
+
+    pure = True
 
     def __init__(self, k: int, inner: Node, grouping: Grouping | None) -> None:
         super().__init__((inner,))

@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.engine.cover.coverage import duration_text
 from monitor.engine.nodes.align import Join, Places
-from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, padded
+from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, eased, joint, padded
 from monitor.engine.nodes.gauges import GaugeNode, log_room
 from monitor.engine.nodes.members import Members
 from monitor.engine.nodes.need import Need
@@ -25,6 +25,28 @@ from monitor.window import Columns, Floats, Ints, PairFunction, Source, WindowFu
 EXTREMES: dict[str, np.ufunc] = {"max": np.fmax, "min": np.fmin, "drawdown": np.fmax}
 TIMED = frozenset({"mean", "sma", "stddev", "zscore"})
 """Functions of a gauge that change as time passes, without a new row."""
+
+
+READ_NOW = frozenset({"change", "delta", "rate", "zscore", "drawdown", "last", "max", "min"})
+"""Functions of samples that the value now takes part in."""
+
+
+def _drawdown_bounds(now: Floats, values: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """One plus the drawdown is the value now over a peak: what the value now is when the drawdown is at its bounds."""
+    peak = np.where(values > -1, now, NAN) / (values + 1)
+    return np.where(low == high, now, peak * (low + 1)), np.where(high > 0, np.inf, peak * (high + 1))
+
+
+def _max_bounds(now: Floats, values: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """A greatest value that a sample holds falls no further, and one that holds now falls to the next sample at most."""
+    return np.where(now < values, -np.inf, low), high
+
+
+def _min_bounds(now: Floats, values: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return low, np.where(now > values, np.inf, high)
+
+
+NOW_BOUNDS = {"drawdown": _drawdown_bounds, "max": _max_bounds, "min": _min_bounds}
 
 
 class RowsNode(Node):
@@ -88,11 +110,20 @@ class RowsNode(Node):
         room = log_room(self.values + 1, low + 1, high)
         return self.gauge[0].drift_alarm(room / 2, [self.gauge[0].members], self.need)
 
+    def still(self) -> Alarm | None:
+        """Until a row comes or goes, or rows give way to their pane; never where time alone moves the value."""
+        if self.delay_ns or (self.source == "gauge" and self.function.name in TIMED):
+            return None
+        until_ns = min(self.need.until_ns, self._oldest_leaves_ns())
+        if self.pane_ns:
+            until_ns = min(until_ns, (self.need.asked_ns // self.pane_ns + 1) * self.pane_ns)
+        marks = [(log.arrived, log.arrived.value) for log in self.logs]
+        own = Alarm(until_ns, (*marks, (self.projection.members, len(self.projection.members))))
+        return joint([own, self.gauge[0].still(), self.gauge[1].still()] if self.gauge else [own])
+
     def next_edge_ns(self) -> int:
         """When the oldest row leaves."""
-        log, start = self.logs[0], self._key[0] if self._key else 0
-        own = log.time_at(start) + self.window_ns + self.delay_ns if log.first <= start < log.end else FAR_NS
-        return min(own, super().next_edge_ns())
+        return min(self._oldest_leaves_ns(), super().next_edge_ns())
 
     def reason(self, row: int, now_ns: int) -> str:
         """Silent feeds, or an empty window."""
@@ -103,6 +134,10 @@ class RowsNode(Node):
     def holdings(self) -> Sequence[Holding]:
         """The rows, or the panes and the rows after them."""
         return self.logs
+
+    def _oldest_leaves_ns(self) -> int:
+        log, start = self.logs[0], self._key[0] if self._key else 0
+        return log.time_at(start) + self.window_ns + self.delay_ns if log.first <= start < log.end else FAR_NS
 
     def _gauge_versions(self, tick: Tick) -> tuple[int, ...]:
         return (self.gauge[0].version, self.gauge[1].update(tick.now_ns)) if self.gauge else ()
@@ -182,6 +217,7 @@ class SamplesNode(Node):
         self._places = Places(inner.index, sampler.history.index)
         self.need: Need | None = None
         self._key: tuple[int, ...] = ()
+        self._spliced = False
         self._matrix_key: tuple[int, ...] = ()
         self._matrix: Floats = np.empty((0, 0))
 
@@ -199,6 +235,42 @@ class SamplesNode(Node):
         if self.function is not None:
             self.values = self.function.compute(self._columns(low, high, end_ns))
         return True
+
+    def alarm(self, low: Floats, high: Floats) -> Alarm | None:
+        """Between two samples only the value now moves the result, by what the function makes of it."""
+        bounds = None if self.function is None or self._spliced else self._now_bounds(low, high)
+        if bounds is None:
+            return None
+        moving = self.inner.alarm(*bounds) or self.inner.still()
+        return joint([self.unmoved(), moving])
+
+    def still(self) -> Alarm | None:
+        """Until a sample comes or goes, or the value now moves."""
+        return joint([self.unmoved(), self.inner.still()])
+
+    def unmoved(self) -> Alarm:
+        """Until a sample comes or goes."""
+        history, low, high = self.sampler.history, *self._key[:2]
+        until_ns = FAR_NS if self.need is None else self.need.until_ns
+        if low < len(history):
+            until_ns = min(until_ns, int(history.times[low]) + self.window_ns + self.delay_ns)
+        if high < len(history):
+            until_ns = min(until_ns, int(history.times[high]) + self.delay_ns)
+        if self._key[4]:  # a sample was taken at this very instant: the value now counts beside it from the next one on
+            until_ns = min(until_ns, int(history.times[high - 1]) + self.delay_ns + 1)
+        return Alarm(until_ns, ((history, history.version),))
+
+    def _now_bounds(self, low: Floats, high: Floats) -> tuple[Floats, Floats] | None:
+        """Between which bounds the value now has to stay; None where that is not known of the function."""
+        assert self.function is not None
+        name, now, size = self.function.name, self.inner.values, len(self.index)
+        if name not in READ_NOW or self.delay_ns:
+            return np.full(size, -np.inf), np.full(size, np.inf)
+        bounds = NOW_BOUNDS.get(name)
+        if bounds is None or self.sampler.of_events:
+            return None
+        lower, upper = bounds(now, self.values, low, high)
+        return eased(now, np.where(np.isnan(self.values), now, lower), np.where(np.isnan(self.values), now, upper))
 
     def next_edge_ns(self) -> int:
         """When the next sample is due."""
@@ -286,11 +358,13 @@ class SamplesNode(Node):
     def _to_now(self, rows: Floats, before: Floats, now: Floats) -> tuple[Floats, Floats]:
         """Splice the samples to the members that are present now."""
         history, link = self.sampler.history, self.sampler.link
+        self._spliced = False
         if not link or history.snapshot is None:
             return rows, before
         columns = self._places.update()
         known = np.append(padded(history.known, len(history.index)), NAN)[columns]
         then, current = self.inner.against(history.snapshot)
+        self._spliced = not ((then == known) & (current == now) | np.isnan(known) | np.isnan(now)).all()
         jump = splice(link, known, now, then, current)
         if (jump == self.sampler.neutral).all():
             return rows, before
@@ -344,6 +418,11 @@ class PairNode(Node):
         a, b = (columns_of(side[len(side) - size :], at) for side, at in zip((x, y), rows, strict=True))
         self.values = self.function.compute(a, b)
         return True
+
+    def still(self) -> Alarm | None:
+        """Until a sample comes or goes on either side."""
+        sides = self.left, self.right
+        return joint([*(side.unmoved() for side in sides), *(side.inner.framed() for side in sides)])
 
     def reason(self, row: int, now_ns: int) -> str:
         """Too few samples."""

@@ -58,6 +58,11 @@ class History:
         return self._end - self._start
 
     @property
+    def value(self) -> int:
+        """The version, for whoever waits for the next change."""
+        return self.version
+
+    @property
     def times(self) -> Ints:
         """Instants of the samples; a view."""
         return self._times[self._start : self._end]

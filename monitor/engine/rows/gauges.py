@@ -47,6 +47,11 @@ class LastValues:
         log.readers.append(self)
 
     @property
+    def value(self) -> int:
+        """The version, for whoever waits for the next change."""
+        return self.version
+
+    @property
     def whole(self) -> bool:
         """Whether every member is here, and nothing that stands by a forgotten row is still to be taken up."""
         return len(self.values) == len(self.members) and not len(self._standing[0])

@@ -91,11 +91,12 @@ class AlertDesk:
         self._delivery = delivery
         self._clock = clock
         settings = lifecycle_settings(loaded)
-        self.lifecycle = Lifecycle(loaded.rules, settings, _render, self.explain, engine.latest)
+        self.lifecycle = Lifecycle(
+            loaded.rules, settings, _render, self.explain, latest=engine.latest, attend=engine.attend
+        )
         self.router = Router(routing, self._policies)
         self._page = loaded.source.config.page_address if page is None else page
         self._seen_ns = 0
-        self._attended: frozenset[str] = frozenset()
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
     async def restore(self) -> None:
@@ -123,8 +124,6 @@ class AlertDesk:
         """Turn evaluations into transitions, notifications and rows of the store."""
         transitions = self.lifecycle.step(evaluations, now_ns)
         self._resolved.extend(item.alert for item in transitions if item.state is AlertState.RESOLVED)
-        if transitions:
-            self._attend()
         planned = self.router.route(transitions, now_ns) if transitions else self._due(now_ns)
         self._submit(transitions, planned)
 
@@ -134,16 +133,8 @@ class AlertDesk:
 
     def tick(self, now_ns: int) -> None:
         """Whatever is due by time alone."""
-        self._attend()
         self._note_seen(self._engine.now_ns)
         self._submit((), self._due(max(self._engine.now_ns, now_ns)))
-
-    def _attend(self) -> None:
-        """Have the engine tell the readings of rules with alerts while they are true nowhere, too."""
-        busy = self.lifecycle.busy()
-        if busy != self._attended:
-            self._attended = busy
-            self._engine.attend(busy)
 
     def _due(self, now_ns: int) -> list[Planned]:
         return self.router.due(now_ns) if self.router.next_due_ns() <= now_ns else []
