@@ -69,17 +69,23 @@ class ScaledClock(SystemClock):
     """Market time that runs ``speed`` times as fast as real time, from ``start_ns``; drives the demo.
 
     Only the wall clock is the market's. Monotonic time stays real, so that deadlines of sockets and requests, which
-    cost real time whatever the market does, are not cut short.
+    cost real time whatever the market does, are not cut short. A clock that is made ``waiting`` is no faster than real
+    time until `set_off`.
     """
 
-    def __init__(self, start_ns: int, speed: float) -> None:
+    def __init__(self, start_ns: int, speed: float, *, waiting: bool = False) -> None:
         if speed <= 0:
             msg = f"speed must be positive, not {speed}"
             raise ValueError(msg)
         self.speed = speed
+        self._pace = min(speed, 1.0) if waiting else speed
         self._start_ns = start_ns
         self._origin_ns = self.mono_ns()
 
+    def set_off(self) -> None:
+        """Go on at full speed from here."""
+        self._start_ns, self._origin_ns, self._pace = self.wall_ns(), self.mono_ns(), self.speed
+
     def wall_ns(self) -> int:
         """Market time: unix nanoseconds on the scenario's calendar."""
-        return self._start_ns + int((self.mono_ns() - self._origin_ns) * self.speed)
+        return self._start_ns + int((self.mono_ns() - self._origin_ns) * self._pace)

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import monitor
-from monitor.clock import NS_PER_S, Clock, ScaledClock
+from monitor.clock import NS_PER_MS, NS_PER_S, Clock, ScaledClock
 from monitor.commands.arguments import Parser
 from monitor.commands.run import run_loop
 from monitor.errors import TapeError
@@ -35,6 +35,9 @@ from monitor.testing.scenario import Scenario, resolution_for
 
 BASE = Path(monitor.__file__).resolve().parent.parent
 DEFAULT_FROM = "2025-11-21T06:30"
+SLOW_START_NS = 20 * NS_PER_S
+"""So long the market waits at most for a feed that does not come."""
+LOOK_NS = 50 * NS_PER_MS
 EPILOG = """examples:
   python -m monitor demo                          the cascade of 21 November within a minute
   python -m monitor demo --speed 600 --from 2025-11-20T12:00
@@ -63,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
 async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, recording: ExitStack) -> None:
     resolution_s = resolution_for(options.speed, instruments=len(INSTRUMENTS))
     scenario = Scenario(options.seed, INSTRUMENTS, resolution_s)
-    clock = ScaledClock(start_ns, options.speed)
+    clock = ScaledClock(start_ns, options.speed, waiting=True)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
         if os.environ.get("MONITOR_TOKEN"):
@@ -87,6 +90,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
         install_signals(app)
         playing = asyncio.create_task(market.run(), name="scenario")  # noqa: TID251 - ended below, whatever happens
         playing.add_done_callback(lambda _: app.stop.set())
+        starting = asyncio.create_task(_set_off(app, clock), name="start")  # noqa: TID251 - ended below, too
         try:
             await app.run()
         finally:
@@ -95,7 +99,21 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
                     f"the scenario has ended at {_text(Scenario.end_ns)} UTC; start it again to see it again\n"
                 )
             playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
+            starting.cancel()
+            await asyncio.gather(playing, starting, return_exceptions=True)
+
+
+async def _set_off(app: App, clock: ScaledClock) -> None:
+    """Let the market run once every feed is live: the second that they need is a minute of it, and they were called down."""
+    last_ns = clock.mono_ns() + SLOW_START_NS
+    while clock.mono_ns() < last_ns and not _live(app):
+        await clock.sleep_until(clock.mono_ns() + LOOK_NS)
+    clock.set_off()
+
+
+def _live(app: App) -> bool:
+    feeds = app.feeds.feeds()
+    return bool(feeds) and all(stats.up for _, stats in feeds)
 
 
 def recorder_of(options: argparse.Namespace, market: DemoMarket, clock: Clock) -> Recorder:

@@ -208,7 +208,8 @@ class AppView:
             unit=unit_shown(rule.expr),
             file=rule.file,
             line=rule.line,
-            last_evaluation_ns=evaluation.at_ns if evaluation is not None else 0,
+            # a rule that sleeps because nothing it reads can change it is as fresh as the last turn
+            last_evaluation_ns=self.parts.engine.now_ns if evaluation is not None else 0,
             # every turn judges all rules at once; a rule's duration is its equal share
             last_duration_s=self.parts.room.last_turn_s / max(1, len(self.parts.engine.ruleset.alerts)),
             evaluations=self.parts.room.turns,

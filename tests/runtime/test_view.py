@@ -155,6 +155,13 @@ def test_rules_show_state_and_settings_of_their_own(rig: Rig) -> None:
     assert absent.states == []
 
 
+def test_a_rule_that_nothing_can_change_is_as_fresh_as_the_last_turn(rig: Rig) -> None:
+    """It sleeps until its data comes, which may take a day: that is no reason to call it stale."""
+    rig.take(Price(BTC, "mark", 80_000.0, T0, T0))
+    rig.engine.evaluate(T0 + HOUR)
+    assert {rule.last_evaluation_ns for rule in rig.view.rules()} == {T0 + HOUR}
+
+
 def test_why_tells_the_nearest_miss_and_what_stands_behind(rig: Rig) -> None:
     rig.take(liquidation(BTC, "long", 2_000_000), liquidation(ETH, "long", 4_000_000))
     rows = {dict(row.labels)["base"]: row for row in rig.view.why("Wiped") or ()}
