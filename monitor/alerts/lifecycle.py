@@ -11,20 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from monitor.alert import AlertState, AlertView, SavedAlert, Transition
-from monitor.alerts.machine import (
-    NEVER,
-    Claims,
-    Explain,
-    Fires,
-    Latest,
-    LifecycleSettings,
-    Listed,
-    Render,
-    RuleMachine,
-    plain,
-    unexplained,
-)
+from monitor.alert import AlertView, SavedAlert, Transition
+from monitor.alerts.ends import ended
+from monitor.alerts.flapping import Fires
+from monitor.alerts.machine import NEVER, RuleMachine
+from monitor.alerts.terms import Claims, Explain, Latest, LifecycleSettings, Listed, Render, plain, unexplained
 from monitor.reading import Evaluation, Values
 from monitor.rule import Rule, RuleSet
 
@@ -163,14 +154,23 @@ class Lifecycle:
 
     def take_fired(self) -> list[Fires]:
         """What the brake for flapping must remember over a restart, as far as it changed since the last call."""
-        return [fires for machine in self._machines.values() if machine.fired for fires in machine.take_fired()]
+        return [
+            fires
+            for machine in self._machines.values()
+            if machine.flapping.changed
+            for fires in machine.flapping.take()
+        ]
+
+    def forget_fires(self, now_ns: int) -> list[str]:
+        """Drop what is too old for the brake for flapping to count; keys of what the store may forget, too."""
+        return [gone for machine in self._machines.values() for gone in machine.flapping.forget(now_ns)]
 
     def recall(self, fires: Iterable[Fires]) -> None:
         """Take over what the brake for flapping remembered; that of rules which are gone is forgotten."""
         for row in fires:
             machine = self._machines.get(row.rule)
             if machine is not None:
-                machine.recall(row)
+                machine.flapping.recall(row.series, row.at_ns)
 
     def load(self, saved: Iterable[SavedAlert], seen_ns: int = 0) -> None:
         """Take over a dumped state; each alert waits for its label set to be evaluated again.
@@ -202,7 +202,7 @@ class Lifecycle:
             self._machines[rule.id] = self._machine(rule)
         for machine in old.values():
             self._dropped |= machine.take_gone()
-            self.recall(machine.dump_fires())
+            self.recall(machine.flapping.dump())
             self.load(machine.dump(), self._seen_ns)
         self._follow(anew=True)
 
@@ -212,14 +212,7 @@ class Lifecycle:
     def _resolve_orphans(self, now_ns: int) -> list[Transition]:
         orphans, self._orphans = self._orphans, []
         self._dropped |= {row.view.fingerprint for row in orphans}
-        reason = "the rule was removed"
-        transitions = []
-        for row in orphans:
-            pending = row.view.state is AlertState.PENDING
-            state = AlertState.INACTIVE if pending else AlertState.RESOLVED
-            view = replace(row.view, state=state, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
-            transitions.append(Transition(view, row.view.state, state, now_ns, reason))
-        return transitions
+        return [ended(row, now_ns, "the rule was removed") for row in orphans]
 
 
 def _alert_rules(rules: RuleSet | Iterable[Rule]) -> Sequence[Rule]:

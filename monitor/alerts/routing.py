@@ -15,9 +15,9 @@ import msgspec
 
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
 from monitor.alerts import message, quiet, storms
+from monitor.alerts.ends import AWAITED
 from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.inhibition import Inhibition
-from monitor.alerts.machine import AWAITED
 from monitor.alerts.matchers import matcher_text
 from monitor.alerts.memory import Memory, rows
 from monitor.alerts.plans import NEVER, GroupId, Planned, RouteStep, SinkPolicy, Told

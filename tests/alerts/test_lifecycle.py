@@ -87,7 +87,6 @@ def test_the_duration_of_a_text_counts_from_when_the_condition_became_true() -> 
     assert [t.alert.annotation_map().get("text") for t in moved] == [None, "1m", "4m"]
 
 
-
 def test_hysteresis_says_why_it_still_fires() -> None:
     lifecycle = Lifecycle([rule()])
     timeline(lifecycle, "TF", clear="FF")
@@ -392,17 +391,20 @@ def test_thousands_of_quiet_rows_cost_little() -> None:
     assert (time.perf_counter() - begin) / 200 < 1e-3  # about 20 us on an idle core; the bound only catches a loop
 
 
-def test_two_rules_with_the_same_labels_make_one_alert_and_a_count() -> None:
+def test_two_rules_with_the_same_labels_make_one_alert_and_a_count_and_the_other_takes_over() -> None:
+    """Found by reading: what was kept out once was never looked at again, however long it stayed true."""
     twin = replace(rule(), group="h")
     lifecycle = Lifecycle([rule(), twin])
     first = evaluation(1000, "T")
     second = replace(first, rule="h/High")
     assert len(lifecycle.step([first, second], first.at_ns)) == 1
     assert lifecycle.collided == 1
-    over = evaluation(1001, "F")
-    lifecycle.step([over], over.at_ns)
-    again = [replace(evaluation(1002 + n, sign), rule="h/High") for n, sign in enumerate("FT")]
-    assert [str(t.state) for t in play(lifecycle, *again)] == ["firing"]
+    still = evaluation(1003, "T")
+    assert lifecycle.step([still], still.at_ns) == []
+    assert lifecycle.collided == 1, "counted once"
+    over = evaluation(1005, "F")
+    moved = lifecycle.step([over], over.at_ns)
+    assert [(t.alert.rule, str(t.state)) for t in moved] == [("g/High", "resolved"), ("h/High", "firing")]
 
 
 rows = st.integers(1, 4)
@@ -478,3 +480,24 @@ def test_the_words_of_an_alert_follow_its_value_where_people_look() -> None:
         play(lifecycle, evaluation(at, "T", value=value))
     (told_then,), (seen_now,) = lifecycle.alerts(), lifecycle.alerts(worded=True)
     assert (told_then.annotation_map()["summary"], seen_now.annotation_map()["summary"]) == ("2B gone", "3B gone")
+
+
+def test_rows_that_waited_are_forgotten_when_rows_are_numbered_anew() -> None:
+    """Found by reading: numbers of rows that are others now stayed in the count of withheld alerts."""
+    lifecycle = Lifecycle([rule(limit=1)])
+    play(lifecycle, evaluation(1000, "TTT"))
+    assert lifecycle.withheld("g/High") == 2
+    play(lifecycle, evaluation(1001, "T"))
+    assert lifecycle.withheld("g/High") == 0
+    assert [view.series for view in lifecycle.alerts()] == [(("base", "C0"),)]
+
+
+def test_what_fired_long_ago_is_not_remembered_for_ever() -> None:
+    """Found by reading: every row that ever fired stayed in memory and in the state file."""
+    lifecycle = Lifecycle([rule()])
+    play(lifecycle, evaluation(1000, "TF"), evaluation(1001, "FT"), evaluation(4000, "FF"))
+    keys = {fires.id for fires in lifecycle.take_fired()}
+    assert len(keys) == 2
+    assert lifecycle.forget_fires(4000 * S) == []
+    assert set(lifecycle.forget_fires(4601 * S)) == keys
+    assert lifecycle.forget_fires(4601 * S) == []

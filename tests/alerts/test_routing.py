@@ -386,7 +386,7 @@ def test_wrong_routes_are_refused(wrong: Any) -> None:
 
 
 def test_a_restart_waits_for_data_before_it_tells_of_a_held_alert() -> None:
-    from monitor.alerts.machine import AWAITED
+    from monitor.alerts.ends import AWAITED
 
     r = router(None, SinkPolicy("a"))
     push(r, alert())

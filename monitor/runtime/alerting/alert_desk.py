@@ -17,8 +17,8 @@ import msgspec
 
 from monitor.alert import AlertState, AlertView, MemoryRow, SavedAlert, Transition
 from monitor.alerts import routing
+from monitor.alerts.flapping import Fires
 from monitor.alerts.lifecycle import Lifecycle, LifecycleSettings
-from monitor.alerts.machine import Fires
 from monitor.alerts.matchers import parse_matcher
 from monitor.alerts.plans import Planned, RouteStep, SinkPolicy
 from monitor.alerts.routes import RoutingConfig
@@ -41,6 +41,8 @@ RECENT = 200
 MEMORY_KINDS = (*routing.MEMORY_KINDS, "fires", "seen")
 SEEN_EVERY_NS = 2 * NS_PER_S
 """How often it is written how far we have seen, while a ``for`` runs: less than what counts as a gap."""
+FORGET_EVERY_NS = 600 * NS_PER_S
+"""How often it is looked what the brake for flapping need not remember any more."""
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
 
 
@@ -96,7 +98,7 @@ class AlertDesk:
         )
         self.router = Router(routing, self._policies)
         self._page = loaded.source.config.page_address if page is None else page
-        self._seen_ns = 0
+        self._seen_ns = self._forgot_ns = 0
         self._resolved: deque[AlertView] = deque(maxlen=RECENT)
 
     async def restore(self) -> None:
@@ -134,6 +136,7 @@ class AlertDesk:
     def tick(self, now_ns: int) -> None:
         """Whatever is due by time alone."""
         self._note_seen(self._engine.now_ns)
+        self._forget_fires(self._engine.now_ns)
         self._submit((), self._due(max(self._engine.now_ns, now_ns)))
 
     def _due(self, now_ns: int) -> list[Planned]:
@@ -143,6 +146,13 @@ class AlertDesk:
         if now_ns >= self._seen_ns + SEEN_EVERY_NS and self.lifecycle.counting:
             self._seen_ns = now_ns
             self._delivery.submit(Change(memory=[MemoryRow("seen", "engine", str(now_ns).encode())]))
+
+    def _forget_fires(self, now_ns: int) -> None:
+        if now_ns >= self._forgot_ns + FORGET_EVERY_NS:
+            self._forgot_ns = now_ns
+            gone = self.lifecycle.forget_fires(now_ns)
+            if gone:
+                self._delivery.submit(Change(forgotten=[("fires", key) for key in gone]))
 
     def _submit(self, transitions: Sequence[Transition], planned: Sequence[Planned]) -> None:
         saved, gone = self.lifecycle.changes()

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.alert import AlertState, MemoryRow
-from monitor.alerts.machine import Fires
+from monitor.alerts.flapping import Fires
 from monitor.engine import Engine
 from monitor.events import Price
 from monitor.instruments import Instrument
