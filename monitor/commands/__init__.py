@@ -11,9 +11,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from monitor import __version__
 from monitor.errors import ConfigError, MonitorError
+from monitor.runtime.early_stop import noting_sigterm
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("monitor.commands.run", "watch the markets and send alerts (the default)"),
@@ -38,6 +40,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "notify-test": ("monitor.commands.notify_test", "send a test notification through one sink"),
     "completion": ("monitor.commands.completion", "a completion script for bash, zsh or fish"),
 }
+
+UNTIL_STOPPED = frozenset({"run", "demo", "record"})
+"""They run until SIGTERM, which is success."""
 
 USAGE = """usage: python -m monitor [COMMAND] [options]
 
@@ -81,8 +86,9 @@ def dispatch(argv: Sequence[str]) -> int:
 
 def _guarded(name: str, arguments: list[str]) -> int:
     try:
-        module = importlib.import_module(COMMANDS[name][0])
-        return int(module.run(arguments))
+        with noting_sigterm() if name in UNTIL_STOPPED else nullcontext():
+            module = importlib.import_module(COMMANDS[name][0])
+            return int(module.run(arguments))
     except ConfigError as error:
         count = len(error.problems)
         sys.stderr.write(f"{error}\n{count} problem{'s' if count != 1 else ''} found\n")

@@ -32,6 +32,7 @@ from monitor.runtime.alerting.reporting import Reporting
 from monitor.runtime.alerting.self_rules import with_self_rules
 from monitor.runtime.alerting.self_watch import SelfWatch
 from monitor.runtime.alerting.store import Store
+from monitor.runtime.early_stop import EarlyStop
 from monitor.runtime.feeds.backfill import Backfill
 from monitor.runtime.feeds.backfill_shelf import Shelf
 from monitor.runtime.feeds.desk import Desk, Tap
@@ -441,12 +442,14 @@ def engine_settings(loaded: Loaded) -> EngineSettings:
 
 
 def install_signals(app: App) -> None:
-    """SIGTERM and SIGINT drain; SIGHUP reloads."""
-    loop = asyncio.get_running_loop()
+    """SIGTERM and SIGINT drain; SIGHUP reloads. A SIGTERM that came while the program was loading is obeyed now."""
+    loop, early = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop.set)
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, app.reload_now)
+    if isinstance(early, EarlyStop) and early.wanted:
+        app.stop.set()
 
 
 def _make_directory(path: Path) -> None:
