@@ -52,7 +52,9 @@ class DemoMarket:
         self.scenario = scenario
         self.clock = clock
         self.servers = {
-            feed: VenueServer(make_protocol(feed, _listed(scenario.instruments, venues) or VOLATILITY_INSTRUMENTS), clock)
+            feed: VenueServer(
+                make_protocol(feed, _listed(scenario.instruments, venues) or VOLATILITY_INSTRUMENTS), clock
+            )
             for feed, venues in FEEDS.items()
         }
         for server in self.servers.values():

@@ -40,7 +40,13 @@ GIVERS = {series: name for name in SOURCES for series in source_class(name).spec
 
 COMPANY = "invented_miner"
 CLOSES = curve(
-    (("2025-09-01", 1.08), ("2025-10-06T21:00", 1.004), ("2025-10-07T21:00", 0.991), ("2025-11-20", 0.81), ("2025-12-01", 0.79))
+    (
+        ("2025-09-01", 1.08),
+        ("2025-10-06T21:00", 1.004),
+        ("2025-10-07T21:00", 0.991),
+        ("2025-11-20", 0.81),
+        ("2025-12-01", 0.79),
+    )
 )
 """Of the invented company: under one dollar since 7 October, for 30 trading days on 17 November."""
 
