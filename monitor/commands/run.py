@@ -17,6 +17,8 @@ from monitor.runtime.app import App, AppSettings, install_signals
 from monitor.runtime.load import load
 from monitor.telemetry.logs import configure_logs
 
+SILENCE_S = 10.0
+NO_NETWORK = "no venue has answered yet: is there a network, and may it be used? `python -m monitor demo` needs none"
 EPILOG = """examples:
   python -m monitor --config config.yaml
   python -m monitor --config config.yaml --no-backfill
@@ -57,7 +59,17 @@ def run(argv: Sequence[str]) -> int:
 async def serve(app: App) -> None:
     """Run the app with signals installed."""
     install_signals(app)
-    await app.run()
+    late = asyncio.get_running_loop().call_later(SILENCE_S, say_if_all_are_silent, app)
+    try:
+        await app.run()
+    finally:
+        late.cancel()
+
+
+def say_if_all_are_silent(app: App) -> None:
+    """One line for whoever started it without a network, among the many about single venues."""
+    if len(app.feeds) and not any(stats.frames for _, stats in app.feeds.feeds()):
+        app.log.warning("feeds.all_silent", after_s=SILENCE_S, hint=NO_NETWORK)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
