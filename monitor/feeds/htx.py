@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
+from monitor.dialects.history import number
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import (
@@ -38,6 +39,7 @@ from monitor.feed import (
     Topic,
 )
 from monitor.instruments import Instrument, Registry, canonical_base, to_micros
+from monitor.past import HOUR_NS, Archive, HistorySpan
 from monitor.session import SessionRules
 from monitor.venue import (
     Number,
@@ -65,6 +67,7 @@ LARGEST_FRAME = 16 * 1024 * 1024
 _TOPICS_PER_CONNECTION = 300
 _BOTH_SIDES = 2
 _MOST_TRADES = 2000
+_MOST_HOURS = 200
 _GZIP = b"\x1f\x8b"
 
 
@@ -177,7 +180,21 @@ _LOST = msgspec.json.Decoder(_Lost)
 _BATCHES = msgspec.json.Decoder(list[_Batch])
 _MARKET = msgspec.json.Decoder(_Market)
 _NOTIFICATION = msgspec.json.Decoder(_Notification)
+
+
+class _PastInterest(msgspec.Struct):
+    """Newest first; ``value`` is quote money."""
+
+    ts: int
+    value: Number = None
+
+
+class _Past(msgspec.Struct):
+    tick: list[_PastInterest]
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_PAST_INTEREST = msgspec.json.Decoder(_Past)
 _LIQUIDATIONS = Rows(_Liquidation)
 _FUNDING = Rows(_FundingRate)
 _TRADES = Rows(_Trade)
@@ -300,6 +317,21 @@ class HtxFeed(BookFeed):
         if answer.status != "ok" or answer.tick is None:
             raise DecodeError("unexpected", answer.status)
         return answer.tick.bids, answer.tick.asks, ms_ns(answer.tick.ts)
+
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.OPEN_INTEREST: Archive({HOUR_NS: "60min"}, rows=_MOST_HOURS, keeps_s=_MOST_HOURS * 3600.0),
+    }
+
+    def history_request(self, span: HistorySpan) -> Request | None:
+        """The newest hours: the venue takes a number of them, not a time."""
+        item, word = span.instrument, self.archives[span.channel].words[span.step_ns]
+        query = f"contract_code={item.symbol}&period={word}&size={_MOST_HOURS}&amount_type=1"
+        return Request(f"history/{item.symbol}", self.rest(f"{REST}/swap_his_open_interest?{query}"))
+
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:  # noqa: ARG002  # the contract
+        """Stamped with the hour itself; both sides in quote money, halved as live."""
+        rows = read(_PAST_INTEREST, _data(body).data).tick
+        return [(ms_ns(row.ts), number(row.value) / _BOTH_SIDES) for row in rows]
 
     gap_overlap_s: ClassVar[float] = 5.0
 

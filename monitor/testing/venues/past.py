@@ -448,7 +448,9 @@ def _bitget(asked: Asked) -> Any:
 
 
 def _htx(asked: Asked) -> Any:
-    """Liquidations one row at a time, as the venue was seen to answer; trades in batches, counted on both sides."""
+    """Liquidations one row at a time, as the venue was seen to answer; trades in batches; both sides are counted."""
+    if asked.path.endswith("/swap_his_open_interest"):
+        return _htx_interest(asked)
     if asked.path.endswith("/market/history/trade"):
         symbol = asked.query["contract_code"]
         newest = asked.newest(symbol, ms(asked.now_ns) + 1, asked.number("size", 100))
@@ -485,6 +487,17 @@ def _htx(asked: Asked) -> Any:
         for number, event in left[:1]
     ]  # fmt: skip
     return {"code": 200, "msg": "", "data": orders, "ts": ms(asked.now_ns)}
+
+
+def _htx_interest(asked: Asked) -> Any:
+    symbol, now_ms = asked.query["contract_code"], ms(asked.now_ns)
+    step_ms = {"60min": 3_600_000}[asked.query["period"]]
+    span = (now_ms - asked.number("size", 48) * step_ms + 1, now_ms)
+    rows = [
+        {"volume": 1.0, "amount_type": 1, "ts": at, "value": 2 * usd}
+        for at, usd in asked.points(symbol, Channel.OPEN_INTEREST, span, step_ms)
+    ]
+    return {"status": "ok", "data": {"contract_code": symbol, "tick": rows[::-1]}, "ts": now_ms}
 
 
 def _kraken(asked: Asked) -> Any:
