@@ -87,18 +87,24 @@ def share(value: float | None) -> str:
     return f"{math.floor(value * 1000) / 10:.1f}%" if value > 0.99 else f"{math.floor(value * 100)}%"
 
 
+def _signed(percent: float, places: int) -> str:
+    """Percent with its sign; what rounds to nothing has none."""
+    text = f"{percent:+.{places}f}%"
+    return text[1:] if float(text[:-1]) == 0 else text
+
+
 def rate(value: float | None) -> str:
     """A funding rate with its sign and four places: ``-0.0081%``."""
     if value is None or not _known(value):
         return MISSING
-    return f"{value * 100:+.4f}%" if value else "0.0000%"
+    return _signed(value * 100, 4)
 
 
 def move(value: float | None) -> str:
     """A move of the market with its sign and two places: ``-3.42%``."""
     if value is None or not _known(value):
         return MISSING
-    return f"{value * 100:+.2f}%" if value else "0.00%"
+    return _signed(value * 100, 2)
 
 
 def in_unit(value: float | None, unit: str, digits: int = 3) -> str:

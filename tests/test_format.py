@@ -103,3 +103,11 @@ def test_an_amount_names_what_it_counts() -> None:
     texts = ["7.55 USD", "7.55 USD", "755%", "7.55", "7.55 vol points", "7.55"]
     assert [fmt.amount(7.55, unit) for unit in units] == texts
     assert fmt.amount(None, "USD") == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.000_04, "0.00%"), (-0.000_04, "0.00%"), (0.000_06, "+0.01%"), (-0.0342, "-3.42%"), (0.0, "0.00%")],
+)
+def test_a_move_that_rounds_to_nothing_has_no_sign(value: float, text: str) -> None:
+    assert fmt.move(value) == text

@@ -22,7 +22,8 @@ from monitor.web import shapes
 from monitor.web.page import HISTORY_ENTRIES, Sparks, encode, join_sections, sections, slow_sections, spark_values
 
 _log = structlog.get_logger(__name__)
-KEEP_ALIVE_S = 15.0
+BEAT_S = 2.0
+"""After so long without news an update without sections goes out: a page that hears nothing says that it is old."""
 SLOW_PERIOD_S = 1.0
 """Between readings of what nobody needs four times a second: rules, signals, history."""
 SEND_DEADLINE_S = 20.0
@@ -112,13 +113,17 @@ class Broadcaster:
             parts = {name: body for name, body in self._parts.items() if self._changed_at[name] > since}
             data = join_sections(parts, self._view.process().now_ns // NS_PER_MS)
             kind = b"update" if since else b"snapshot"
-            self._frames[since] = b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (
-                self._boot.encode(),
-                self._number,
-                kind,
-                data,
-            )
+            self._frames[since] = self._event(kind, data)
         return self._frames[since]
+
+    def _beat(self) -> bytes:
+        """A sign of life; only a comment, which pages do not hear, where the view cannot be read."""
+        if self.failure:
+            return b": the view cannot be read\n\n"
+        return self._event(b"update", join_sections({}, self._view.process().now_ns // NS_PER_MS))
+
+    def _event(self, kind: bytes, data: bytes) -> bytes:
+        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._boot.encode(), self._number, kind, data)
 
     def _resume_from(self, last_event_id: str) -> int:
         boot, _, number = last_event_id.rpartition("-")
@@ -147,14 +152,20 @@ class Broadcaster:
     async def _serve(self, response: web.StreamResponse, since: int) -> None:
         await response.write(b"retry: 1000\n\n")
         while not self._closing:
-            frame = self._frame(since) if self._number > since else b": still here\n\n"
-            since = self._number
-            async with asyncio.timeout(SEND_DEADLINE_S):
-                await response.write(frame)
+            if self._number > since:
+                await self._write(response, self._frame(since))
+                since = self._number
             await self._wait_beyond(since)
+            if self._number == since and not self._closing:
+                await self._write(response, self._beat())
+
+    @staticmethod
+    async def _write(response: web.StreamResponse, frame: bytes) -> None:
+        async with asyncio.timeout(SEND_DEADLINE_S):
+            await response.write(frame)
 
     async def _wait_beyond(self, since: int) -> None:
         """Until there is news or a sign of life is due."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(KEEP_ALIVE_S), self._news:
+            async with asyncio.timeout(BEAT_S), self._news:
                 await self._news.wait_for(lambda: self._closing or self._number > since)

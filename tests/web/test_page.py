@@ -274,6 +274,37 @@ async def test_a_lost_connection_is_said_and_mended(browser: Browser, served: Se
     await again.cleanup()
 
 
+async def test_a_monitor_that_hangs_is_not_called_live(
+    browser: Browser, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> None:
+        """Neither news nor a sign of life."""
+
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.clock.install()
+    await page.goto(served.url)
+    await expect(page.locator("#link")).to_contain_text("live")
+    monkeypatch.setattr(served.app[BROADCASTER], "refresh", nothing)
+    monkeypatch.setattr(served.app[BROADCASTER], "_beat", lambda: b": nothing\n\n")
+    await page.clock.fast_forward(10_000)
+    await expect(page.locator("#link")).to_contain_text("no sign of life")
+    await expect(page.locator("#banners")).to_contain_text("The monitor is silent. Every number below is from")
+
+
+async def test_the_inspector_cuts_nothing_off(browser: Browser, served: Served) -> None:
+    for width in (360, 1440):
+        page = (await open_page(browser, served, viewport={"width": width, "height": 844})).page
+        for name in await page.locator("#rules .plain").all():
+            await name.click()
+            await expect(page.locator("#why .why-row").first).to_be_visible()
+            wider = await page.evaluate(
+                "document.getElementById('why').scrollWidth - document.getElementById('why').clientWidth"
+            )
+            assert wider <= 0, (width, await name.text_content())
+            await page.keyboard.press("Escape")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 820, 1440, 2560])
 async def test_nothing_is_wider_than_the_screen(browser: Browser, served: Served, scheme: str, width: int) -> None:

@@ -93,6 +93,15 @@ async def test_a_client_that_comes_back_gets_what_it_missed(served: Served) -> N
     assert "rules" not in missed.data
 
 
+async def test_a_page_without_news_hears_that_the_monitor_lives(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr("monitor.web.sse.BEAT_S", 0.05)
+    async with stream(served) as reply:
+        first, beat = await next_event(reply), await next_event(reply)
+    assert first is not None
+    assert beat is not None
+    assert (beat.kind, set(beat.data), beat.identity) == ("update", {"now"}, first.identity)
+
+
 async def test_an_id_of_another_run_gets_everything(served: Served) -> None:
     for strange in ("0-5", "nonsense", "-1", "9" * 40):
         async with stream(served, strange) as reply:

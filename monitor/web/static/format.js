@@ -42,16 +42,22 @@ export function share(value) {
   return value > 0.99 ? `${(Math.floor(value * 1000) / 10).toFixed(1)}%` : `${Math.floor(value * 100)}%`;
 }
 
+/** Percent with its sign; what rounds to nothing has none. */
+function signed(percent, places) {
+  const text = Math.abs(percent).toFixed(places);
+  return (Number(text) === 0 ? "" : percent > 0 ? "+" : "-") + text + "%";
+}
+
 /** A funding rate, four places, with its sign: -0.0081% */
 export function rate(value) {
   if (!known(value)) return MISSING;
-  return (value > 0 ? "+" : value < 0 ? "-" : "") + Math.abs(value * 100).toFixed(4) + "%";
+  return signed(value * 100, 4);
 }
 
 /** A move of the market, two places, with its sign: -3.42% */
 export function move(value) {
   if (!known(value)) return MISSING;
-  return (value > 0 ? "+" : value < 0 ? "-" : "") + Math.abs(value * 100).toFixed(2) + "%";
+  return signed(value * 100, 2);
 }
 
 /** 82010.5 -> 82,010.50; five significant digits below 1 */

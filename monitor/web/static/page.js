@@ -11,7 +11,10 @@ const state = { now: null, sparks: {}, window: "1h", whole: new Set() };
 const FEW = 8; // alerts and rules shown before somebody asks for all of them
 const RETRY_MS = 2000;
 const REPORTS_MS = 60_000;
+const SILENT = "no sign of life";
+const OLD_MS = 6000; // the monitor says something every two seconds, even when nothing changed
 let link = { tone: "idle", text: "connecting" };
+let heard = Date.now(); // when the monitor last said something
 let offset = 0; // monitor's clock less ours, milliseconds
 let dirty = new Set();
 let scheduled = false;
@@ -26,7 +29,8 @@ function connect() {
   const source = new EventSource("/events");
   const take = (event) => {
     const update = JSON.parse(event.data);
-    offset = update.now - Date.now();
+    heard = Date.now();
+    offset = update.now - heard;
     announce(update);
     Object.assign(state, update);
     setLink("ok", "live");
@@ -35,11 +39,15 @@ function connect() {
   };
   source.addEventListener("snapshot", take);
   source.addEventListener("update", take);
-  source.addEventListener("open", () => setLink("ok", "live"));
   source.addEventListener("error", () => {
     setLink("bad", "connection lost, trying again");
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS); // refused: the browser gave up
   });
+}
+
+/** A connection may stand although nothing comes: the monitor hangs, or a proxy keeps the line. */
+function listen() {
+  if (link.tone === "ok" && Date.now() - heard > OLD_MS) setLink("bad", SILENT);
 }
 
 /** Notifications link to #why=group/name: open that rule once the rules are known, and once only. */
@@ -94,7 +102,7 @@ function banners() {
   if (!process) return [];
   return [
     link.tone === "bad" && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
-      h("strong", {}, "No connection to the monitor. "), `Every number below is from ${utc(state.now)}.`),
+      h("strong", {}, link.text === SILENT ? "The monitor is silent. " : "No connection to the monitor. "), `Every number below is from ${utc(state.now)}.`),
     process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
     process.tape && Object.values(process.tape.dropped).some(Boolean) && h("p", { class: "banner", "data-tone": "warn" },
       h("strong", {}, "The tape is incomplete. "), `${Object.values(process.tape.dropped).reduce((sum, count) => sum + count, 0)} records could not be written to ${process.tape.folder}. `, h("code", {}, process.tape.failing)),
@@ -387,6 +395,7 @@ installForm(showSignedIn);
 showSignedIn();
 setInterval(() => { $("clock").textContent = state.now ? clock(link.tone === "bad" ? state.now : now()) : "--:--:--"; }, 250);
 addEventListener("hashchange", () => { named = location.hash; openNamed(); });
+setInterval(listen, 1000);
 setInterval(watchReports, REPORTS_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) watchReports(); });
 watchReports();
