@@ -94,6 +94,9 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
         try:
             await app.run()
         finally:
+            broke_off = playing.exception() if playing.done() and not playing.cancelled() else None
+            if broke_off is not None:
+                raise broke_off
             if playing.done() and not playing.cancelled():
                 sys.stderr.write(
                     f"the scenario has ended at {_text(Scenario.end_ns)} UTC; start it again to see it again\n"

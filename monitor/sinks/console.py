@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -75,11 +77,23 @@ class ConsoleSink(SinkBase):
     def _write(self, out: TextIO, notification: Notification) -> Outcome:
         try:
             colour = out.isatty() if self.options.colour is None else self.options.colour
-            out.write("\n".join(_lines(notification, colour=colour)) + "\n")
-            out.flush()
+            _put(out, "\n".join(_lines(notification, colour=colour)) + "\n")
         except (OSError, ValueError) as error:
             return Outcome.drop(type(error).__name__)
         return Outcome.ok("written")
+
+
+def _put(out: TextIO, text: str) -> None:
+    """Write past the stream's buffer where there is a file behind it: whoever is stuck in that holds its lock at the exit."""
+    try:
+        number = out.fileno()
+    except io.UnsupportedOperation:
+        out.write(text)
+        out.flush()
+        return
+    left = memoryview(text.encode(out.encoding or "utf-8", "replace"))
+    while left:
+        left = left[os.write(number, left) :]
 
 
 def _lines(notification: Notification, *, colour: bool) -> Iterator[str]:

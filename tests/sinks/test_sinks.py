@@ -8,6 +8,8 @@ import hmac
 import io
 import json
 import smtplib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -95,6 +97,27 @@ async def test_a_terminal_that_was_stopped_stops_nobody_and_gets_each_alert_once
     out.go_on.set()
     assert [(await sink.deliver(note(alert(key.title()), key=key))).result for key in ("one", "two")] == [Result.OK] * 2
     assert [line.split()[2] for line in out.getvalue().splitlines() if line.startswith("FIRING")] == ["One", "Two"]
+
+
+def test_a_process_whose_output_nobody_reads_ends_all_the_same() -> None:
+    code = (
+        "import asyncio\n"
+        "from monitor.sinks.console import ConsoleSink, Options\n"
+        "from tests.sinks.build import note\n"
+        "async def tell():\n"
+        "    sink = ConsoleSink(Options())\n"
+        "    for number in range(1000):\n"
+        "        async with asyncio.timeout(2):\n"
+        "            await sink.deliver(note(key=str(number)))\n"
+        "try:\n"
+        "    asyncio.run(tell())\n"
+        "except TimeoutError:\n"
+        "    raise SystemExit(7)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.wait(60) == 7
 
 
 async def test_a_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path) -> None:
