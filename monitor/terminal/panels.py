@@ -343,7 +343,7 @@ def _feed_row(feed: Json, picture: Picture) -> Row:
     lost = sum(feed["dropped"].values())
     refused = len(feed["refused"])
     trouble = [feed["error"]] if feed["error"] else []
-    trouble += [f"{refused} subscriptions refused"] if refused else []
+    trouble += [f"{refused} subscription{'s' if refused > 1 else ''} refused"] if refused else []
     return Row(
         feed["venue"],
         (

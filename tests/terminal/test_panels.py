@@ -102,7 +102,7 @@ async def test_a_feed_that_is_down_says_so_and_why() -> None:
     view.down.add("okx")
     row = words(feed_rows(await picture_of(view))[2])
     assert row[0] == "DOWN"
-    assert row[-1] == "no data for 4m12s; 1 subscriptions refused"
+    assert row[-1] == "no data for 4m12s; 1 subscription refused"
     assert row[3] == "4m12s"
 
 
