@@ -26,7 +26,7 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.fields import Millis, PositiveFloat
-from monitor.dialects.history import BARS, iso_ms, listed_rows, records
+from monitor.dialects.history import BARS, HOURS, iso_ms, listed_rows, number, records
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
@@ -45,6 +45,7 @@ from monitor.instruments import ContractForm, Instrument, Registry, canonical_ba
 from monitor.past import Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
 from monitor.venue import (
+    Number,
     Rows,
     gauge,
     iso_ns,
@@ -143,12 +144,25 @@ class _Chart(msgspec.Struct):
     candles: msgspec.Raw
 
 
+class _Series(msgspec.Struct):
+    """Open, high, low and close of each period, beside its opening in seconds."""
+
+    timestamp: list[int]
+    data: list[tuple[Number, Number, Number, Number]]
+
+
+class _Analytics(msgspec.Struct):
+    result: _Series
+
+
 class _Book(msgspec.Struct):
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
 
 
 _CHART = msgspec.json.Decoder(_Chart)
+_ANALYTICS = msgspec.json.Decoder(_Analytics)
+_CLOSE = 3
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _TYPED: msgspec.json.Decoder[_Fill | _Ticker] = msgspec.json.Decoder(_Fill | _Ticker)
@@ -231,18 +245,32 @@ class KrakenFuturesFeed(BookFeed):
             raise DecodeError("missing_field", "no orderBook")
         return book.bids, book.asks, 0
 
-    archives: ClassVar[Mapping[Channel, Archive]] = {Channel.PRICE: Archive(BARS, rows=2000)}
+    interest_in_coins: ClassVar[bool] = True
+    archives: ClassVar[Mapping[Channel, Archive]] = {
+        Channel.PRICE: Archive(BARS, rows=2000),
+        Channel.OPEN_INTEREST: Archive(HOURS, rows=500),
+    }
 
     def history_request(self, span: HistorySpan) -> Request | None:
-        """Charts of the mark price; settled funding comes for all time in one reply and is not asked for."""
-        item, bar = span.instrument, self.archives[span.channel].words[span.step_ns]
-        times = f"from={span.start_ns // NS_PER_S}&to={span.end_ns // NS_PER_S - 1}"
-        url = self.rest(f"{CHARTS}/mark/{item.symbol}/{bar}?{times}")
-        return Request(f"history/{span.channel.value}/{item.symbol}", url)
+        """Charts of the mark price and of open interest; settled funding comes for all time in one reply and is not asked for."""
+        symbol, start_s, end_s = span.instrument.symbol, span.start_ns // NS_PER_S, span.end_ns // NS_PER_S - 1
+        if span.channel is Channel.PRICE:
+            path = f"mark/{symbol}/{self.archives[span.channel].words[span.step_ns]}?from={start_s}&to={end_s}"
+        else:
+            path = f"analytics/{symbol}/open-interest?since={start_s}&to={end_s}&interval={span.step_ns // NS_PER_S}"
+        return Request(f"history/{span.channel.value}/{symbol}", self.rest(f"{CHARTS}/{path}"))
 
     def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
-        """Times are the openings, in milliseconds."""
-        return records(read(_CHART, body).candles, "time", "close", span.step_ns)
+        """Times are the openings: of prices in milliseconds, of open interest in seconds."""
+        if span.channel is Channel.PRICE:
+            return records(read(_CHART, body).candles, "time", "close", span.step_ns)
+        found = read(_ANALYTICS, body).result
+        per_unit = float(span.instrument.contract_value)
+        amounts = [
+            (ms_ns(opening * 1000) + span.step_ns, number(bar[_CLOSE]) * per_unit)
+            for opening, bar in zip(found.timestamp, found.data, strict=False)
+        ]
+        return amounts if span.instrument.form == "inverse" else self.valuation.dollars(span, amounts)
 
     gap_url: ClassVar[str] = WS
     gap_overlap_s: ClassVar[float] = 5.0

@@ -137,7 +137,7 @@ async def test_what_a_venue_was_found_to_mean_is_in_every_piece(tmp_path: Path) 
             tap.writer.limits = TapeLimits(file_bytes=1)  # what comes now is in a file of its own
             from_ns = now_ns()
             await publish_until(rig, item, (Trade, Liquidation))
-    assert len(some_files(whole)) > 1
+            await rig.until(lambda: len(some_files(whole)) > 1)
     feed = make_feed("gate", rig.runner.feed.options)
     sides = [event.side for event in rig.of(Liquidation) if event.recv_ns >= from_ns]
     assert set(sides) == {"short"}, "the local venue says the position's sign, which was found to be the order's"
