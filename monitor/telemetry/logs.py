@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -63,6 +63,37 @@ def processors(style: LogFormat, secrets: Iterable[str], stream: TextIO) -> list
     ]
 
 
+class LossyStream:
+    """A stream that loses lines rather than the program when it cannot be written: a full disk, a closed pipe.
+
+    Attributes:
+        lost: Writes that failed since the last good one, which says how many they were.
+    """
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        """Write, or count."""
+        said = f'{{"event":"logs.lost","level":"warning","lines":{self.lost}}}\n' if self.lost else ""
+        try:
+            self._target.write(said + text)
+            self._target.flush()
+        except (OSError, ValueError):
+            self.lost += 1
+        else:
+            self.lost = 0
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._target.isatty()
+
+
 def configure_logs(
     level: str = "info", style: LogFormat = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
@@ -74,7 +105,7 @@ def configure_logs(
         secrets: Values that must never appear; shorter than four characters is not a secret.
         stream: Where to write; standard error by default.
     """
-    target = stream or sys.stderr
+    target = cast("TextIO", LossyStream(stream or sys.stderr))
     chain = processors(style, list(secrets), target)
     structlog.configure(
         processors=chain,

@@ -55,3 +55,27 @@ def test_the_longest_secret_goes_first() -> None:
 
 def test_very_short_values_are_no_secrets() -> None:
     assert Redactor(["", "a", "abc"]).clean("abc a") == "abc a"
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing while it is full."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_ends_nothing_and_says_how_much_was_lost() -> None:
+    """Found by filling a disk: the line that said so ended the program."""
+    stream = FullDisk()
+    configure_logs("info", "json", stream=stream)
+    for _ in range(3):
+        structlog.get_logger().warning("delivery.write_failed")
+    stream.full = False
+    structlog.get_logger().warning("now")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first == {"event": "logs.lost", "level": "warning", "lines": 3}
+    assert second["event"] == "now"
