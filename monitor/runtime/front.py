@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import time
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -11,9 +13,12 @@ from monitor.errors import ConfigError
 from monitor.runtime.load import Loaded
 from monitor.telemetry.metrics import Budget
 from monitor.telemetry.view import MonitorView
-from monitor.web.server import WebSettings, make_app
+from monitor.web.patience import Patience
+from monitor.web.server import PATIENCE, WebSettings, make_app
 
 SHUTDOWN_S = 0.5
+KEEP_ALIVE_S = 75.0
+SWEEP_S = 5.0
 
 
 async def serve(loaded: Loaded, view: MonitorView, more: web.RouteDef, stack: AsyncExitStack) -> str:
@@ -37,7 +42,7 @@ async def serve(loaded: Loaded, view: MonitorView, more: web.RouteDef, stack: As
     )
     pages = make_app(view, settings)
     pages.add_routes([more])
-    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     host, port = config.listen_address
@@ -46,9 +51,17 @@ async def serve(loaded: Loaded, view: MonitorView, more: web.RouteDef, stack: As
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError([loaded.source.problem(("listen",), f"cannot listen on {config.listen}: {reason}")]) from None
+    sweeping = asyncio.create_task(_end_silent_connections(runner, pages[PATIENCE]), name="web.patience")
+    stack.callback(sweeping.cancel)
     address = runner.addresses[0]
     name = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"{'https' if tls else 'http'}://{name}:{address[1]}"
+
+
+async def _end_silent_connections(runner: web.AppRunner, patience: Patience) -> None:
+    while runner.server is not None:
+        patience.end_silent(runner.server, time.monotonic())
+        await asyncio.sleep(SWEEP_S)
 
 
 def api_token(loaded: Loaded) -> str | None:

@@ -347,13 +347,16 @@ def top_line(picture: Picture, at_s: float) -> Text:
     if feeds:
         up = sum(bool(feed["up"]) for feed in feeds)
         parts.append(styled(f"{up} of {len(feeds)} feeds up", "" if up == len(feeds) else "bad"))
-        firing = [alert for alert in picture.rows("alerts") if alert["state"] == "firing"]
-        critical = sum(alert["severity"] == "critical" for alert in firing)
-        parts.append(styled(f"{len(firing)} firing" + (f", {critical} critical" if critical else ""), "bad" if firing else ""))  # fmt: skip
+        parts.append(_firing_part(picture.sections.get("alert_counts") or {"firing": {}}))
     waiting = sum(sink["outbox"] for sink in picture.rows("sinks"))
     parts += [styled(f"{waiting} to be sent", "warn")] if waiting else []
     parts += _tape_part(picture.sections.get("process") or {})
     return Text("  ").join(parts)
+
+
+def _firing_part(counts: Mapping[str, Any]) -> Text:
+    firing, critical = sum(counts["firing"].values()), counts["firing"].get("critical", 0)
+    return styled(f"{firing} firing" + (f", {critical} critical" if critical else ""), "bad" if firing else "")
 
 
 def pulse_line(picture: Picture, *, short: bool = False) -> Text:

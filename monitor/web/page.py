@@ -15,6 +15,8 @@ from monitor.web import shapes
 ASSETS = 40
 BASES_PER_WINDOW = 10
 ROWS_PER_RULE = 6
+ALERTS = 500
+"""The most urgent ones; a storm of ten thousand would be 24 MB a second to every page."""
 HISTORY_ENTRIES = 60
 SPARK_STEP_S = 30
 SPARK_POINTS = 121
@@ -77,7 +79,8 @@ def sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
     yield "assets", shapes.asset_bodies(view.market(), ASSETS)
     yield "depth", shapes.depth_bodies(view.market(), ASSETS)
     yield "windows", shapes.window_bodies(view.windows(), BASES_PER_WINDOW)
-    yield "alerts", shapes.alert_bodies(view)
+    yield "alerts", shapes.alert_bodies(view, ALERTS)
+    yield "alert_counts", shapes.alert_counts(view.alerts())
     yield "sinks", shapes.sink_bodies(view)
     yield "latency", shapes.latency_bodies(view)
     now_ns = view.process().now_ns

@@ -17,6 +17,7 @@ from monitor.telemetry.health import healthy, ready
 from monitor.telemetry.metrics import Budget, Metrics
 from monitor.telemetry.view import MonitorView
 from monitor.web.api import Api, BadRequest, failure
+from monitor.web.patience import Patience
 from monitor.web.reports import Reports
 from monitor.web.security import add_headers, host_guard, token_guard
 from monitor.web.sse import Broadcaster
@@ -45,6 +46,7 @@ class WebSettings:
         updates_per_s: Updates of the live page.
         max_clients: Open event streams at most.
         max_body_bytes: Largest request body.
+        first_request_s: How long a new connection may take for its first request.
         budget: Bounds on the number of series.
         reports: Folder of backtest reports to list and serve.
     """
@@ -54,20 +56,24 @@ class WebSettings:
     updates_per_s: float = 4.0
     max_clients: int = 200
     max_body_bytes: int = 64 * 1024
+    first_request_s: float = 15.0
     budget: Budget = field(default_factory=Budget)
     reports: Path | None = None
 
 
 BROADCASTER: web.AppKey[Broadcaster] = web.AppKey("broadcaster", Broadcaster)
+PATIENCE: web.AppKey[Patience] = web.AppKey("patience", Patience)
 
 
 def make_app(view: MonitorView, settings: WebSettings | None = None) -> web.Application:
     """Build the application; run it with `aiohttp.web.AppRunner` on a loopback address."""
     settings = settings or WebSettings()
+    patience = Patience(settings.first_request_s)
     app = web.Application(
-        middlewares=[errors_as_json, host_guard(settings.allowed_hosts), token_guard(settings.token)],
+        middlewares=[patience.guard(), errors_as_json, host_guard(settings.allowed_hosts), token_guard(settings.token)],
         client_max_size=settings.max_body_bytes,
     )
+    app[PATIENCE] = patience
     app[BROADCASTER] = Broadcaster(view, settings.updates_per_s, settings.max_clients)
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_broadcast)

@@ -6,17 +6,18 @@ shapes, unix milliseconds in ours.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from heapq import nsmallest
 from itertools import groupby
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from monitor.alert import AlertState, AlertView
+from monitor.alert import AlertState, AlertView, severity_rank
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.feeds import FEEDS, feed_class
 from monitor.telemetry.metrics import ACTIVE_STATES, alert_state
@@ -43,6 +44,7 @@ from monitor.telemetry.view import (
 Json = dict[str, Any]
 ZERO_TIME = "0001-01-01T00:00:00Z"
 QUANTILES = (0.5, 0.99)
+_URGENT = {AlertState.FIRING: 0, AlertState.HELD: 1, AlertState.PENDING: 2, AlertState.RESOLVED: 3}
 
 
 def rfc3339(ns: int) -> str:
@@ -335,10 +337,23 @@ def rule_body(rule: RuleView, limit: int) -> Json:
     }
 
 
-def alert_bodies(view: MonitorView) -> list[Json]:
-    """Every alert for the page."""
+def alert_bodies(view: MonitorView, limit: int) -> list[Json]:
+    """The `limit` most urgent alerts for the page; the newest first among equals."""
     acks = {ack.fingerprint: ack for ack in view.acknowledgements()}
-    return [alert_body(alert, acks.get(alert.fingerprint), view) for alert in view.alerts()]
+    urgent = nsmallest(limit, view.alerts(), key=_urgency)
+    return [alert_body(alert, acks.get(alert.fingerprint), view) for alert in urgent]
+
+
+def _urgency(alert: AlertView) -> tuple[int, int, int]:
+    newest_ns = alert.starts_at_ns or alert.active_since_ns
+    return _URGENT.get(alert.state, len(_URGENT)), -severity_rank(alert.severity), -newest_ns
+
+
+def alert_counts(alerts: Sequence[AlertView]) -> Json:
+    """How many alerts there are by state, all of them, and the firing ones by severity."""
+    states = Counter(str(alert.state) for alert in alerts)
+    firing = Counter(alert.severity for alert in alerts if alert.state is AlertState.FIRING)
+    return {"total": len(alerts), "states": dict(states), "firing": dict(firing)}
 
 
 def alert_body(alert: AlertView, ack: Acknowledgement | None, view: MonitorView) -> Json:

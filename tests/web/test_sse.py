@@ -4,14 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 
 from monitor.clock import NS_PER_S
 from monitor.testing.fake_view import FakeView
-from monitor.web.page import Sparks
+from monitor.web.page import ALERTS, Sparks
 from monitor.web.server import BROADCASTER
 from tests.web.conftest import SETTINGS, Served
 
@@ -187,3 +187,18 @@ def test_a_late_reading_leaves_the_last_value_standing_and_a_missing_one_missing
     sparks.add(110 * NS_PER_S, {"a": 2.0})
     sparks.add(140 * NS_PER_S, {"a": 3.0})
     assert sparks.body() == {"a": [1.0, 2.0, 2.0, 2.0, 3.0], "b": [5.0, None, None, None, None]}
+
+
+async def test_a_storm_shows_the_most_urgent_and_counts_all(served: Served, monkeypatch: Any) -> None:
+    mild, *_ = served.view.alerts()
+    storm = [replace(mild, fingerprint=f"{number:016x}", severity="warning") for number in range(2000)]
+    worst = replace(mild, fingerprint="worst", severity="critical", starts_at_ns=1)
+    monkeypatch.setattr(served.view, "alerts", lambda: [*storm, worst])
+    async with stream(served) as reply:
+        first = await next_event(reply)
+    assert first is not None
+    assert len(first.data["alerts"]) == ALERTS
+    assert first.data["alerts"][0]["fingerprint"] == "worst"
+    assert first.data["alert_counts"] == {
+        "total": 2001, "states": {"firing": 2001}, "firing": {"warning": 2000, "critical": 1}
+    }  # fmt: skip

@@ -44,6 +44,7 @@ SEEN_EVERY_NS = 2 * NS_PER_S
 FORGET_EVERY_NS = 600 * NS_PER_S
 """How often it is looked what the brake for flapping need not remember any more."""
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
+LONGEST_QUIET_S = 366 * 86_400.0
 
 
 class Outbox(Protocol):
@@ -276,6 +277,8 @@ class AlertDesk:
 
     async def handle_command(self, command: Command) -> str:
         """Carry out what came in through a sink (a topic, a button)."""
+        if command.duration_s is not None and not 0 < command.duration_s <= LONGEST_QUIET_S:
+            return "a duration is more than nothing and at most a year"
         duration_ns = DEFAULT_QUIET_NS if command.duration_s is None else int(command.duration_s * NS_PER_S)
         if command.action == "ack":
             done = self.acknowledge(command.fingerprint, command.actor, command.comment, duration_ns)

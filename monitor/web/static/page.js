@@ -168,7 +168,8 @@ function alertCard(alert) {
 function alerts() {
   const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || severity(a) - severity(b) || (b.fired ?? b.active) - (a.fired ?? a.active));
   if (!all.length) return h("p", { class: "empty" }, "Nothing is firing.");
-  return few("alerts", all, alertCard);
+  const unseen = (state.alert_counts?.total ?? 0) - all.length;
+  return [...few("alerts", all, alertCard), unseen > 0 && h("p", { class: "note", "data-key": "unseen" }, `and ${num(unseen)} less urgent ones, see /api/v1/alerts`)].filter(Boolean);
 }
 
 /** The first rows of a list, and a button for the rest. */
@@ -179,8 +180,8 @@ function few(name, rows, draw) {
 }
 
 function alertCount() {
-  const count = (name) => (state.alerts ?? []).filter((alert) => alert.state === name).length;
-  const firing = bySeverity(state.alerts).map(([name, rows]) => `${rows} ${name}`).join(", ");
+  const count = (name) => state.alert_counts?.states[name] ?? 0;
+  const firing = bySeverity(state.alert_counts).map(([name, rows]) => `${rows} ${name}`).join(", ");
   return [`${count("firing")} firing${firing && `: ${firing}`}; ${count("held")} held, ${count("pending")} pending`];
 }
 
@@ -321,13 +322,13 @@ function footer() {
 const MISSING_HASH = "not hashed";
 
 const VIEWS = [
-  ["pulse", ["assets", "sparks", "alerts"], () => pulse(state)],
+  ["pulse", ["assets", "sparks", "alert_counts"], () => pulse(state)],
   ["link", ["link"], () => [h("span", { class: "dot", "data-tone": link.tone }), h("span", {}, link.text)]],
   ["feed-count", ["feeds"], feedCount],
   ["banners", ["process"], banners],
   ["windows", ["windows", "sparks"], windowCards],
-  ["alerts", ["alerts", "rules"], alerts],
-  ["alert-count", ["alerts"], alertCount],
+  ["alerts", ["alerts", "alert_counts", "rules"], alerts],
+  ["alert-count", ["alert_counts"], alertCount],
   ["rules", ["rules"], rules],
   ["market", ["assets", "sparks", "feeds"], market],
   ["split-tabs", ["windows"], splitTabs],

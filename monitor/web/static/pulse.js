@@ -46,16 +46,15 @@ function interest(assets, sparks) {
   ];
 }
 
-/** Firing alerts by severity: what waits for a person. */
-export function bySeverity(alerts) {
-  const firing = (alerts ?? []).filter((alert) => alert.state === "firing");
-  const rows = SEVERITIES.map((name) => [name, firing.filter((alert) => alert.severity === name).length]);
-  const other = firing.length - rows.reduce((sum, [, count]) => sum + count, 0);
-  return [...rows, ["other", other]].filter(([, count]) => count);
+/** Firing alerts by severity, as counted by the monitor: what waits for a person. */
+export function bySeverity(counts) {
+  const rows = SEVERITIES.map((name) => [name, counts?.firing[name] ?? 0]);
+  const all = Object.values(counts?.firing ?? {}).reduce((sum, count) => sum + count, 0);
+  return [...rows, ["other", all - rows.reduce((sum, [, count]) => sum + count, 0)]].filter(([, count]) => count);
 }
 
-function firing(alerts) {
-  const rows = bySeverity(alerts);
+function firing(counts) {
+  const rows = bySeverity(counts);
   const all = rows.reduce((sum, [, count]) => sum + count, 0);
   return h("a", { class: "tile", href: "#h-alerts", "data-key": "alerts", "data-tone": rows[0]?.[0] === "critical" ? "bad" : null },
     h("h3", {}, "Alerts firing"), h("p", { class: "tile-figure" }, num(all)),
@@ -68,6 +67,6 @@ export function pulse(state) {
   return [
     ...coins.map((asset) => tile(asset.base, price(asset.price_usd), moved(state.sparks[`price/${asset.base}`], asset.price_usd))),
     interest(assets, state.sparks),
-    state.alerts && firing(state.alerts),
+    state.alert_counts && firing(state.alert_counts),
   ];
 }

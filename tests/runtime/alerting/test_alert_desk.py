@@ -172,8 +172,21 @@ async def test_commands_from_a_sink_are_carried_out_or_answered(rig: Rig) -> Non
     assert await rig.desk.handle_command(command) == "acknowledged"
     assert await rig.desk.handle_command(Command("ack", "ann", fingerprint="x")) == "no such alert is active"
     assert await rig.desk.handle_command(Command("unack", "ann", fingerprint=rig.fingerprint)) == "withdrawn"
-    answer = await rig.desk.handle_command(Command("silence", "ann", matchers=("base=",)))
+    answer = await rig.desk.handle_command(Command("silence", "ann", matchers=("base=~(",)))
     assert answer, "a bad matcher is answered, not raised"
+    for seconds in (0.0, -5.0, 1e12, float("nan"), float("inf")):
+        silence = Command("silence", "ann", matchers=("base=BTC",), duration_s=seconds)
+        assert "at most a year" in await rig.desk.handle_command(silence)
+    assert rig.desk.silences() == []
+
+
+async def test_what_fired_long_ago_leaves_the_state_file_too(rig: Rig) -> None:
+    await rig.at(1, 2_000_000)
+    await rig.at(120)
+    (kept,) = [row for change in rig.outbox.changes for row in change.memory if row.kind == "fires"]
+    await rig.at(3 * 3600)
+    forgotten = [key for change in rig.outbox.changes for key in change.forgotten]
+    assert ("fires", kept.id) in forgotten
 
 
 async def test_other_rules_take_over_and_alerts_of_rules_that_stay_go_on(rig: Rig) -> None:
