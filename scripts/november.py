@@ -1,7 +1,7 @@
 """Run the rule pack over the whole synthetic autumn of 2025 and write docs/november.md: ``python scripts/november.py``.
 
-``--check`` only compares, and ``--keep DIR`` leaves the history and its configuration there. Takes about a minute. Ends with
-1 where a rule does not fire when the timeline says, or where the page is not what would be written.
+``--check`` only compares, and ``--keep DIR`` leaves the history and its configuration there. Takes about two minutes. Ends
+with 1 where a rule does not fire when the timeline says, or where the page is not what would be written.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from monitor.archive.writer import ArchiveWriter
+from monitor.clock import NS_PER_S
 from monitor.events import Channel, OpenInterest
+from monitor.language.rules import load_rules
+from monitor.signals import SIGNALS
 from monitor.testing.demo import NOTE
 from monitor.testing.demo_slow import DERIVED
 from monitor.testing.november import FROM_NS, TO_NS, November
 from monitor.testing.scenario import Scenario
 from monitor.testing.scenario.curves import HOUR_NS, at
 from monitor.testing.scenario.slow import MARKET_CAP, STABLECOIN_SUPPLY, TVL
+from monitor.testing.storm import Played, play
+from monitor.testing.storm_hours import HOURS, SILENT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "november.md"
 DERIVATIVES = "price, liquidations, funding, open_interest, trades, depth"
-FEEDS = {"binance_usdm": DERIVATIVES, "bybit": DERIVATIVES, "okx": DERIVATIVES, "binance_spot": "price, trades", "coinbase": "price, trades"}  # fmt: skip
+FEEDS = {"binance_usdm": DERIVATIVES, "bybit": DERIVATIVES, "okx": DERIVATIVES, "binance_spot": "price, trades", "coinbase": "price, trades", "deribit": "volatility"}  # fmt: skip
 
 Report = Mapping[str, Any]
 
@@ -86,10 +92,11 @@ Made by `python scripts/november.py`, which writes the market as an [archive](ar
 python -m monitor backtest --config november/config.yaml --tape november/history --grid 1h --json
 ```
 
-over it; `--keep november` leaves both there, and `--check`, which a test runs, fails when a rule does not fire in
-the days that the timeline says, or when this page is out of date. Evaluated every hour, so a moment is the end of its hour, and
-what holds for minutes is not seen; `tests/testing/test_november.py` looks at the 36 hours of the sell-off every five minutes,
-and says of every rule of the pack in which hour it fires, or why it does not.
+over it; `--keep november` leaves both there, and `--check` fails when a rule does not fire in the days that the timeline says, or
+when this page is out of date. A test does the same. That run is evaluated every hour, so a moment is the end of its hour, and
+what holds for minutes is not seen. The first 24 hours of the sell-off are therefore played once more, every five minutes (a
+quarter of an hour before midnight), with all that the demo has but the sockets: the last table says of every rule when it is
+pending and fires there, or why it does not.
 
 ## The timeline
 
@@ -160,31 +167,66 @@ def figures() -> Iterator[str]:
         )
 
 
-def rules_table(report: Report) -> Iterator[str]:
-    """The second table: every rule."""
-    yield "| rule | fired | first (UTC) | on | last over (UTC) |"
-    yield "| --- | --- | --- | --- | --- |"
+def rules_table(report: Report, rows: Mapping[str, str]) -> Iterator[str]:
+    """Every rule over the whole autumn."""
+    yield "| rule | signal | fired | first (UTC) | on | last over (UTC) |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for rule in sorted(report["rules"], key=lambda rule: str(rule["name"])):
-        fired = alerts_of(report, rule["name"], {})
+        name, fired = f"| `{rule['name']}` | {rows[rule['name']]}", alerts_of(report, rule["name"], {})
         if not fired:
-            yield f"| `{rule['name']}` | 0 | | | |"
+            yield f"{name} | 0 | | | |"
             continue
         on = " ".join(value for key, value in sorted(fired[0]["labels"].items()) if key != "severity")
         open_now = any(alert["resolved_at"] is None for alert in fired)
         last = "still firing" if open_now else _minute(max(alert["resolved_at"] for alert in fired))
-        yield f"| `{rule['name']}` | {len(fired)} | {_minute(fired[0]['fired_at'])} | {on} | {last} |"
+        yield f"{name} | {len(fired)} | {_minute(fired[0]['fired_at'])} | {on} | {last} |"
 
 
-def page(report: Report) -> str:
+def storm_table(played: Played, rows: Mapping[str, str]) -> Iterator[str]:
+    """Every rule through the sell-off, in the order in which they fire, against what the timeline has there."""
+    yield "| pending | fires | rule | signal | what happens |"
+    yield "| --- | --- | --- | --- | --- |"
+    why = {rule: words for _, words, rules in HOURS for rule in rules}
+    told = ""
+    for rule, fired_ns in sorted(played.fired.items(), key=lambda item: (item[1], item[0])):
+        words = "**does not say**" if rule not in why else "as above" if why[rule] == told else why[rule]
+        told = why.get(rule, "")
+        yield f"| {_clock(played.pending.get(rule))} | {_clock(fired_ns)} | `{rule}` | {rows[rule]} | {words} |"
+    for rule, words in SILENT.items():
+        yield f"| {_clock(played.pending.get(rule))} | | `{rule}` | {rows[rule]} | does not fire: {words} |"
+
+
+def page(report: Report, played: Played) -> str:
     """All of docs/november.md."""
+    rows = {rule["name"]: " ".join(row.id for row in SIGNALS if rule["name"] in row.rules) for rule in report["rules"]}
     silent = sum(not alerts_of(report, rule["name"], {}) for rule in report["rules"])
     parts = [
         HEAD + "\n".join(timeline(report)),
         "What the synthetic market holds on the days for which the timeline names levels:\n\n" + "\n".join(figures()),
-        f"## Every rule\n\n{len(report['rules'])} rules, {silent} of which never fired: the pegs held, no large venue failed, nobody paid to be long, "
-        "or it takes less than an hour.\n\n" + "\n".join(rules_table(report)),
+        "## The sell-off, every five minutes\n\nFrom 20 November, 12:00 to 21 November, 12:00 UTC.\n\n"
+        + "\n".join(storm_table(played, rows)),
+        f"## Every rule, every hour\n\n{len(report['rules'])} rules, {silent} of which never fired at a full hour of the autumn: the pegs held, "
+        "no large venue failed, nobody paid to be long, or it takes less than an hour.\n\n"
+        + "\n".join(rules_table(report, rows)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def missed(report: Report, played: Played) -> list[str]:
+    """What did not fire when the timeline says, or fired when it does not, a sentence each."""
+    found = [
+        f"{fact.rule} {dict(fact.labels)}: not fired from {fact.from_day} to {fact.to_day}: {fact.said}"
+        for fact in TIMELINE
+        if matching(report, fact) is None
+    ]
+    wanted = {rule: at(f"2025-11-{hour}:00") for hour, _, rules in HOURS for rule in rules}
+    for rule in sorted(wanted.keys() | played.fired.keys()):
+        fired_ns, from_ns = played.fired.get(rule), wanted.get(rule)
+        if fired_ns is None or from_ns is None or not from_ns <= fired_ns < from_ns + HOUR_NS:
+            found.append(
+                f"{rule}: fires {_clock(fired_ns) or 'never'}, the timeline says from {_clock(from_ns) or 'never'}"
+            )
+    return found
 
 
 def main() -> int:
@@ -198,19 +240,18 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         write_history(folder)
         report = backtest(folder)
-    missed = [fact for fact in TIMELINE if matching(report, fact) is None]
-    for fact in missed:
-        sys.stderr.write(
-            f"{fact.rule} {dict(fact.labels)}: not fired from {fact.from_day} to {fact.to_day}: {fact.said}\n"
-        )
-    text = page(report)
+    rules = load_rules([(path.name, path.read_text()) for path in sorted((ROOT / "rules").glob("*.yaml"))])
+    played = play(rules)
+    wrong = missed(report, played)
+    sys.stderr.write("".join(f"{words}\n" for words in wrong))
+    text = page(report, played)
     if not options.check:
         PAGE.write_text(text, encoding="utf-8")
-        return int(bool(missed))
+        return int(bool(wrong))
     stale = PAGE.read_text(encoding="utf-8") != text
     if stale:
         sys.stderr.write("docs/november.md is out of date: python scripts/november.py\n")
-    return int(stale or bool(missed))
+    return int(stale or bool(wrong))
 
 
 def _interest(scenario: Scenario, ts_ns: int) -> dict[str, float]:
@@ -224,6 +265,11 @@ def _interest(scenario: Scenario, ts_ns: int) -> dict[str, float]:
 def _moments(alert: Report) -> str:
     over = "still firing" if alert["resolved_at"] is None else _minute(alert["resolved_at"])
     return f"{_minute(alert['fired_at'])} | {over} | {alert['summary']}"
+
+
+def _clock(ts_ns: int | None) -> str:
+    """``21 Nov 07:35``; empty for None."""
+    return "" if ts_ns is None else datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%-d %b %H:%M")
 
 
 def _minute(text: str) -> str:

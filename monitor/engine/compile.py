@@ -384,9 +384,10 @@ class Compiler:
         return self._members[key]
 
     def _stale_of(self, series: str, slack_ns: int = 0) -> Callable[[Labels], float]:
+        """A feed's limit; never less than the series' own where a source may give it under the same venue's name."""
         spec = self.spec(series)
-
         least_s = spec.stale_s if spec.channel in SLOW else 0.0
+
         def stale_of(labels: Labels) -> float:
             limit_s = self.settings.stale_s.get((dict(labels).get("venue", ""), spec.channel), spec.stale_s)
             return max(limit_s, least_s) * NS_PER_S + slack_ns

@@ -93,7 +93,9 @@ class Calm:
     def _appears(self, stream: Stream, step: int, stop: int) -> int:
         """The first step with a label set's first row that is more than one more in a group; `stop` where there is none."""
         index = self.store.catalog.series(stream.series)
-        watching = [meter for meter, _ in self.alarm.marks if meter is index or getattr(meter, "members", None) is index]
+        watching = [
+            meter for meter, _ in self.alarm.marks if meter is index or getattr(meter, "members", None) is index
+        ]
         for number, labels in stream.births(step, stop):
             if stream.log.unique or any(not isinstance(one, Projection) or one.gains(labels) for one in watching):
                 return number

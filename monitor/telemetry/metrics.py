@@ -397,8 +397,8 @@ def _source_families(sources: Sequence[SourceView]) -> Iterator[Family]:
         ((name, poll.request, reason), count) for name, poll in polls for reason, count in poll.failures.items()
     )
     yield simple_family(SOURCE_FAILURES, failures)
-    for spec, field in ((SOURCE_LAST, "last_good_ns"), (SOURCE_NEWEST, "newest_ns")):
-        known = ((name, poll.request, getattr(poll, field)) for name, poll in polls)
+    for spec, moment in ((SOURCE_LAST, "last_good_ns"), (SOURCE_NEWEST, "newest_ns")):
+        known = ((name, poll.request, getattr(poll, moment)) for name, poll in polls)
         yield simple_family(spec, (((name, request), _seconds(at_ns)) for name, request, at_ns in known if at_ns))
     limited = ((source.name, source.calls_left) for source in sources)
     yield simple_family(SOURCE_CALLS, (((name,), float(left)) for name, left in limited if left is not None))

@@ -110,7 +110,7 @@ def test_any_order_of_revisions(words: list[tuple[int, int, bool]], step_s: floa
     same_as_told_once(machine, said, now_s + 1)
 
 
-def test_a_revision_pushed_through_the_inlet_replaces() -> None:
+async def test_a_revision_pushed_through_the_inlet_replaces() -> None:
     """The whole way of a pushed row: read, checked for its revision, taken in; twice in one payload, and later."""
     machine = engine("sum(etf_flow[7d]) by (asset) > 0", "mean(external[2h]) > 0")
 
@@ -119,14 +119,14 @@ def test_a_revision_pushed_through_the_inlet_replaces() -> None:
 
     door = Door(take)
 
-    def push(*rows: tuple[str, float, int]) -> None:
+    async def push(*rows: tuple[str, float, int]) -> None:
         payload = [{"name": n, "value": v, "ts": at(0), "revision": r, "source": "desk"} for n, v, r in rows]
-        door.take("http", json.dumps(payload).encode(), "json", at(3700))
+        await door.take("http", json.dumps(payload).encode(), "json", at(3700))
         machine.evaluate(at(3700))
 
-    push(('etf_flow{asset="BTC"}', 100e6, 0), ('etf_flow{asset="BTC"}', 120e6, 1), ("mine", 5, 0))
+    await push(('etf_flow{asset="BTC"}', 100e6, 0), ('etf_flow{asset="BTC"}', 120e6, 1), ("mine", 5, 0))
     assert [list(table(machine.latest(r.id)).values()) for r in machine.ruleset.alerts] == [[(1, 120e6)], [(1, 5.0)]]  # type: ignore[arg-type]
-    push(('etf_flow{asset="BTC"}', -523e6, 2), ("mine", -7, 3))
+    await push(('etf_flow{asset="BTC"}', -523e6, 2), ("mine", -7, 3))
     assert [list(table(machine.latest(r.id)).values()) for r in machine.ruleset.alerts] == [[(0, -523e6)], [(0, -7.0)]]  # type: ignore[arg-type]
 
 

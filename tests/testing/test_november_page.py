@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from monitor.testing.november import FROM_NS, TO_NS, November
 from monitor.testing.scenario.curves import at
+from monitor.testing.storm import Played
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.xdist_group("november")
 
 
 @pytest.mark.timeout(600)
-def test_every_rule_fires_when_the_timeline_says_and_the_page_is_fresh() -> None:
-    script = ROOT / "scripts" / "november.py"
-    done = subprocess.run([sys.executable, script, "--check"], check=False, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+def test_every_rule_fires_when_the_timeline_says_and_the_page_is_fresh(
+    script: ModuleType, autumn: Path, played: Played
+) -> None:
+    report = script.backtest(autumn)
+    assert script.missed(report, played) == []
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(report, played), "python scripts/november.py"
 
 
 def test_calm_hours_come_in_order_and_bring_what_is_pushed_and_polled() -> None:

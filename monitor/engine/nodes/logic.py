@@ -348,7 +348,7 @@ class KOfNode(ConditionNode):
         votes.sort(axis=0)
         needed = np.where(self.truth == TRUE, self.k, len(self.conditions) - self.k + 1)
         decided = votes[len(self.conditions) - needed, np.arange(len(self.truth))]
-        return np.where(self.truth == UNKNOWN, given.min(axis=0), decided)
+        return np.asarray(np.where(self.truth == UNKNOWN, given.min(axis=0), decided))
 
     def _align(self) -> None:
         for condition, known in zip(self.conditions, self._sizes, strict=True):
