@@ -48,7 +48,7 @@ class TopicSession(Learned):
         self.opened_ns = 0
         self._chunks = self._cut(connection.topics)
 
-    def frame_group(self, topic: Topic) -> str:  # noqa: ARG002  # most venues mix freely
+    def frame_group(self, topic: Topic) -> str:
         """Neighbouring topics share a subscribe frame only within one group (venues with one channel per frame)."""
         return ""
 

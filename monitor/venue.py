@@ -301,16 +301,16 @@ class VenueFeed(Learned):
         """None; a venue that ranks overrides this."""
         return []
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Refuse: there is no ranking to parse."""
         raise DecodeError("unexpected", request.name)
 
-    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:  # noqa: ARG002  # the contract
+    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         """None; a venue with REST-only data overrides this."""
         return []
 
     def parse_poll(
-        self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad  # noqa: ARG002  # the contract
+        self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad
     ) -> list[MarketEvent]:  # fmt: skip
         """Refuse: there is no poll to parse."""
         raise DecodeError("unexpected", poll.request.name)
@@ -322,11 +322,11 @@ class VenueFeed(Learned):
     interest_in_coins: ClassVar[bool] = False
     """Whether past open interest is valued by past prices, so that these are needed, too."""
 
-    def history_request(self, span: HistorySpan) -> Request | None:  # noqa: ARG002  # the contract
+    def history_request(self, span: HistorySpan) -> Request | None:
         """The request for one span; None where the venue keeps nothing of this instrument."""
         return None
 
-    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:  # noqa: ARG002  # the contract
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
         """(unix ns, value) of one reply, in any order: a close at the end of its period, a rate, open interest in USD."""
         raise DecodeError("unexpected", span.instrument.symbol)
 
@@ -354,7 +354,7 @@ class VenueFeed(Learned):
         symbols = {topic.symbol for topic in connection.topics if channel in topic.channels}
         return instruments if "" in symbols else [item for item in instruments if item.symbol in symbols]
 
-    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:  # noqa: ARG002  # the contract
+    def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """None; a venue whose lost events can be fetched overrides this."""
         return []
 
@@ -373,7 +373,7 @@ class VenueFeed(Learned):
         return events, []
 
     def parse_gap(
-        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry  # noqa: ARG002  # the contract
+        self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:  # fmt: skip
         """Refuse: there is nothing to parse."""
         raise DecodeError("unexpected", page.request.name)

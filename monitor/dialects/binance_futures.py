@@ -183,7 +183,7 @@ class FuturesFeed(GapFeed):
         """Turnover of the last day: open interest of all symbols would take a request each."""
         return [self.request("ticker/24hr", weight=self.plan.ranking_weight, label=_TICKERS)]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Turnover in USD by symbol, in place of open interest."""
         table, ranks = registry.venue(self.spec.venue), {}
         for raw in read(_RAW_ROWS, body):

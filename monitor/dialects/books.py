@@ -61,7 +61,7 @@ class BookFeed(VenueFeed):
         body: bytes,
         recv_ns: int,
         registry: Registry,
-        bad: Bad,  # noqa: ARG002  # a book is whole or it is none
+        bad: Bad,
     ) -> list[MarketEvent]:
         """Depth within 1 % of mid."""
         instrument = registry.get(self.spec.venue, poll.symbol)

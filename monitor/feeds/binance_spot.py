@@ -118,7 +118,7 @@ class BinanceSpotFeed(GapFeed):
         url = self.rest(f"{REST}exchangeInfo?permissions=SPOT&showPermissionSets=false")
         return [Request("binance_spot/exchangeInfo", url, weight=20)]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002  # the contract
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments. Listings that cannot be read are left out."""
         listings = _LISTINGS.decode(read(_SYMBOLS, body).symbols, lambda _error: None)
         return [_instrument(listing) for listing in listings], []
@@ -127,7 +127,7 @@ class BinanceSpotFeed(GapFeed):
         """Turnover of the last day: spot has no open interest."""
         return [Request("binance_spot/ticker", self.rest(f"{REST}ticker/24hr"), weight=80)]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Turnover in USD by symbol; pairs against other currencies are not ranked."""
         ranks = {}
         for raw in read(_RAW_ROWS, body):
@@ -201,7 +201,7 @@ class BinanceSpotFeed(GapFeed):
         body: bytes,
         recv_ns: int,
         registry: Registry,
-        bad: Bad,  # noqa: ARG002  # a book is whole or it is none
+        bad: Bad,
     ) -> list[MarketEvent]:
         """Depth within 1 % of mid; the reply has no time."""
         instrument = registry.get("binance_spot", poll.symbol)

@@ -225,7 +225,7 @@ class BitgetFeed(BookFeed):
         """Tickers of each product line hold open interest and mark price."""
         return [self._request("tickers", line) for line in self.own.product_lines]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         rows = _RANKS.readable(_data(body))
         return {row.symbol: (gauge(row.holdingAmount) or 0.0) * (gauge(row.markPrice) or 0.0) for row in rows}
@@ -306,13 +306,13 @@ class BitgetSession(TradeSession):
         if any("/publicTrade/" in topic.name for topic in connection.topics):
             self.typed = _TRADE_FRAME
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes args
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several topics in one ``subscribe``."""
         fields = ("instType", "topic", "symbol")
         args = [dict(zip(fields, topic.name.split("/"), strict=False)) for topic in topics]
         return msgspec.json.encode({"op": "subscribe", "args": args}).decode()
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+    def ping_frame(self, now_ns: int) -> str:
         """Plain text."""
         return "ping"
 

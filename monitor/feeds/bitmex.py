@@ -186,7 +186,7 @@ class BitmexFeed(BookFeed):
         """All active instruments."""
         return [Request("instruments", self.rest(f"{REST}/instrument/active"))]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Perpetuals and futures whose settlement unit is known."""
         return listed((row for row in _INSTRUMENTS.readable(body) if row.typ in KINDS), _instrument), []
 
@@ -194,7 +194,7 @@ class BitmexFeed(BookFeed):
         """The instrument table holds open interest too."""
         return self.metadata()
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         rows = {row.symbol: row for row in _INSTRUMENTS.readable(body)}
         xbt = rows[_XBT_PRICE_SYMBOL].markPrice if _XBT_PRICE_SYMBOL in rows else None
@@ -321,11 +321,11 @@ class BitmexSession(VenueSession):
         self._orders: dict[str, _Order] = {}
         self._last_xbt: Decimal | None = None
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several tables in one ``subscribe``."""
         return msgspec.json.encode({"op": "subscribe", "args": [topic.name for topic in topics]}).decode()
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+    def ping_frame(self, now_ns: int) -> str:
         """Plain text."""
         return "ping"
 

@@ -261,7 +261,7 @@ class BybitSession(TradeSession):
         args = [topic.name for topic in topics]
         return json.dumps({"req_id": request_id, "op": "subscribe", "args": args}, ensure_ascii=False)
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002  # the contract
+    def ping_frame(self, now_ns: int) -> str:
         """``{"req_id":"ping","op":"ping"}``."""
         return '{"req_id":"ping","op":"ping"}'
 

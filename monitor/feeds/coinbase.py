@@ -369,7 +369,7 @@ class ExchangeSession(TradeSession):
         """One channel per subscribe frame."""
         return topic.name.partition(":")[0]
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one channel."""
         channel = topics[0].name.partition(":")[0]
         message = {"type": "subscribe", "product_ids": [topic.symbol for topic in topics], "channels": [channel]}
@@ -379,7 +379,7 @@ class ExchangeSession(TradeSession):
         """Matches and tickers."""
         return self._match(message, recv_ns) if isinstance(message, _Match) else self._ticker(message, recv_ns)
 
-    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:  # noqa: ARG002  # the contract
+    def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message that is neither a match nor a ticker, or is a bad one."""
         message = read(_EXCHANGE, frame)
         kind = message.type
@@ -437,7 +437,7 @@ class AdvancedSession(VenueSession):
         """One channel per subscribe frame."""
         return topic.name.partition(":")[0]
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one channel."""
         channel = topics[0].name.partition(":")[0]
         message: dict[str, object] = {"type": "subscribe", "channel": channel}

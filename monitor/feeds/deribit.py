@@ -256,7 +256,7 @@ class DeribitFeed(BookFeed):
             for kind in kinds
         ]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments of ``public/get_instruments``; combos and spot are left out."""
         rows = _LISTINGS.readable(read(_ANSWER, body).result)
         return listed((row for row in rows if row.kind in {"future", "option"}), _instrument), []
@@ -266,7 +266,7 @@ class DeribitFeed(BookFeed):
         url = f"{REST}/get_book_summary_by_currency?kind=future&currency="
         return [Request(f"summary/{coin}", self.rest(url + coin)) for coin in ("BTC", "ETH", "USDC", "USDT")]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         ranks = {}
         for row in _SUMMARIES.readable(read(_ANSWER, body).result):

@@ -192,7 +192,7 @@ class DydxFeed(BookFeed):
         """All markets."""
         return [Request("markets", self.rest(REST))]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Perpetual markets, isolated ones included."""
         return listed(read(_LISTING, body).markets.items(), lambda item: _instrument(*item)), []
 
@@ -200,7 +200,7 @@ class DydxFeed(BookFeed):
         """The market list holds open interest too."""
         return self.metadata()
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         rows = {symbol: read(_MARKET, raw) for symbol, raw in read(_LISTING, body).markets.items()}
         return {symbol: _usd(row) or 0.0 for symbol, row in rows.items()}
@@ -300,7 +300,7 @@ class DydxSession(TradeSession):
         if connection.topics[0].name.startswith("v4_trades"):
             self.typed = _TYPED
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """One market's trades, or the state of all markets (no id)."""
         channel, _, market = topics[0].name.partition(":")
         message: dict[str, object] = {"type": "subscribe", "channel": channel, "batched": False}

@@ -297,7 +297,7 @@ class GateFeed(BookFeed):
         """The contract list holds open interest too."""
         return self.metadata()
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         table = registry.venue(self.spec.venue)
         rows = [row for row in _LISTINGS.readable(body) if row.name in table]

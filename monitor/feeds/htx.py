@@ -234,7 +234,7 @@ class HtxFeed(BookFeed):
         """All contracts, dated ones included."""
         return [Request("contracts", self.rest(f"{REST}/swap_contract_info?business_type=all"))]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Contracts."""
         return listed(_LISTINGS.readable(_data(body).data), _instrument), []
 
@@ -245,7 +245,7 @@ class HtxFeed(BookFeed):
     def _open_interest_request(self) -> Request:
         return Request("open_interest", self.rest(f"{REST}/swap_open_interest?business_type=all"))
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """One-sided open interest in USD by symbol."""
         rows = _OPEN_INTEREST.readable(_data(body).data)
         return {row.contract_code: (gauge(row.value) or 0.0) / _BOTH_SIDES for row in rows}
@@ -328,7 +328,7 @@ class HtxFeed(BookFeed):
         query = f"contract_code={item.symbol}&period={word}&size={_MOST_HOURS}&amount_type=1"
         return Request(f"history/{item.symbol}", self.rest(f"{REST}/swap_his_open_interest?{query}"))
 
-    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:  # noqa: ARG002  # the contract
+    def history_values(self, span: HistorySpan, body: bytes) -> Iterable[tuple[int, float]]:
         """Stamped with the hour itself; both sides in quote money, halved as live."""
         rows = read(_PAST_INTEREST, _data(body).data).tick
         return [(ms_ns(row.ts), number(row.value) / _BOTH_SIDES) for row in rows]

@@ -206,7 +206,7 @@ class HyperliquidFeed(VenueFeed):
         """Universe and contexts in one reply."""
         return [self._info("contexts", {"type": "metaAndAssetCtxs"})]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         meta, contexts = read(_RANKING, body)
         return {
@@ -265,11 +265,11 @@ class HyperliquidSession(TradeSession):
         self._seen: set[str] = set()
         self._best: dict[str, tuple[float, float]] = {}
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """One subscription."""
         return msgspec.json.encode({"method": "subscribe", "subscription": topics[0].payload}).decode()
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+    def ping_frame(self, now_ns: int) -> str:
         """An object with a method only."""
         return '{"method":"ping"}'
 

@@ -131,7 +131,7 @@ class KrakenFeed(BookFeed):
         """All pairs."""
         return [Request("pairs", self.rest(f"{REST}/AssetPairs"))]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Pairs that have a name on the socket."""
         answer = read(_ANSWER, body)
         if answer.error or not answer.result:
@@ -216,7 +216,7 @@ class KrakenSession(TradeSession):
             params["event_trigger"] = "bbo"
         return msgspec.json.encode({"method": "subscribe", "params": params, "req_id": number}).decode()
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002
+    def ping_frame(self, now_ns: int) -> str:
         """An object with a method only."""
         return '{"method":"ping"}'
 

@@ -206,7 +206,7 @@ class KrakenFuturesFeed(BookFeed):
         """All instruments."""
         return [Request("instruments", self.rest(f"{REST}/instruments"))]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Perpetuals and dated futures; indices and other types are left out."""
         rows = _LISTINGS.readable(_answer(body).instruments)
         return listed((row for row in rows if row.type in FORMS), _instrument), []
@@ -215,7 +215,7 @@ class KrakenFuturesFeed(BookFeed):
         """Tickers of all products."""
         return [Request("tickers", self.rest(f"{REST}/tickers"))]
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         table = registry.venue(self.spec.venue)
         rows = [row for row in _RANKS.readable(_answer(body).tickers) if row.symbol.upper() in table]
@@ -334,7 +334,7 @@ class KrakenFuturesSession(TradeSession):
         """One feed per subscribe frame."""
         return topic.name.partition(":")[0]
 
-    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:  # noqa: ARG002  # the venue echoes names
+    def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one feed."""
         feed = topics[0].name.partition(":")[0]
         message = {"event": "subscribe", "feed": feed, "product_ids": [topic.symbol for topic in topics]}

@@ -244,7 +244,7 @@ class OkxSession(TradeSession):
         args = [_arg(topic.name) for topic in topics]
         return json.dumps({"id": str(number), "op": "subscribe", "args": args}, ensure_ascii=False)
 
-    def ping_frame(self, now_ns: int) -> str:  # noqa: ARG002  # the contract
+    def ping_frame(self, now_ns: int) -> str:
         """Plain text, answered by ``pong``."""
         return "ping"
 
@@ -493,7 +493,7 @@ class OkxFeed(OkxPast, BookFeed):
         """One request per product line."""
         return [self.request(f"instruments/{kind}", f"public/instruments?instType={kind}") for kind in self._types]
 
-    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:  # noqa: ARG002  # the contract
+    def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments of one product line. Listings that cannot be read are left out."""
         listings = _LISTINGS.decode(data_of(body), lambda _error: None)
         return [built for listing in listings if (built := _readable(listing)) is not None], []
@@ -505,7 +505,7 @@ class OkxFeed(OkxPast, BookFeed):
     def _interest_request(self, kind: str) -> Request:
         return self.request(f"open-interest/{kind}", f"public/open-interest?instType={kind}")
 
-    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:  # noqa: ARG002  # the contract
+    def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         events = self._each_row("open-interest", body, 0, registry, leave_out)
         return {event.instrument.symbol: event.usd for event in events if isinstance(event, OpenInterest)}

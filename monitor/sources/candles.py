@@ -42,7 +42,7 @@ class CandlesSource(BaseSource):
             for base in self.names("bases", BASES)
         }
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         return [
             self.poll(

@@ -73,7 +73,7 @@ class CoinGeckoSource(BaseSource):
         settings=frozenset({"sectors"}),
     )
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         plan = (
             "pro" if "pro-api." in (self.options.url or "") else "demo"

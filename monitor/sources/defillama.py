@@ -32,14 +32,14 @@ class SupplyPoint(msgspec.Struct):
     """One day of ``/stablecoincharts``; the date is a text of unix seconds."""
 
     date: str
-    totalCirculatingUSD: dict[str, float]  # noqa: N815  # wire name
+    totalCirculatingUSD: dict[str, float]
 
 
 class Pegged(msgspec.Struct):
     """One stablecoin of ``/stablecoins``."""
 
     symbol: str
-    pegType: str  # noqa: N815  # wire name
+    pegType: str
     circulating: dict[str, float] = {}
     price: float | None = None
 
@@ -47,7 +47,7 @@ class Pegged(msgspec.Struct):
 class PeggedReply(msgspec.Struct):
     """``/stablecoins``."""
 
-    peggedAssets: list[Pegged]  # noqa: N815  # wire name
+    peggedAssets: list[Pegged]
 
 
 class TvlPoint(msgspec.Struct):
@@ -79,7 +79,7 @@ class DefiLlamaSource(BaseSource):
         settings=frozenset({"stablecoins_url", "chains", "protocols", "coins"}),
     )
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         chains = self.names("chains", CHAINS)
         return [

@@ -52,7 +52,7 @@ class DeribitOptionsSource(BaseSource):
         settings=frozenset({"bases"}),
     )
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         path = "/api/v2/public/get_book_summary_by_currency?currency={}&kind=option"
         return [self.poll(f"options:{base}", path.format(base), 120.0) for base in self.names("bases", BASES)]

@@ -28,15 +28,15 @@ BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")
 class BinanceRow(msgspec.Struct):
     """One period of ``globalLongShortAccountRatio``."""
 
-    longShortRatio: str  # noqa: N815  # wire name
+    longShortRatio: str
     timestamp: int
 
 
 class BybitRow(msgspec.Struct):
     """One period of ``account-ratio``."""
 
-    buyRatio: str  # noqa: N815  # wire name
-    sellRatio: str  # noqa: N815  # wire name
+    buyRatio: str
+    sellRatio: str
     timestamp: str
 
 
@@ -49,7 +49,7 @@ class BybitResult(msgspec.Struct):
 class BybitReply(msgspec.Struct):
     """The envelope."""
 
-    retCode: int  # noqa: N815  # wire name
+    retCode: int
     result: BybitResult
 
 
@@ -74,7 +74,7 @@ class RatiosSource(BaseSource):
         settings=frozenset({"bases", "bybit_url", "okx_url"}),
     )
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         polls = []
         for base in self.names("bases", BASES):

@@ -29,7 +29,7 @@ class Day(msgspec.Struct):
     """One trading day."""
 
     date: str
-    totalNetInflow: float | None = None  # noqa: N815  # wire name
+    totalNetInflow: float | None = None
 
 
 class Days(msgspec.Struct):
@@ -59,7 +59,7 @@ class SoSoValueSource(BaseSource):
         docs="https://sosovalue.gitbook.io/soso-value-api-doc",
     )
 
-    def polls(self, now_ns: int) -> list[SourcePoll]:  # noqa: ARG002  # the addresses never change
+    def polls(self, now_ns: int) -> list[SourcePoll]:
         """See `monitor.source.Source`."""
         return [
             self.poll(

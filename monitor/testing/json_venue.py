@@ -86,11 +86,11 @@ class JsonVenue(VenueProtocol):
     def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
         """REST path -> reply."""
 
-    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:  # noqa: ARG002
+    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:
         """Greet on the venue's own paths."""
         return ClientReply(self.greeting) if path in self.paths else None
 
-    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:
         """Answer text pings and JSON objects; anything else is ignored."""
         if frame in {"ping", b"ping"}:
             return ClientReply(("pong",))
@@ -100,7 +100,7 @@ class JsonVenue(VenueProtocol):
             return ClientReply()
         return self.answer(path, message, now_ns)
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """None; a venue that sends snapshots overrides this."""
         return []
 
@@ -115,7 +115,7 @@ class JsonVenue(VenueProtocol):
                 pushes += self.frames(event, row)
         return pushes
 
-    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002
+    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:
         """Serve the venue's routes."""
         reply = self.routes(query).get(path)
         return (404, b"{}") if reply is None else (200, dumps(reply).encode())

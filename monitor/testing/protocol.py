@@ -101,6 +101,6 @@ class VenueProtocol(ABC):
             Status and JSON body; 404 for a path that this venue does not serve.
         """
 
-    def pings(self, path: str, now_ns: int) -> list[Frame]:  # noqa: ARG002  # most venues send none
+    def pings(self, path: str, now_ns: int) -> list[Frame]:
         """Application pings that the venue sends by itself; asked about once a second."""
         return []

@@ -34,11 +34,11 @@ class BinanceProtocol(VenueProtocol):
         super().__init__(instruments)
         self.quotes = Quotes(instruments)
 
-    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:  # noqa: ARG002  # the contract
+    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:
         """Accept the venue's addresses; un-routed ones serve the public category only."""
         return ClientReply() if path in self.paths else None
 
-    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:  # noqa: ARG002  # the contract
+    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:
         """SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS; anything else is refused."""
         try:
             request = json.loads(frame)
@@ -64,7 +64,7 @@ class BinanceProtocol(VenueProtocol):
         is_book = any(stream in name for stream in _BOOK_STREAMS)
         return self.paths[path] in {"all", "book" if is_book else "market"}
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002  # the contract
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """None: no stream of this venue begins with a snapshot."""
         return []
 
@@ -125,7 +125,7 @@ class BinanceProtocol(VenueProtocol):
 
     # --- REST -----------------------------------------------------------------------------------------------------
 
-    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002  # the contract
+    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:
         """Listings, funding intervals, mark prices, open interest, day tickers and books."""
         root, _, name = path.rpartition("/")
         if name == "24hr":

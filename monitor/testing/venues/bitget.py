@@ -21,7 +21,7 @@ class BitgetProtocol(JsonVenue):
     venue: ClassVar[str] = "bitget"
     paths: ClassVar[frozenset[str]] = frozenset({_PATH})
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One answer per arg."""
         replies, good = [], []
         for arg in message.get("args", []):
@@ -33,7 +33,7 @@ class BitgetProtocol(JsonVenue):
                 replies.append(dumps({"event": "error", "arg": arg, **words}))
         return ClientReply(tuple(replies), subscribed=tuple(good))
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """The ticker in full."""
         parts = topic.split("/")
         if len(parts) < 3 or parts[1] != "ticker":

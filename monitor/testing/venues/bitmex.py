@@ -25,7 +25,7 @@ class BitmexProtocol(JsonVenue):
     paths: ClassVar[frozenset[str]] = frozenset({_PATH})
     greeting: ClassVar[tuple[str, ...]] = (dumps({"info": "Welcome to the BitMEX Realtime API.", "version": "local"}),)
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One answer per topic."""
         asked = message.get("args", [])
         good = tuple(name for name in asked if self._known(name))
@@ -41,7 +41,7 @@ class BitmexProtocol(JsonVenue):
         table, colon, symbol = name.partition(":")
         return table in _TABLES and (not colon or symbol in self.rows)
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """The table's ``partial``: instruments in full, no open orders, no past trades."""
         table, _, symbol = topic.partition(":")
         items = [item for item in self.instruments if symbol in {"", item.symbol}] if table == "instrument" else []

@@ -30,11 +30,11 @@ class BybitProtocol(VenueProtocol):
         super().__init__(instruments)
         self.quotes = Quotes(instruments)
 
-    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:  # noqa: ARG002  # the contract
+    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:
         """Accept the product lines."""
         return ClientReply() if path.removeprefix(_ROOT) in _KINDS else None
 
-    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:  # noqa: ARG002  # the contract
+    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:
         """Subscribe, unsubscribe and ping."""
         try:
             request = json.loads(frame)
@@ -115,7 +115,7 @@ class BybitProtocol(VenueProtocol):
 
     # --- REST -----------------------------------------------------------------------------------------------------
 
-    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002  # the contract
+    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:
         """Listings, tickers and books."""
         category, name = query.get("category", ""), path.removeprefix("/v5/market/")
         quotes = [quote for quote in self.quotes.of(self.venue) if quote.instrument.category == category]

@@ -19,7 +19,7 @@ class CoinbaseProtocol(JsonVenue):
     venue: ClassVar[str] = "coinbase"
     paths: ClassVar[frozenset[str]] = frozenset({"/", ""})
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One bad product refuses the whole message."""
         products, channels = message.get("product_ids", []), message.get("channels", [])
         bad = [name for name in products if name not in self.rows] + [c for c in channels if c not in _CHANNELS]

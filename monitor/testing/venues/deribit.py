@@ -32,7 +32,7 @@ class DeribitProtocol(JsonVenue):
         told = list(events)
         return [*super().encode(told), *(_index(event) for event in told if isinstance(event, Sample))]
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """A refused channel is left out of the result."""
         if message.get("method") != "public/subscribe":
             return ClientReply((_reply(message, "ok"),))

@@ -19,7 +19,7 @@ class DydxProtocol(JsonVenue):
     paths: ClassVar[frozenset[str]] = frozenset({_PATH})
     greeting: ClassVar[tuple[str, ...]] = (dumps({"type": "connected", "connection_id": "local"}),)
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """``subscribed``, with the state or an empty history as its contents."""
         channel, market = message.get("channel", ""), message.get("id", "")
         if message.get("type") != "subscribe" or channel not in {"v4_markets", "v4_trades"}:
@@ -65,7 +65,7 @@ class DydxProtocol(JsonVenue):
         }
         return {"markets": rows}
 
-    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
+    def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
         """All markets."""
         books = {f"/v4/orderbooks/perpetualMarket/{symbol}": self._levels(symbol) for symbol in self.rows}
         return {**books, "/v4/perpetualMarkets": self._markets()}

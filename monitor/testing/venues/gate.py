@@ -26,7 +26,7 @@ class GateProtocol(JsonVenue):
         super().__init__(instruments)
         self._liquidated: deque[tuple[str, dict[str, Any]]] = deque(maxlen=1000)
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """Echo the request with a result or an error."""
         channel, second = message.get("channel"), now_ns // NS_PER_S
         if channel == "futures.ping":

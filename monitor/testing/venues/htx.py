@@ -51,7 +51,7 @@ class HtxProtocol(JsonVenue):
         message = {"op": "ping", "ts": str(ms(now_ns))} if path == _NOTIFICATION else {"ping": ms(now_ns)}
         return [_pack(message)]
 
-    def frames(self, event: MarketEvent, row: Row) -> list[Push]:  # noqa: ARG002  # nothing is said in full rows
+    def frames(self, event: MarketEvent, row: Row) -> list[Push]:
         """Ticks and notifications; open interest is by REST only."""
         match event:
             case Price():

@@ -21,7 +21,7 @@ class HyperliquidProtocol(JsonVenue):
     venue: ClassVar[str] = "hyperliquid"
     paths: ClassVar[frozenset[str]] = frozenset({_PATH})
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One subscription a message; an error quotes it."""
         if message.get("method") == "ping":
             return ClientReply((dumps({"channel": "pong"}),))

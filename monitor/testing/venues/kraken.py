@@ -21,7 +21,7 @@ class KrakenProtocol(JsonVenue):
         dumps({"channel": "status", "type": "update", "data": [{"system": "online", "api_version": "v2"}]}),
     )
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One answer per symbol."""
         if message.get("method") == "ping":
             return ClientReply((dumps({"method": "pong"}),))
@@ -37,7 +37,7 @@ class KrakenProtocol(JsonVenue):
                 frames.append(dumps({**echo, "error": words, "symbol": symbol, "success": False}))
         return ClientReply(tuple(frames), subscribed=tuple(good))
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """The ticker in full."""
         channel, _, symbol = topic.partition(":")
         if channel != "ticker":

@@ -23,7 +23,7 @@ class KrakenFuturesProtocol(JsonVenue):
     paths: ClassVar[frozenset[str]] = frozenset({_PATH})
     greeting: ClassVar[tuple[str, ...]] = (dumps({"event": "info", "version": 1}),)
 
-    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:  # noqa: ARG002
+    def answer(self, path: str, message: Mapping[str, Any], now_ns: int) -> ClientReply:
         """One answer per product."""
         feed, products = message.get("feed", ""), message.get("product_ids", [])
         if message.get("event") != "subscribe" or feed not in {"ticker", "trade"}:
@@ -34,7 +34,7 @@ class KrakenFuturesProtocol(JsonVenue):
         errors = [dumps({"event": "subscribed_failed", "feed": feed, "product_ids": [name]}) for name in bad]
         return ClientReply((*acks, *errors), subscribed=tuple(f"{feed}:{name}" for name in good))
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """An empty history of trades."""
         feed, _, product = topic.partition(":")
         return [dumps({"feed": "trade_snapshot", "product_id": product, "trades": []})] if feed == "trade" else []

@@ -31,11 +31,11 @@ class OkxProtocol(VenueProtocol):
         self.quotes = Quotes(instruments)
         self._liquidated: dict[str, deque[dict[str, Any]]] = {}
 
-    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:  # noqa: ARG002  # the contract
+    def on_connect(self, path: str, query: str, now_ns: int) -> ClientReply | None:
         """Accept the public address."""
         return ClientReply() if path == PATH else None
 
-    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:  # noqa: ARG002  # the contract
+    def on_client_frame(self, path: str, frame: Frame, topics: frozenset[str], now_ns: int) -> ClientReply:
         """Subscribe, unsubscribe and the plain ping."""
         words = frame if isinstance(frame, str) else frame.decode(errors="replace")
         if words == "ping":
@@ -73,7 +73,7 @@ class OkxProtocol(VenueProtocol):
         known = channel in _PER_INSTRUMENT and self.quotes.get(self.venue, listed) is not None
         return f"{channel}:{symbol}" if known else None
 
-    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:  # noqa: ARG002  # the contract
+    def snapshot_frames(self, path: str, topic: str, now_ns: int) -> list[Frame]:
         """The current row of a topic; recent liquidations of a type, which are history."""
         channel, _, name = topic.partition(":")
         if channel == "liquidation-orders":
@@ -121,7 +121,7 @@ class OkxProtocol(VenueProtocol):
 
     # --- REST -----------------------------------------------------------------------------------------------------
 
-    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002  # the contract
+    def rest(self, method: str, path: str, query: Mapping[str, str], body: bytes, now_ns: int) -> tuple[int, bytes]:
         """Listings, funding, open interest and books."""
         name = path.removeprefix("/api/v5/")
         kind = query.get("instType", "")
