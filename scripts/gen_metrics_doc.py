@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from monitor.telemetry.latency import BOUNDS_NS
-from monitor.telemetry.metrics import METRICS
+from monitor.telemetry.specs import METRICS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 HEAD = """# Metrics

@@ -18,7 +18,7 @@ from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation
 from monitor.series import SERIES
 from monitor.signals import METRIC, SIGNALS, Signal, readings
 from monitor.sources import SOURCES, source_class
-from monitor.telemetry.metrics import METRICS
+from monitor.telemetry.specs import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = load_rules([(path.name, path.read_text()) for path in sorted((ROOT / "rules").glob("*.yaml"))])

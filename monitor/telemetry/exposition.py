@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -74,12 +74,23 @@ def number_text(value: float) -> str:
     return repr(int(value)) if value == int(value) and abs(value) < 1e15 else _encoded([float(value)])[0]
 
 
+def seconds(at_ns: int) -> float:
+    """An instant or a span in seconds; missing (NaN) where it is 0, which stands for never."""
+    return at_ns / NS_PER_S if at_ns else math.nan
+
+
+def counts(found: Mapping[str, int], always: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Counters by reason, born at zero for the usual ones: a series that appears at 5 has no increase."""
+    for reason in {**dict.fromkeys(always, 0), **found}:
+        yield reason, found.get(reason, 0)
+
+
 def simple_family(spec: MetricSpec, rows: Iterable[tuple[tuple[str, ...], float]]) -> Family:
     """A family from (label values, value) pairs; a missing value (NaN) leaves its line out."""
     lines = [
         f"{spec.name}{label_text(spec.labels, values)} {number_text(value)}"
         for values, value in rows
-        if value == value  # noqa: PLR0124
+        if value == value  # noqa: PLR0124 - NaN
     ]
     return Family(spec, lines)
 

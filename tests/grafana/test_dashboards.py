@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from monitor.telemetry.metrics import METRICS
+from monitor.telemetry.specs import METRICS
 from tests.grafana.conftest import BOARD_FILES, GRAFANA
 from tests.grafana.prometheus_harness import fill_in, panel_queries, variable_queries
 from tests.grafana.sdk_schema import dashboard_schema

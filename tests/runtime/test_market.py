@@ -5,7 +5,8 @@ from __future__ import annotations
 from monitor.events import Depth, Funding, Liquidation, OpenInterest, Price, PriceKind
 from monitor.instruments import Instrument
 from monitor.runtime.market import MarketBoard
-from monitor.telemetry.metrics import PRICE, FoldedTable
+from monitor.telemetry.folded import FoldedTable
+from monitor.telemetry.specs import PRICE
 
 NOW_NS = 1_763_700_000_000_000_000
 PEPE = Instrument(

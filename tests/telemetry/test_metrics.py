@@ -12,17 +12,10 @@ from prometheus_client.samples import Sample
 
 from monitor.alert import AlertState
 from monitor.telemetry.exposition import Family
-from monitor.telemetry.metrics import (
-    LIQUIDATIONS_USD,
-    METRICS,
-    OPEN_INTEREST,
-    PRICE,
-    Budget,
-    FoldedTable,
-    Metrics,
-    MonitorCollector,
-    rule_names,
-)
+from monitor.telemetry.folded import FoldedTable
+from monitor.telemetry.metrics import Budget, Metrics, MonitorCollector
+from monitor.telemetry.rule_series import rule_names
+from monitor.telemetry.specs import LIQUIDATIONS_USD, METRICS, OPEN_INTEREST, PRICE
 from monitor.telemetry.view import RuleView, Table
 from monitor.testing.fake_view import FakeView
 
