@@ -4,19 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from monitor.alert import AlertState
-from monitor.telemetry.exposition import Family
-from monitor.telemetry.folded import FoldedTable
 from monitor.telemetry.metrics import Budget, Metrics, MonitorCollector
-from monitor.telemetry.rule_series import rule_names
-from monitor.telemetry.specs import LIQUIDATIONS_USD, METRICS, OPEN_INTEREST, PRICE
-from monitor.telemetry.view import RuleView, Table
+from monitor.telemetry.specs import METRICS
 from monitor.testing.fake_view import FakeView
 
 DESIGN = [
@@ -48,10 +42,6 @@ DESIGN = [
 
 def samples(metrics: Metrics) -> list[Sample]:
     return [sample for family in parse_text(metrics.expose()[0].decode()) for sample in family.samples]
-
-
-def lines_of(family: Family) -> list[str]:
-    return "\n".join(family.lines).splitlines()
 
 
 def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -138,24 +128,6 @@ def test_a_symbol_can_be_watched_too() -> None:
     assert {key[1] for key in values(metrics, "market_price_usd")} == {"SOLUSDT"}
 
 
-def test_a_target_whose_rows_are_all_missing_is_missing() -> None:
-    folded = FoldedTable(OPEN_INTEREST, frozenset({"BTC"}), (1, 2), add_rest=True)
-    keys = [("okx", "BTC-P", "BTC"), ("okx", "A-P", "A"), ("okx", "B-P", "B")]
-    assert len(lines_of(folded.read(Table(keys, np.array([1.0, np.nan, np.nan]))))) == 1
-    lines = lines_of(folded.read(Table(keys, np.array([1.0, np.nan, 5.0]))))
-    assert lines[-1] == 'market_open_interest_usd{venue="okx",symbol="other",base="other"} 5'
-
-
-def test_rows_may_be_appended_and_a_new_generation_starts_over() -> None:
-    folded = FoldedTable(PRICE, None, (1, 2), add_rest=False)
-    keys = [("okx", "A", "A", "mark")]
-    folded.read(Table(keys, np.array([1.0])))
-    keys = [*keys, ("okx", "B", "B", "mark")]
-    assert len(lines_of(folded.read(Table(keys, np.array([1.0, 2.0]))))) == 2
-    other = folded.read(Table([("bybit", "C", "C", "mark")], np.array([3.0]), generation=1))
-    assert lines_of(other) == ['market_price_usd{venue="bybit",symbol="C",base="C",kind="mark"} 3']
-
-
 def test_alerts_look_like_prometheus_own_and_a_held_one_still_fires() -> None:
     found = [sample.labels for sample in samples(Metrics(FakeView())) if sample.name == "ALERTS"]
     states = {(labels["alertname"], labels.get("base", "")): labels["alertstate"] for labels in found}
@@ -181,23 +153,11 @@ def test_rows_of_a_rule_are_bounded_and_active_ones_go_first() -> None:
     assert values(metrics, "monitor_rule_hidden_series")[("LongsWipedOut",)] == 4
 
 
-def test_rules_of_one_name_are_told_apart() -> None:
-    rules = [RuleView("A", "g", "x > 1"), RuleView("A", "h", "x > 1"), RuleView("B", "g", "x > 1", [AlertState.FIRING])]
-    assert rule_names(rules) == ["g/A", "h/A", "B"]
-
-
 def test_a_large_market_stays_within_the_budget() -> None:
     view = FakeView(extra_symbols=1000)
     budget = Budget(watch=frozenset({"BTC", "ETH", "SOL"}))
     assert len(samples(Metrics(view))) > 20_000
     assert len(samples(Metrics(view, budget))) < 1_000
-
-
-def test_liquidation_rows_of_one_target_add_up() -> None:
-    folded = FoldedTable(LIQUIDATIONS_USD, frozenset(), (1,), add_rest=True, scale=1e-6)
-    keys = [("okx", "A", "long"), ("okx", "B", "long"), ("okx", "A", "short")]
-    lines = lines_of(folded.read(Table(keys, np.array([1_000_000, 2_500_000, 7], dtype=np.int64))))
-    assert lines[0] == 'market_liquidations_usd_total{venue="okx",base="other",side="long"} 3.5'
 
 
 def test_the_page_of_metrics_is_current() -> None:
