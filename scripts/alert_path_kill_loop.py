@@ -42,8 +42,9 @@ from monitor.clock import SystemClock
 from monitor.expression import Number
 from monitor.reading import Evaluation
 from monitor.rule import Level, Rule
+from monitor.runtime.alerting.change import Change, Outgoing
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import Change, Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings
 from monitor.sinks import build_sink
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from monitor.alert import AlertState, AlertView, Transition
 from monitor.events import Labels
 from monitor.reading import Contributor
-from monitor.runtime.alerting.store import Change, Delivered, Outgoing
+from monitor.runtime.alerting.change import Change, Delivered, Outgoing
 
 ACTIVE = frozenset({AlertState.FIRING, AlertState.HELD})
 OVER = frozenset({AlertState.RESOLVED, AlertState.INACTIVE})

@@ -23,7 +23,8 @@ from monitor.reading import FALSE, Evaluation
 from monitor.rule import Rule
 from monitor.runtime.alerting.alert_desk import AlertDesk
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import HistoryFilter, Store
+from monitor.runtime.alerting.store import Store
+from monitor.runtime.alerting.tables import HistoryFilter
 from monitor.runtime.feeds.stats import BackfillStats, FeedStats
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text

@@ -19,8 +19,9 @@ import trustme
 
 from monitor.alert import AlertState
 from monitor.clock import SystemClock
+from monitor.runtime.alerting.change import Outgoing
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings
 from monitor.sink import Command, Result, SinkContext
 from monitor.sinks import build_sink

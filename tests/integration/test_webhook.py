@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 
 from monitor.clock import SystemClock
+from monitor.runtime.alerting.change import Outgoing
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings
 from monitor.sinks import build_sink
 from tests.sinks.build import alert, note

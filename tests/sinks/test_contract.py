@@ -13,8 +13,9 @@ from pydantic import SecretStr, ValidationError
 from monitor import sinks
 from monitor.clock import SystemClock
 from monitor.errors import SinkError
+from monitor.runtime.alerting.change import Outgoing
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.sink import Outcome, Result
 from monitor.sinks import KINDS, build_sink, sink_kind, sink_options
 from tests.sinks.build import note

@@ -29,8 +29,9 @@ from monitor.engine import Engine
 from monitor.expression import Matcher
 from monitor.language.template import compile_template
 from monitor.reading import Evaluation, Explanation
+from monitor.runtime.alerting.change import Change, Delivered, Outgoing
 from monitor.runtime.alerting.rank_keeper import ROW
-from monitor.runtime.alerting.store import Change, Delivered, Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.load import Loaded
 from monitor.runtime.steps.journal import Journal
 from monitor.sink import Command, SinkOptions

@@ -15,7 +15,8 @@ from dataclasses import replace
 from monitor.alert import AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import SinkError
-from monitor.runtime.alerting.store import Change, Delivered, OutboxRow, Outgoing, Store
+from monitor.runtime.alerting.change import Change, Delivered, OutboxRow, Outgoing
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings, Log, SinkStats, Worker, wait_for
 from monitor.sink import Command, CommandHandler, Notification, Outcome, Sink, SinkContext
 

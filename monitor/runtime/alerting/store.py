@@ -11,156 +11,38 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
+from monitor.alert import MemoryRow, SavedAlert
 from monitor.errors import StateError
-from monitor.sink import Notification
+from monitor.runtime.alerting.change import Change, Delivered, OutboxRow
+from monitor.runtime.alerting.tables import (
+    INSERT_DELIVERY,
+    INSERT_HISTORY,
+    MIGRATIONS,
+    OLD,
+    SELECT_OUTBOX,
+    HistoryFilter,
+    conditions,
+    delivery_row,
+    dictionaries,
+    history_row,
+    insert_outgoing,
+    outbox_row,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE alert (fingerprint TEXT PRIMARY KEY, payload BLOB NOT NULL);
-    CREATE TABLE memory (kind TEXT NOT NULL, id TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (kind, id));
-    CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL,
-        created_ns INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
-        payload BLOB NOT NULL, UNIQUE (sink, key));
-    CREATE INDEX outbox_state ON outbox (sink, state, id);
-    CREATE TABLE delivery (
-        id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, sink TEXT NOT NULL, key TEXT NOT NULL,
-        fingerprints TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
-        attempts INTEGER NOT NULL, latency_ns INTEGER NOT NULL);
-    CREATE INDEX delivery_at ON delivery (at_ns);
-    CREATE TABLE history (
-        id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, rule TEXT NOT NULL, fingerprint TEXT NOT NULL,
-        alertname TEXT NOT NULL, severity TEXT NOT NULL, previous TEXT NOT NULL, state TEXT NOT NULL,
-        value REAL, threshold REAL, coverage REAL, peak REAL, starts_at_ns INTEGER NOT NULL,
-        duration_ns INTEGER NOT NULL, reason TEXT NOT NULL, labels TEXT NOT NULL);
-    CREATE INDEX history_at ON history (at_ns);
-    CREATE INDEX history_alert ON history (fingerprint, at_ns);
-    """,
-)
-"""Step n takes a file from schema n to n + 1. Steps are only ever appended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A notification for one sink."""
-
-    sink: str
-    notification: Notification
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """A notification that waits for delivery; ``id`` is its place in line."""
-
-    id: int
-    sink: str
-    notification: Notification
-    created_ns: int
-    attempts: int = 0
-    reason: str = ""
-
-    @property
-    def fingerprints(self) -> frozenset[str]:
-        """The alerts in it; two rows that share one are delivered in order."""
-        return frozenset(alert.fingerprint for alert in self.notification.alerts)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The end, or a failed attempt, of one delivery. ``outcome``: ok, dead, retry, or why nothing was sent."""
-
-    row_id: int
-    sink: str
-    key: str
-    fingerprints: tuple[str, ...]
-    outcome: str
-    reason: str
-    attempts: int
-    at_ns: int
-    latency_ns: int = 0
-
-
-_QUIET = frozenset({AlertState.INACTIVE, AlertState.PENDING})
-"""States of which nobody is told."""
-
-
-@dataclass(slots=True)
-class Change:
-    """All that one transaction writes."""
-
-    transitions: list[Transition] = field(default_factory=list)
-    saved: list[SavedAlert] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    outgoing: list[Outgoing] = field(default_factory=list)
-    memory: list[MemoryRow] = field(default_factory=list)
-    forgotten: list[tuple[str, str]] = field(default_factory=list)
-    delivered: list[Delivered] = field(default_factory=list)
-    now_ns: int = 0
-
-    def add(self, other: Change) -> None:
-        """Append a later change. A transaction deletes before it writes, so what the later one deletes is dropped here."""
-        if other.gone:
-            gone = set(other.gone)
-            self.saved = [row for row in self.saved if row.view.fingerprint not in gone]
-        if other.forgotten:
-            forgotten = set(other.forgotten)
-            self.memory = [row for row in self.memory if (row.kind, row.id) not in forgotten]
-        for name in ("transitions", "saved", "gone", "outgoing", "memory", "forgotten", "delivered"):
-            getattr(self, name).extend(getattr(other, name))
-        self.now_ns = max(self.now_ns, other.now_ns)
-
-    @property
-    def urgent(self) -> bool:
-        """Whether it must reach the disk at once: somebody is told something by it, or was, or asked for it.
-
-        Alerts that become pending and cease to be, of which there are hundreds a second when a price trembles about a
-        threshold, may wait a moment for each other.
-        """
-        return bool(
-            self.outgoing
-            or self.delivered
-            or self.forgotten
-            or any(row.kind != "seen" for row in self.memory)
-            or any(transition.state not in _QUIET for transition in self.transitions)
-            or any(saved.view.state not in _QUIET for saved in self.saved)
-        )
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.transitions
-            or self.saved
-            or self.gone
-            or self.outgoing
-            or self.memory
-            or self.forgotten
-            or self.delivered
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFilter:
-    """Which transitions to read, newest first. Empty fields do not restrict; times are unix nanoseconds."""
-
-    alertname: str = ""
-    rule: str = ""
-    fingerprint: str = ""
-    state: str = ""
-    severity: str = ""
-    since_ns: int | None = None
-    until_ns: int | None = None
-    limit: int = 200
+_PATIENCE_MS = 1000
+"""So long a write waits for a process that has locked the file, before it counts as failed and is tried again."""
+_PRUNED_AT_ONCE = 2000
+"""Rows that one transaction forgets: alerts that come meanwhile do not wait for more."""
 
 
 def on_thread(
@@ -265,12 +147,12 @@ class Store:
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise StateError(
-                f"{self.path} has schema {version}, this program knows {len(_MIGRATIONS)}: it was written by a newer version"
+                f"{self.path} has schema {version}, this program knows {len(MIGRATIONS)}: it was written by a newer version"
             )
-        for number in range(version, len(_MIGRATIONS)):
-            db.executescript(f"BEGIN; {_MIGRATIONS[number]}; PRAGMA user_version={number + 1}; COMMIT;")
+        for number in range(version, len(MIGRATIONS)):
+            db.executescript(f"BEGIN; {MIGRATIONS[number]}; PRAGMA user_version={number + 1}; COMMIT;")
 
     def _move_aside(self) -> Path:
         number = 1
@@ -324,7 +206,7 @@ class Store:
         return rows
 
     def _write(self, db: sqlite3.Connection, change: Change) -> list[OutboxRow]:
-        db.executemany(_INSERT_HISTORY, map(history_row, change.transitions))
+        db.executemany(INSERT_HISTORY, map(history_row, change.transitions))
         db.executemany("DELETE FROM alert WHERE fingerprint = ?", [(gone,) for gone in change.gone])
         db.executemany(
             "INSERT OR REPLACE INTO alert VALUES (?, ?)",
@@ -335,11 +217,11 @@ class Store:
             "INSERT OR REPLACE INTO memory VALUES (?, ?, ?)", [(row.kind, row.id, row.payload) for row in change.memory]
         )
         self._write_delivered(db, change.delivered)
-        return [row for outgoing in change.outgoing if (row := _insert_outgoing(db, outgoing, change.now_ns))]
+        return [row for outgoing in change.outgoing if (row := insert_outgoing(db, outgoing, change.now_ns))]
 
     @staticmethod
     def _write_delivered(db: sqlite3.Connection, delivered: Sequence[Delivered]) -> None:
-        db.executemany(_INSERT_DELIVERY, map(_delivery_row, delivered))
+        db.executemany(INSERT_DELIVERY, map(delivery_row, delivered))
         db.executemany(
             "UPDATE outbox SET state = ?, attempts = ?, reason = ?, payload = CASE ? WHEN 'ok' THEN x'' ELSE payload END"
             " WHERE id = ?",
@@ -360,21 +242,21 @@ class Store:
         return rows
 
     def _dead_row(self, row_id: int) -> OutboxRow | None:
-        found = self._open_db.execute(f"{_SELECT_OUTBOX} WHERE id = ? AND state = 'dead'", (row_id,)).fetchone()
-        return _outbox_row(found) if found else None
+        found = self._open_db.execute(f"{SELECT_OUTBOX} WHERE id = ? AND state = 'dead'", (row_id,)).fetchone()
+        return outbox_row(found) if found else None
 
     async def prune(self, before_ns: int) -> int:
         """Forget history, deliveries, their keys and dead letters older than `before_ns`, a few at a time; how many rows went."""
         count = 0
-        for table, old in _OLD.items():
+        for table, old in OLD.items():
             while gone := await self._prune_some(table, old, before_ns):
                 count += gone
         return count
 
     @on_thread
     def _prune_some(self, table: str, old: str, before_ns: int) -> int:
-        chosen = f"SELECT id FROM {table} WHERE {old} ORDER BY id LIMIT {_PRUNED_AT_ONCE}"  # noqa: S608 - constants below
-        return self._open_db.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", (before_ns,)).rowcount  # noqa: S608
+        chosen = f"SELECT id FROM {table} WHERE {old} ORDER BY id LIMIT {_PRUNED_AT_ONCE}"  # noqa: S608 - constants of `tables`
+        return self._open_db.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", (before_ns,)).rowcount  # noqa: S608 - as above
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -394,10 +276,10 @@ class Store:
     def waiting(self, sink: str, after_id: int = 0, limit: int = 256) -> list[OutboxRow]:
         """Undelivered rows of a sink in order, after the row `after_id`."""
         rows = self._open_db.execute(
-            f"{_SELECT_OUTBOX} WHERE sink = ? AND state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
+            f"{SELECT_OUTBOX} WHERE sink = ? AND state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
             (sink, after_id, limit),
         )
-        return [_outbox_row(row) for row in rows]
+        return [outbox_row(row) for row in rows]
 
     @on_thread
     def depths(self) -> dict[str, int]:
@@ -409,20 +291,20 @@ class Store:
     def dead_letters(self, sink: str = "", limit: int = 200) -> list[OutboxRow]:
         """Rows that were given up, oldest first; of one sink or of all."""
         rows = self._open_for_reading.execute(
-            f"{_SELECT_OUTBOX} WHERE state = 'dead' AND (? = '' OR sink = ?) ORDER BY id LIMIT ?", (sink, sink, limit)
+            f"{SELECT_OUTBOX} WHERE state = 'dead' AND (? = '' OR sink = ?) ORDER BY id LIMIT ?", (sink, sink, limit)
         )
-        return [_outbox_row(row) for row in rows]
+        return [outbox_row(row) for row in rows]
 
     @on_reading_thread
     def history(self, wanted: HistoryFilter | None = None) -> list[dict[str, Any]]:
         """Transitions, newest first, as JSON-ready dictionaries with the columns of the table and ``labels``."""
         wanted = wanted or HistoryFilter()
-        clauses, values = _where(wanted)
+        clauses, values = conditions(wanted)
         cursor = self._open_for_reading.execute(
-            f"SELECT * FROM history{clauses} ORDER BY id DESC LIMIT ?",  # noqa: S608 - clauses are constants below
+            f"SELECT * FROM history{clauses} ORDER BY id DESC LIMIT ?",  # noqa: S608 - clauses of `tables`, values apart
             (*values, max(0, min(wanted.limit, 10_000))),
         )
-        return [{**row, "labels": msgspec.json.decode(row["labels"])} for row in _dicts(cursor)]
+        return [{**row, "labels": msgspec.json.decode(row["labels"])} for row in dictionaries(cursor)]
 
     @on_reading_thread
     def deliveries(self, fingerprint: str = "", sink: str = "", limit: int = 200) -> list[dict[str, Any]]:
@@ -432,23 +314,7 @@ class Store:
             " ORDER BY id DESC LIMIT ?",
             (sink, sink, fingerprint, fingerprint, limit),
         )
-        return _dicts(cursor)
-
-
-_PATIENCE_MS = 1000
-"""So long a write waits for a process that has locked the file, before it counts as failed and is tried again."""
-_PRUNED_AT_ONCE = 2000
-_OLD = {
-    "history": "at_ns < ?",
-    "delivery": "at_ns < ?",
-    "outbox": "state IN ('done', 'dead') AND created_ns < ?",
-}
-"""What nobody will ask for any more, by table."""
-_SELECT_OUTBOX = "SELECT id, sink, payload, created_ns, attempts, reason FROM outbox"
-HISTORY_COLUMNS = ("at_ns", "rule", "fingerprint", "alertname", "severity", "previous", "state", "value", "threshold", "coverage", "peak", "starts_at_ns", "duration_ns", "reason", "labels")  # fmt: skip
-"""The table ``history``, without its row number."""
-_INSERT_HISTORY = "INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_DELIVERY = "INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+        return dictionaries(cursor)
 
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
@@ -460,76 +326,3 @@ def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
 def _quick_check(db: sqlite3.Connection) -> None:
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("quick_check failed")
-
-
-def _insert_outgoing(db: sqlite3.Connection, outgoing: Outgoing, now_ns: int) -> OutboxRow | None:
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO outbox (sink, key, state, created_ns, payload) VALUES (?, ?, 'waiting', ?, ?)",
-        (outgoing.sink, outgoing.notification.key, now_ns, msgspec.json.encode(outgoing.notification)),
-    )
-    if cursor.rowcount != 1 or cursor.lastrowid is None:
-        return None
-    return OutboxRow(cursor.lastrowid, outgoing.sink, outgoing.notification, now_ns)
-
-
-def _outbox_row(row: tuple[int, str, bytes, int, int, str]) -> OutboxRow:
-    row_id, sink, payload, created_ns, attempts, reason = row
-    return OutboxRow(row_id, sink, msgspec.json.decode(payload, type=Notification), created_ns, attempts, reason)
-
-
-def history_row(transition: Transition) -> tuple[Any, ...]:
-    """A transition as `HISTORY_COLUMNS`; labels are JSON."""
-    alert = transition.alert
-    return (
-        transition.at_ns,
-        alert.rule,
-        alert.fingerprint,
-        alert.name,
-        alert.severity,
-        str(transition.previous),
-        str(transition.state),
-        alert.value,
-        alert.threshold,
-        alert.coverage,
-        alert.peak,
-        alert.starts_at_ns,
-        alert.duration_ns,
-        transition.reason,
-        msgspec.json.encode(dict(alert.labels)).decode(),
-    )
-
-
-def _delivery_row(done: Delivered) -> tuple[Any, ...]:
-    fingerprints = " ".join(done.fingerprints)
-    return (
-        done.at_ns,
-        done.sink,
-        done.key,
-        fingerprints,
-        done.outcome,
-        done.reason,
-        done.attempts,
-        done.latency_ns,
-    )
-
-
-_FILTERS: Mapping[str, str] = {
-    "alertname": "alertname = ?",
-    "rule": "rule = ?",
-    "fingerprint": "fingerprint = ?",
-    "state": "state = ?",
-    "severity": "severity = ?",
-    "since_ns": "at_ns >= ?",
-    "until_ns": "at_ns < ?",
-}
-
-
-def _where(wanted: HistoryFilter) -> tuple[str, list[Any]]:
-    chosen = [(sql, value) for name, sql in _FILTERS.items() if (value := getattr(wanted, name)) not in {"", None}]
-    clause = " WHERE " + " AND ".join(sql for sql, _ in chosen) if chosen else ""
-    return clause, [value for _, value in chosen]
-
-
-def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
-    names: Iterable[str] = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

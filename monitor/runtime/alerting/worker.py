@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from monitor.clock import NS_PER_S, Clock
-from monitor.runtime.alerting.store import Change, Delivered, OutboxRow, Outgoing, Store
+from monitor.runtime.alerting.change import Change, Delivered, OutboxRow, Outgoing
+from monitor.runtime.alerting.store import Store
 from monitor.sink import Notification, Outcome, Result, Sink
 
 

@@ -35,7 +35,7 @@ from monitor.feeds import make_feed
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from monitor.runtime.alerting.alert_desk import AlertDesk, Outbox
-from monitor.runtime.alerting.store import Change, Outgoing
+from monitor.runtime.alerting.change import Change, Outgoing
 from monitor.runtime.app import engine_settings, pace_of
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import Loaded

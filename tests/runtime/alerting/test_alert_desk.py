@@ -12,7 +12,7 @@ from monitor.engine import Engine
 from monitor.events import Channel, FeedState, Liquidation, PositionSide
 from monitor.instruments import Instrument
 from monitor.runtime.alerting.alert_desk import AlertDesk
-from monitor.runtime.alerting.store import Change
+from monitor.runtime.alerting.change import Change
 from monitor.runtime.load import Loaded, load_text
 from monitor.sink import Command
 from monitor.sinks import sink_options

@@ -12,8 +12,8 @@ from monitor.engine import Engine
 from monitor.events import Price
 from monitor.instruments import Instrument
 from monitor.runtime.alerting.alert_desk import AlertDesk
+from monitor.runtime.alerting.change import Change
 from monitor.runtime.alerting.rank_keeper import ROW
-from monitor.runtime.alerting.store import Change
 from monitor.runtime.load import load_text
 from monitor.testing.manual_clock import ManualClock
 

@@ -14,8 +14,9 @@ import structlog
 from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.clock import SystemClock
 from monitor.errors import SinkError
+from monitor.runtime.alerting.change import Change, Outgoing
 from monitor.runtime.alerting.delivery import Delivery
-from monitor.runtime.alerting.store import Change, Outgoing, Store
+from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings
 from monitor.sink import Notification, Outcome, Result, SinkBase, SinkOptions
 from tests.sinks.build import alert, note

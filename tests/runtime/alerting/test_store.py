@@ -10,7 +10,9 @@ import pytest
 
 from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
 from monitor.errors import StateError
-from monitor.runtime.alerting.store import Change, Delivered, HistoryFilter, OutboxRow, Outgoing, Store
+from monitor.runtime.alerting.change import Change, Delivered, OutboxRow, Outgoing
+from monitor.runtime.alerting.store import Store
+from monitor.runtime.alerting.tables import MIGRATIONS, HistoryFilter
 from tests.sinks.build import T0, S, alert, note
 
 
@@ -151,10 +153,8 @@ async def test_an_older_file_is_migrated(tmp_path: Path, monkeypatch: pytest.Mon
     store = await Store.open(path)
     await store.commit(Change([transition()]))
     await store.close()
-    import monitor.runtime.alerting.store as module
-
-    steps = (*module._MIGRATIONS, "CREATE TABLE later (x INTEGER)")
-    monkeypatch.setattr(module, "_MIGRATIONS", steps)
+    steps = (*MIGRATIONS, "CREATE TABLE later (x INTEGER)")
+    monkeypatch.setattr("monitor.runtime.alerting.store.MIGRATIONS", steps)
     store = await Store.open(path)
     assert len(await store.history()) == 1
     await store.close()

@@ -20,7 +20,8 @@ from monitor.errors import TapeError
 from monitor.events import Funding, Liquidation, PositionSide, Price
 from monitor.feeds import named_feeds
 from monitor.rule import RuleSet
-from monitor.runtime.alerting.store import HISTORY_COLUMNS, HistoryFilter, Store, history_row
+from monitor.runtime.alerting.store import Store
+from monitor.runtime.alerting.tables import HISTORY_COLUMNS, HistoryFilter, history_row
 from monitor.runtime.app import App, AppSettings
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import Loaded, load, load_text
