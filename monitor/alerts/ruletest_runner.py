@@ -246,7 +246,7 @@ class _Scenario:
             hint = did_you_mean(test.alertname, self.known)
             self._fail(place, f"no rule {test.alertname!r} in the rule files" + (f"; {hint}" if hint else ""))
             return
-        alerts = [alert for alert in self.lifecycle.alerts() if alert.name == test.alertname]
+        alerts = [alert for alert in self.lifecycle.alerts(worded=True) if alert.name == test.alertname]
         when = f"{test.alertname} at {duration(now_ns - self.start_ns)}"
         if test.exp_alerts is not None:
             self._compare_firing(place, test, [alert for alert in alerts if alert.state in ACTIVE], when)

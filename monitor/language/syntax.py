@@ -26,8 +26,12 @@ _SLIPS = {
     "bool": "comparisons are conditions here; leave bool out",
     "by": "by (...) comes after the call: sum(x[1h]) by (base)",
     "without": "without (...) comes after the call: sum(x[1h]) without (venue)",
+    "for": "for is a key of the rule beside expr: for: 5m",
 }
 _GROUPED_BEFORE_CALL = re.compile(r"\b(?:by|without)\s*\([^()]{0,200}\)\s{0,20}\Z")
+_GROUPED_BARE = re.compile(r"\b(by|without)\s{1,20}\Z")
+_SEQUENCE = re.compile(r"\bthen\b")
+_THOUSANDS = re.compile(r"\d,\d{3}")
 _TEXT_QUOTES = "\"'`"
 
 
@@ -39,7 +43,7 @@ def explain_syntax_error(text: str, error: UnexpectedInput) -> TextProblem:
     offset = getattr(error, "pos_in_stream", None) or 0
     found = str(token) if token is not None else _word_at(text, offset)
     unclosed = _unclosed(text[:offset])
-    hint = _slip(text, offset, found) or _expected_hint(error, unclosed)
+    hint = _slip(text, offset, found) or _expected_hint(error, unclosed, text[:offset])
     if token is None and found[0] in _TEXT_QUOTES:
         return TextProblem(offset, 1, "this text never ends", f"close it with {found[0]}")
     return TextProblem(offset, len(found), f"unexpected {found!r}", hint)
@@ -52,7 +56,7 @@ def _at_end(text: str, error: UnexpectedInput) -> TextProblem:
         bracket = text[unclosed]
         return TextProblem(unclosed, 1, f"{bracket!r} is never closed", f"a {_CLOSERS[bracket]!r} is missing")
     last = text[:end].rsplit(maxsplit=1)[-1]
-    return TextProblem(end, 1, f"the expression ends after {last!r}", _expected_hint(error, None))
+    return TextProblem(end, 1, f"the expression ends after {last!r}", _expected_hint(error, None, text))
 
 
 def _unclosed(text: str) -> int | None:
@@ -81,6 +85,10 @@ def _word_at(text: str, offset: int) -> str:
 def _slip(text: str, offset: int, found: str) -> str:
     if found == "(" and _GROUPED_BEFORE_CALL.search(text[:offset]):
         return _SLIPS["by"]
+    if grouped := _GROUPED_BARE.search(text[:offset]):
+        return f"labels stand in brackets: {grouped[1]} (base)"
+    if found == "," and _THOUSANDS.match(text, max(offset - 1, 0)):
+        return "numbers have no commas: 80000 or 80k"
     pair = text[offset : offset + 2]
     if pair in ("=>", "=<"):
         return _SLIPS[pair]
@@ -97,9 +105,11 @@ _EXPECTED = (
 )
 
 
-def _expected_hint(error: UnexpectedInput, unclosed: int | None) -> str:
+def _expected_hint(error: UnexpectedInput, unclosed: int | None, before: str) -> str:
     raw = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
     names = {str(name) for name in raw}
+    if not _SEQUENCE.search(before):  # the lexer would read the word anywhere
+        names.discard("WITHIN")
     for needed, hint in _EXPECTED:
         if needed <= names:
             return hint

@@ -93,6 +93,17 @@ def test_what_does_not_hold_fails_with_a_difference(expectation: str, message: s
     assert messages(f"{PRICES}\nalert_rule_test: [{expectation}]") == [message]
 
 
+def test_annotations_say_the_value_of_the_instant_and_not_of_the_firing() -> None:
+    """As promtool renders them: at each evaluation."""
+    test = """
+input_series: [{series: 'price{base="A"}', values: "5 11x4 14 5x10"}]
+alert_rule_test:
+  - {alertname: High, eval_time: 3m, exp_alerts: [{exp_labels: {base: A}, exp_annotations: {summary: "A at 11"}}]}
+  - {alertname: High, eval_time: 6m, exp_alerts: [{exp_labels: {base: A}, exp_annotations: {summary: "A at 14"}}]}
+"""
+    assert messages(test) == []
+
+
 def test_a_failure_stands_on_its_line() -> None:
     result = run(f"{PRICES}\nalert_rule_test:\n  - {{alertname: High, eval_time: 3m, exp_alerts: []}}")
     assert [failure.line for failure in result.failures] == [8]
