@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.carry import Carry
-from monitor.tape.folder import created_ns, read_blocks, some_files
+from monitor.tape.folder import created_ns, open_tape, read_blocks, some_files
 from monitor.tape.format import Record, Row
-from monitor.tape.reader import Loss
+from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter, parts
 
 _EVER = -(1 << 63)
+_NEVER = (1 << 63) - 1
 _LEADING = frozenset({"config", "rest", "chosen", "connect", "disconnect", "promote", "in", "known"})
 
 
@@ -40,8 +43,8 @@ def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -
     """Records received in [from, to), led by those of the time before that say what was still true.
 
     What leads is marked as carried, and holds all that decoders must have read to go on: reading starts with the file in
-    which the oldest link that was open at `from_ns` was opened, where that is still there. Files begun after `to_ns` are
-    left out: records out of order are found within these files only.
+    which the oldest link that was open at `from_ns` was opened, where that is still there. Files that begin with records
+    after `to_ns` are left out: records out of order are found within the others only.
 
     Raises:
         TapeError: There is no tape in the folder.
@@ -159,12 +162,27 @@ def _files_of(folder: Path, from_ns: int | None, to_ns: int | None) -> list[Path
     if from_ns is not None:
         files = files[_last_begun(files, _oldest_ns(files[_last_begun(files, from_ns)], from_ns)) :]
     if to_ns is not None:
-        files = [path for number, path in enumerate(files) if number == 0 or created_ns(path) < to_ns]
+        files = [path for number, path in enumerate(files) if number == 0 or _begins_before(path, to_ns)]
     return files
 
 
 def _last_begun(files: Sequence[Path], by_ns: int) -> int:
-    return max((number for number, path in enumerate(files) if created_ns(path) <= by_ns), default=0)
+    """The last file that was surely begun by then, as a name gives whole seconds: those before it were ended by then."""
+    return max((number for number, path in enumerate(files) if created_ns(path) + NS_PER_S <= by_ns), default=0)
+
+
+def _begins_before(path: Path, to_ns: int) -> bool:
+    """Whether a file was begun before `to_ns`, or with records that had waited since then."""
+    return created_ns(path) < to_ns or _first_ns(path) < to_ns
+
+
+def _first_ns(path: Path) -> int:
+    """The least time in a file's first block of its own; the end of time where it has none that can be read."""
+    with contextlib.suppress(TapeError), open_tape(path) as reader:
+        for step in reader.index():
+            if isinstance(step, Place) and not step.head.carried:
+                return step.head.first_ns
+    return _NEVER
 
 
 def _oldest_ns(path: Path, from_ns: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from monitor.clock import SystemClock
+from monitor.clock import NS_PER_S, SystemClock
 from monitor.events import Channel, Event, Funding, Liquidation, MarketEvent, OpenInterest, Price, Trade
 from monitor.feed import Feed
 from monitor.feeds import feed_class, make_feed
@@ -19,7 +19,7 @@ from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.cut import CutReport, cut, window
 from monitor.tape.folder import read_folder, some_files
-from monitor.tape.format import Record
+from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeLimits, TapeWriter
@@ -134,21 +134,56 @@ async def test_what_a_venue_was_found_to_mean_is_in_every_piece(tmp_path: Path) 
                 calibration.compare([(item.symbol, Decimal(-5), second)])
             assert calibration.sign == "order"
             await publish_until(rig, item, (Trade, Liquidation))
-            tap.writer.limits = TapeLimits(file_bytes=1)  # what comes now is in a file of its own
+            tap.writer.limits = TapeLimits(file_bytes=1)  # every block that comes now is in a file of its own
             from_ns = now_ns()
             await publish_until(rig, item, (Trade, Liquidation))
             await rig.until(lambda: len(some_files(whole)) > 1)
     feed = make_feed("gate", rig.runner.feed.options)
     sides = [event.side for event in rig.of(Liquidation) if event.recv_ns >= from_ns]
     assert set(sides) == {"short"}, "the local venue says the position's sign, which was found to be the order's"
-    last = tmp_path / "last"
-    last.mkdir()
-    (last / some_files(whole)[-1].name).write_bytes(some_files(whole)[-1].read_bytes())
+    later = tmp_path / "later"
+    later.mkdir()
+    for path in some_files(whole)[1:]:
+        (later / path.name).write_bytes(path.read_bytes())
     piece_of(whole, tmp_path / "piece", feed, from_ns)
-    for folder in (whole, tmp_path / "piece"):
+    for folder in (whole, tmp_path / "piece", later):
         events = own_events(read_folder(folder), feed)[0]
         assert [e.side for e in events if isinstance(e, Liquidation) and e.recv_ns >= from_ns] == sides
     replay = reader(feed)
-    for record in read_folder(last):
+    for record in read_folder(later):
         replay.take(cast("Record", record))
     assert replay.known(0)[0].payload == rig.runner.feed.memory()
+
+
+SOME_NS = 1_763_700_000 * NS_PER_S
+MS = NS_PER_S // 1000
+
+
+def files_of(folder: Path, *blocks: tuple[int, Sequence[int]]) -> None:
+    """A file for each (when it was written, when its records were received), in milliseconds."""
+    writer = TapeWriter(folder, TapeLimits(file_bytes=1))
+    for written_ms, received_ms in blocks:
+        rows: list[Row] = [(SOME_NS + ms * MS, "toy/0#1", "in", str(ms), False) for ms in received_ms]
+        writer.write(rows, SOME_NS + written_ms * MS)
+    writer.close()
+
+
+def received(folder: Path, from_ms: int | None = None, to_ms: int | None = None) -> list[int]:
+    """Times of the records of a stretch, in milliseconds."""
+    from_ns, to_ns = (None if ms is None else SOME_NS + ms * MS for ms in (from_ms, to_ms))
+    items = [item for item in window(folder, from_ns, to_ns) if isinstance(item, Record) and not item.carried]
+    return [(item.recv_ns - SOME_NS) // MS for item in items]
+
+
+def test_no_record_is_left_in_a_file_that_was_ended_within_the_second_of_the_start(tmp_path: Path) -> None:
+    """Names of files give whole seconds: 5.8 s is called 5 s."""
+    files_of(tmp_path, (1_000, [1_000]), (5_700, [5_100, 5_700]), (5_800, [5_800]), (9_000, [9_000]))
+    assert received(tmp_path, from_ms=5_100) == [5_100, 5_700, 5_800, 9_000]
+    assert received(tmp_path, from_ms=5_750) == [5_800, 9_000]
+
+
+def test_no_record_is_left_in_a_file_that_was_begun_after_the_end(tmp_path: Path) -> None:
+    """A block waits up to a second, and longer where the disk is slow, and may then begin a file."""
+    files_of(tmp_path, (1_000, [1_000]), (5_200, [4_300, 4_900, 5_200]), (9_000, [4_950, 9_000]), (12_000, [12_000]))
+    assert received(tmp_path, to_ms=5_000) == [1_000, 4_300, 4_900, 4_950]
+    assert received(tmp_path, from_ms=4_900, to_ms=5_000) == [4_900, 4_950]
