@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 
-from monitor.alert import AlertState, AlertView, MemoryRow, Transition, severity_rank
+from monitor.alert import AlertState, AlertView, MemoryRow, Transition
 from monitor.alerts import message, quiet, storms
 from monitor.alerts.ends import AWAITED
-from monitor.alerts.fingerprint import fingerprint
+from monitor.alerts.groups import Group, Rest
+from monitor.alerts.heartbeat import Heartbeat, heartbeat_alert
 from monitor.alerts.inhibition import Inhibition
 from monitor.alerts.matchers import matcher_text
 from monitor.alerts.memory import Memory, rows
@@ -25,55 +26,14 @@ from monitor.alerts.quiet import Quiet
 from monitor.alerts.routes import Route, RoutingConfig, route_tree
 from monitor.alerts.silences import Acknowledgement, Silence
 from monitor.alerts.storms import Storm
+from monitor.alerts.verdicts import Case, Judge, Verdict
 from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.sink import Notification, Status
 
-_RECHECK_NS = 5 * NS_PER_S
-_MINUTE_NS = 60 * NS_PER_S
 _TOLD, _GROUP = "told", "group"
 MEMORY_KINDS = (_TOLD, _GROUP, *quiet.KINDS, *storms.KINDS)
 """The records of which a router's memory consists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """How far a group is: when it is to be looked at next, and when it last told something."""
-
-    path: str
-    labels: Labels
-    due_ns: int = NEVER
-    flushed_ns: int | None = None
-
-    @property
-    def id(self) -> str:
-        """Key in the store."""
-        return f"{self.path}/{fingerprint(self.labels)}"
-
-
-@dataclass(slots=True)
-class _Group:
-    route: Route
-    labels: Labels
-    members: dict[str, None] = field(default_factory=dict)
-    flush_ns: int = NEVER
-    flushed_ns: int | None = None
-    kept: bool = False
-    """Whether the store has a record of its rest."""
-
-    @property
-    def id(self) -> GroupId:
-        return self.route.path, self.labels
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What to say of one alert to one sink now: ``status``, or None with the outcome, and when to look again."""
-
-    status: Status | None
-    outcome: str
-    reason: str
-    again_ns: int = NEVER
 
 
 class Router:
@@ -92,7 +52,7 @@ class Router:
         self._sinks = {policy.name: policy for policy in sinks}
         self.tree = route_tree(self.config, tuple(self._sinks))
         self._alerts: dict[str, AlertView] = {}
-        self._groups: dict[GroupId, _Group] = {}
+        self._groups: dict[GroupId, Group] = {}
         self._groups_of: dict[str, set[GroupId]] = {}
         self._told: dict[tuple[str, str], Told] = {}
         self._not_told: dict[tuple[str, str], str] = {}
@@ -101,10 +61,11 @@ class Router:
         self._storms = {p.name: Storm(p, self._memory) for p in self._sinks.values() if p.per_minute is not None}
         self._rests: dict[GroupId, Rest] = {}
         self._inhibition = Inhibition(self.config.inhibit)
+        self._judge = Judge(self._quiet, self._inhibition)
+        self._probe = heartbeat_alert(heartbeat_labels)
+        self._heartbeat = Heartbeat(self.config.heartbeat, self._probe)
         self._next_ns: int | None = None
         """When something is due next; None: not worked out since something changed."""
-        self._heartbeat = _heartbeat_alert(heartbeat_labels)
-        self._beat_ns = 0
 
     # -- the flow ------------------------------------------------------------------------------------------------------
 
@@ -125,7 +86,7 @@ class Router:
         for storm in self._storms.values():
             if storm.digest_ns <= now_ns:
                 planned += self._digest(storm, now_ns)
-        return planned + self._beat(now_ns)
+        return planned + self._heartbeat.beat(now_ns)
 
     def next_due_ns(self) -> int:
         """When `due` will have something to do next; far in the future when nothing is planned. Cheap, call it often."""
@@ -136,9 +97,7 @@ class Router:
     def _soonest_ns(self) -> int:
         times = [group.flush_ns for group in self._groups.values()]
         times += [storm.digest_ns for storm in self._storms.values()]
-        if self.config.heartbeat is not None:
-            times.append(self._beat_ns)
-        return min(times, default=NEVER)
+        return min([*times, self._heartbeat.due_ns])
 
     def _take(self, alert: AlertView, now_ns: int) -> None:
         self._alerts[alert.fingerprint] = alert
@@ -156,33 +115,35 @@ class Router:
         for key in self._groups_of.get(alert.fingerprint, ()):
             self._schedule(self._groups[key], now_ns)
 
-    def _new_group(self, route: Route, key: GroupId) -> _Group:
+    def _new_group(self, route: Route, key: GroupId) -> Group:
         """A group, which goes on with the wait or the interval in which a former run left it."""
         rest = self._rests.pop(key, None)
         if rest is None:
-            return _Group(route, key[1])
-        return _Group(route, key[1], flush_ns=rest.due_ns, flushed_ns=rest.flushed_ns, kept=True)
+            return Group(route, key[1])
+        return Group(route, key[1], flush_ns=rest.due_ns, flushed_ns=rest.flushed_ns, kept=True)
 
-    def _schedule(self, group: _Group, now_ns: int) -> None:
+    def _schedule(self, group: Group, now_ns: int) -> None:
         if group.flushed_ns is not None:
             due_ns = max(now_ns, group.flushed_ns + group.route.group_interval_ns)
         else:
             due_ns = now_ns + group.route.group_wait_ns
-            if now_ns < due_ns < group.flush_ns:
-                self._keep_rest(group, due_ns)
-        group.flush_ns = min(group.flush_ns, due_ns)
+        if due_ns >= group.flush_ns:
+            return
+        group.flush_ns = due_ns
+        if group.flushed_ns is None and now_ns < due_ns:
+            self._keep_rest(group)
 
-    def _keep_rest(self, group: _Group, due_ns: int) -> None:
-        rest = Rest(*group.id, due_ns, group.flushed_ns)
+    def _keep_rest(self, group: Group) -> None:
+        rest = group.rest
         self._memory.keep(_GROUP, rest.id, rest)
         group.kept = True
 
-    def _drop_group(self, group: _Group) -> None:
+    def _drop_group(self, group: Group) -> None:
         self._groups.pop(group.id, None)
         if group.kept:
-            self._memory.forget(_GROUP, Rest(*group.id).id)
+            self._memory.forget(_GROUP, group.rest.id)
 
-    def _flush(self, group: _Group, now_ns: int) -> list[Planned]:
+    def _flush(self, group: Group, now_ns: int) -> list[Planned]:
         group.flush_ns = NEVER
         planned: list[Planned] = []
         for sink in group.route.sinks:
@@ -191,15 +152,15 @@ class Router:
         if any(p.notification is not None for p in planned):
             group.flushed_ns = now_ns
         if group.kept or (group.route.group_interval_ns and group.flushed_ns == now_ns):
-            self._keep_rest(group, group.flush_ns)
+            self._keep_rest(group)
         self._forget_resolved(group)
         return planned
 
-    def _flush_to(self, sink: SinkPolicy, group: _Group, now_ns: int) -> list[Planned]:
-        news: dict[str, _Verdict] = {}
+    def _flush_to(self, sink: SinkPolicy, group: Group, now_ns: int) -> list[Planned]:
+        news: dict[str, Verdict] = {}
         quiet: list[Planned] = []
         for member in group.members:
-            verdict = self._judge(sink, self._alerts[member], group.route, now_ns)
+            verdict = self._verdict(sink, member, group, now_ns)
             group.flush_ns = min(group.flush_ns, max(verdict.again_ns, now_ns + 1))
             if verdict.status is not None:
                 news[member] = verdict
@@ -207,14 +168,20 @@ class Router:
                 quiet += self._note_quiet(sink.name, member, verdict, now_ns)
         return quiet + (self._announce(sink, group, news, now_ns) if news else [])
 
-    def _note_quiet(self, sink: str, member: str, verdict: _Verdict, now_ns: int) -> list[Planned]:
+    def _verdict(self, sink: SinkPolicy, member: str, group: Group, now_ns: int) -> Verdict:
+        storm = self._storms.get(sink.name)
+        waits = storm is not None and member in storm.waiting
+        case = Case(sink, self._alerts[member], group.route, self._told.get((sink.name, member)), waits)
+        return self._judge.verdict(case, now_ns)
+
+    def _note_quiet(self, sink: str, member: str, verdict: Verdict, now_ns: int) -> list[Planned]:
         """Record once why an alert was not announced."""
         if self._not_told.get((sink, member)) == verdict.reason:
             return []
         self._not_told[sink, member] = verdict.reason
         return [Planned(sink, verdict.outcome, verdict.reason, (member,), now_ns)]
 
-    def _forget_resolved(self, group: _Group) -> None:
+    def _forget_resolved(self, group: Group) -> None:
         """Drop resolved alerts that nobody waits to hear of, and the group with its last member."""
         for member in list(group.members):
             if self._alerts[member].state is not AlertState.RESOLVED:
@@ -240,88 +207,9 @@ class Router:
             self._not_told.pop((sink, member), None)
         self._quiet.withdraw(member)
 
-    # -- judging one alert ---------------------------------------------------------------------------------------------
-
-    def _judge(self, sink: SinkPolicy, alert: AlertView, route: Route, now_ns: int) -> _Verdict:
-        told = self._told.get((sink.name, alert.fingerprint))
-        verdict = self._news(sink, alert, told, route, now_ns)
-        if verdict.status is None:
-            return verdict
-        return self._hush(sink, alert, route, verdict, now_ns) or verdict
-
-    def _news(self, sink: SinkPolicy, alert: AlertView, told: Told | None, route: Route, now_ns: int) -> _Verdict:
-        """What has changed since the sink was last told."""
-        if alert.state is AlertState.RESOLVED:
-            return self._news_of_end(sink, alert, told)
-        if told is None:
-            return _Verdict("firing", "send", alert.reason)
-        if told.view.starts_at_ns != alert.starts_at_ns:
-            return _Verdict("firing", "send", f"fires again; {alert.reason}")
-        climbed = severity_rank(alert.severity) - severity_rank(told.view.severity)
-        if climbed:
-            return _Verdict("escalated" if climbed > 0 else "deescalated", "send", alert.reason)
-        return self._news_of_data(alert, told, route, now_ns)
-
-    def _news_of_data(self, alert: AlertView, told: Told, route: Route, now_ns: int) -> _Verdict:
-        """Held for long enough to be told, or back from that; else perhaps a repeat."""
-        if alert.state is AlertState.FIRING:
-            if told.status == "held":
-                return _Verdict("firing", "send", alert.reason)
-            return self._repeat(alert, told, route, now_ns, NEVER)
-        tell_ns = NEVER if told.status == "held" else alert.updated_ns + route.held_after_ns
-        if tell_ns <= now_ns:
-            return _Verdict("held", "send", alert.reason)
-        return self._repeat(alert, told, route, now_ns, tell_ns)
-
-    def _news_of_end(self, sink: SinkPolicy, alert: AlertView, told: Told | None) -> _Verdict:
-        storm = self._storms.get(sink.name)
-        if told is None and not (storm is not None and alert.fingerprint in storm.waiting):
-            return _Verdict(None, "unannounced", "resolved before it was announced here")
-        return _Verdict("resolved", "send", alert.reason)
-
-    def _repeat(self, alert: AlertView, told: Told, route: Route, now_ns: int, again_ns: int) -> _Verdict:
-        ack = self._quiet.acknowledgement(alert)
-        if ack is not None and told.at_ns < ack.until_ns <= now_ns:
-            return _Verdict("repeat", "send", f"the acknowledgement by {ack.by} has expired and it still fires")
-        due_ns = told.at_ns + route.repeat_interval_ns
-        if ack is not None and now_ns < ack.until_ns:
-            return _Verdict(None, "", "acknowledged", min(again_ns, ack.until_ns))
-        if due_ns <= now_ns:
-            return _Verdict("repeat", "send", "it still fires")
-        return _Verdict(None, "", "", min(again_ns, due_ns))
-
-    def _hush(
-        self, sink: SinkPolicy, alert: AlertView, route: Route, verdict: _Verdict, now_ns: int
-    ) -> _Verdict | None:
-        """A reason not to say it now, or None. Whom the worse was told is told that it is milder, or over."""
-        if _is_too_mild(alert, sink) and verdict.status not in {"deescalated", "resolved"}:
-            return _Verdict(None, "below_severity", f"{sink.name} takes {sink.min_severity} and worse")
-        muted = self._quiet.muted_by(route, now_ns)
-        if muted:
-            return _Verdict(None, "muted", muted, (now_ns // _MINUTE_NS + 1) * _MINUTE_NS)
-        if verdict.status == "resolved":
-            return None  # what was announced is called off, silence or not
-        return self._silenced(alert, now_ns) or self._taken_care_of(alert, verdict, now_ns)
-
-    def _silenced(self, alert: AlertView, now_ns: int) -> _Verdict | None:
-        silence = next(iter(self._quiet.silencing(alert, now_ns)), None)
-        if silence is None:
-            return None
-        reason = f"silence {silence.id} by {silence.created_by}: {silence.comment}"
-        return _Verdict(None, "silenced", reason, silence.ends_ns)
-
-    def _taken_care_of(self, alert: AlertView, verdict: _Verdict, now_ns: int) -> _Verdict | None:
-        source = self._inhibition.source(alert)
-        if source is not None:
-            return _Verdict(None, "inhibited", f"{message.name(source)} fires", now_ns + _RECHECK_NS)
-        ack = self._quiet.acknowledgement(alert)
-        if ack is not None and now_ns < ack.until_ns and verdict.status != "escalated":
-            return _Verdict(None, "acknowledged", f"acknowledged by {ack.by}", ack.until_ns)
-        return None
-
     # -- saying it -----------------------------------------------------------------------------------------------------
 
-    def _announce(self, sink: SinkPolicy, group: _Group, news: Mapping[str, _Verdict], now_ns: int) -> list[Planned]:
+    def _announce(self, sink: SinkPolicy, group: Group, news: Mapping[str, Verdict], now_ns: int) -> list[Planned]:
         storm = self._storms.get(sink.name)
         if storm is not None and not storm.may_send(now_ns):
             storm.collect([self._alerts[member] for member in news], group.id, now_ns)
@@ -331,7 +219,7 @@ class Router:
         return [self._send(sink, group, statuses, now_ns, reason)]
 
     def _send(
-        self, sink: SinkPolicy, group: _Group, statuses: Mapping[str, Status], now_ns: int, reason: str
+        self, sink: SinkPolicy, group: Group, statuses: Mapping[str, Status], now_ns: int, reason: str
     ) -> Planned:
         """A notification of a group: what is new, and beside it what the sink knows to be still firing."""
         known = [m for m in group.members if m not in statuses and (sink.name, m) in self._told]
@@ -388,12 +276,12 @@ class Router:
         for member, waits in storm.waiting.items():
             group = self._groups.get(waits.group)
             if group is not None and member in group.members:
-                verdict = self._judge(storm.policy, self._alerts[member], group.route, now_ns)
+                verdict = self._verdict(storm.policy, member, group, now_ns)
                 if verdict.status is not None:
                     found[member] = verdict.status
         return found
 
-    def _waiting_groups(self, storm: Storm) -> list[_Group]:
+    def _waiting_groups(self, storm: Storm) -> list[Group]:
         keys = dict.fromkeys(waits.group for waits in storm.waiting.values())
         return [self._groups[key] for key in keys if key in self._groups]
 
@@ -428,22 +316,6 @@ class Router:
             group = self._groups[key]
             group.flush_ns = min(group.flush_ns, now_ns + group.route.repeat_interval_ns)
 
-    def _beat(self, now_ns: int) -> list[Planned]:
-        beat = self.config.heartbeat
-        if beat is None or now_ns < self._beat_ns:
-            return []
-        slot = now_ns // beat.interval
-        self._beat_ns = (slot + 1) * beat.interval
-        alert = replace(self._heartbeat, starts_at_ns=slot * beat.interval, updated_ns=now_ns)
-        planned = []
-        for sink in beat.sinks:
-            key = hashlib.sha256(f"{sink}|heartbeat|{slot}".encode()).hexdigest()[:32]
-            note = Notification(
-                key, "heartbeat", (alert,), now_ns, "heartbeat", "HEARTBEAT monitor is alive", receiver=sink, total=1
-            )
-            planned.append(Planned(sink, "send", "heartbeat", (alert.fingerprint,), now_ns, note))
-        return planned
-
     # -- silences and acknowledgements ---------------------------------------------------------------------------------
 
     def silence(self, silence: Silence, now_ns: int) -> None:
@@ -456,7 +328,10 @@ class Router:
 
     def expire_silence(self, silence_id: str, now_ns: int) -> bool:
         """End a silence now; what it kept quiet is announced by the next `due`. Returns whether it was there."""
-        return self._woken(self._quiet.expire(silence_id), now_ns)
+        found = self._quiet.expire(silence_id)
+        if found:
+            self._wake_all(now_ns)
+        return found
 
     def silences(self, now_ns: int) -> list[Silence]:
         """Silences that are active or to come."""
@@ -475,23 +350,22 @@ class Router:
             return False
         ack = Acknowledgement(fingerprint_, alert.starts_at_ns, by, now_ns, now_ns + duration_ns, comment)
         self._quiet.acknowledge(ack)
-        return self._woken(True, now_ns)  # noqa: FBT003 - it was done
+        self._wake_all(now_ns)
+        return True
 
     def withdraw(self, fingerprint_: str, now_ns: int) -> bool:
         """Take an acknowledgement back; returns whether there was one."""
-        return self._woken(self._quiet.withdraw(fingerprint_), now_ns)
+        found = self._quiet.withdraw(fingerprint_)
+        if found:
+            self._wake_all(now_ns)
+        return found
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """All acknowledgements of active alerts, expired ones too."""
         return self._quiet.acknowledgements()
 
-    def _woken(self, done: bool, now_ns: int) -> bool:  # noqa: FBT001 - passed on
-        """Look at every alert again if something was done."""
-        if done:
-            self._wake_all(now_ns)
-        return done
-
     def _wake_all(self, now_ns: int) -> None:
+        """Have every group looked at again as soon as it may tell something."""
         self._next_ns = None
         for group in self._groups.values():
             self._schedule(group, now_ns)
@@ -507,7 +381,7 @@ class Router:
     def explain_route(self, labels: Mapping[str, str], now_ns: int) -> list[RouteStep]:
         """Where an alert with these labels would go and when, by each route that takes it."""
         identity = tuple(sorted(labels.items()))
-        probe = replace(self._heartbeat, labels=identity, identity=identity, severity=labels.get("severity", ""))
+        probe = replace(self._probe, labels=identity, identity=identity, severity=labels.get("severity", ""))
         return [self._explain_step(route, labels, probe, now_ns) for route in self.tree.find(labels)]
 
     def _explain_step(self, route: Route, labels: Mapping[str, str], probe: AlertView, now_ns: int) -> RouteStep:
@@ -517,7 +391,7 @@ class Router:
             if policy is None:
                 notes.append(f"there is no sink {sink}")
                 continue
-            hushed = self._hush(policy, probe, route, _Verdict("firing", "send", ""), now_ns)
+            hushed = self._judge.hush(Case(policy, probe, route), "firing", now_ns)
             if hushed is not None:
                 notes.append(f"{sink}: {hushed.outcome}: {hushed.reason}")
         return RouteStep(
@@ -605,40 +479,12 @@ class Router:
     def dump(self) -> list[MemoryRow]:
         """The whole memory, for `load` of another router (a reloaded configuration)."""
         told = rows(_TOLD, ((told.id, told) for told in self._told.values()))
-        rests = [Rest(*g.id, g.flush_ns, g.flushed_ns) for g in self._groups.values() if g.kept]
+        rests = [group.rest for group in self._groups.values() if group.kept]
         brakes = [record for storm in self._storms.values() for record in storm.dump()]
         return told + rows(_GROUP, ((rest.id, rest) for rest in rests)) + self._quiet.dump() + brakes
-
-
-def _is_too_mild(alert: AlertView, sink: SinkPolicy) -> bool:
-    return bool(sink.min_severity) and severity_rank(alert.severity) < severity_rank(sink.min_severity)
 
 
 def _ended_unannounced(view: AlertView, now_ns: int) -> AlertView:
     """An alert that a former run spoke of, and that is no longer active."""
     reason = "it resolved before that could be announced"
     return replace(view, state=AlertState.RESOLVED, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
-
-
-def _heartbeat_alert(labels: Labels) -> AlertView:
-    identity = tuple(sorted((*labels, ("alertname", "MonitorHeartbeat"), ("severity", "none"))))
-    return AlertView(
-        rule="heartbeat",
-        fingerprint=fingerprint(identity),
-        identity=identity,
-        labels=identity,
-        series=labels,
-        annotations=(("summary", "This message must keep coming; when it stops, the monitor is down."),),
-        state=AlertState.FIRING,
-        value=None,
-        threshold=None,
-        coverage=None,
-        lower_bound=False,
-        active_since_ns=0,
-        starts_at_ns=0,
-        ends_at_ns=0,
-        updated_ns=0,
-        peak=None,
-        reason="heartbeat",
-        severity="none",
-    )
