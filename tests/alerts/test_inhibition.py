@@ -7,7 +7,7 @@ from dataclasses import replace
 from monitor.alert import AlertState
 from monitor.alerts.inhibition import Inhibition
 from monitor.alerts.routes import RoutingConfig
-from tests.alerts.test_routing import alert
+from tests.alerts.build import alert
 
 RULES = RoutingConfig.model_validate(
     {"inhibit": [{"source": ["severity=critical"], "target": ['severity=~"warning|critical"'], "equal": ["base"]}]}

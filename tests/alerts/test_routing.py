@@ -1,3 +1,5 @@
+"""Who is told what and when, through the whole router."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,49 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.alert import AlertState, AlertView, Transition
-from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.matchers import parse_matcher
 from monitor.alerts.plans import Planned, SinkPolicy
 from monitor.alerts.routes import RoutingConfig
 from monitor.alerts.routing import Router
 from monitor.alerts.silences import Silence
-
-S = 1_000_000_000
-T0 = 1_763_683_200 * S  # 2025-11-21T00:00:00Z, a Friday
-H = 3600 * S
-
-
-def alert(
-    name: str = "High",
-    state: AlertState = AlertState.FIRING,
-    *,
-    starts_s: float = 0,
-    at_s: float = 0,
-    ladder: bool = False,
-    **labels: str,
-) -> AlertView:
-    full = tuple(sorted({"alertname": name, **labels}.items()))
-    identity = tuple(pair for pair in full if not (ladder and pair[0] == "severity"))
-    return AlertView(
-        rule=f"g/{name}",
-        fingerprint=fingerprint(identity),
-        identity=identity,
-        labels=full,
-        series=(),
-        annotations=(("summary", f"{name} is up"),),
-        state=state,
-        value=2.0,
-        threshold=1.0,
-        coverage=1.0,
-        lower_bound=False,
-        active_since_ns=T0 + round(starts_s * S),
-        starts_at_ns=T0 + round(starts_s * S),
-        ends_at_ns=T0 + round(at_s * S) if state is AlertState.RESOLVED else 0,
-        updated_ns=T0 + round(at_s * S),
-        peak=3.0,
-        reason="the condition holds",
-        severity=labels.get("severity", ""),
-    )
+from tests.alerts.build import T0, H, S, alert
 
 
 def router(routes: Any = None, *sinks: SinkPolicy) -> Router:
