@@ -26,6 +26,8 @@ STATIC = files("monitor.web") / "static"
 PAGE_FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "alerts.js": "text/javascript",
+    "parts.js": "text/javascript",
     "format.js": "text/javascript",
     "draw.js": "text/javascript",
     "actions.js": "text/javascript",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from monitor import format as text
+from monitor.alert import AlertView
 from monitor.commands.status import bytes_text
 from monitor.testing.fake_view import SOL_LONGS, TOTAL
+from monitor.telemetry.view import Acknowledgement
 from monitor.web import shapes
-from monitor.web.page import SPARK_STEP_S, spark_values
+from monitor.web.page import ALERTS, SPARK_STEP_S, spark_values
 from monitor.web.server import BROADCASTER, STATIC, make_app
 from tests.web.conftest import SETTINGS, TOKEN, Served
 
@@ -186,11 +189,17 @@ async def test_the_first_line_says_where_the_market_stands(browser: Browser, ser
     page = (await open_page(browser, served)).page
     [first] = shapes.asset_bodies(served.view.market(), 1)
     tiles = page.locator("#pulse .tile")
-    await expect(tiles).to_have_count(5)
-    await expect(tiles.nth(0)).to_contain_text(f"{first['base']}{text.price(first['price_usd'])}")
-    await expect(tiles.nth(0)).to_contain_text(re.compile(r"[+-]\d\.\d\d% in [12]m"))
-    await expect(tiles.nth(2)).to_contain_text("6 coins")
-    await expect(tiles.nth(4)).to_contain_text("Alerts firing2")
+    await expect(tiles).to_have_count(6)
+    await expect(tiles.nth(0)).to_contain_text("Alerts firing2")
+    await expect(tiles.nth(1)).to_contain_text(f"{first['base']}{text.price(first['price_usd'])} USD")
+    await expect(tiles.nth(1)).to_contain_text(re.compile(r"[+-]\d\.\d\d% in [12]m"))
+    await expect(tiles.nth(3)).to_contain_text("B USD")
+    await expect(tiles.nth(4)).to_contain_text("6 coins")
+    least = min(shapes.feed_body(feed)["coverage"] for feed in served.view.feeds())
+    await expect(tiles.nth(5)).to_contain_text(f"Data, last hour{text.share(least)}worst feed; 3 of 3 feeds up")
+    served.view.down.add("okx")
+    await expect(tiles.nth(5)).to_contain_text("2 of 3 feeds up")
+    await expect(tiles.nth(5)).to_have_attribute("data-tone", "bad")
     assert await page.evaluate("async () => (await import('/static/pulse.js')).SPARK_STEP_S") == SPARK_STEP_S
 
 
@@ -212,6 +221,70 @@ async def test_critical_alerts_come_before_newer_ones_that_are_not(browser: Brow
     shown = await page.locator('#alerts article[data-tone="firing"] .severity').all_inner_texts()
     assert shown == sorted(shown, key=["critical", "warning", "info"].index)
     assert len(set(shown)) > 1
+
+
+def storm(served: Served, count: int) -> list[AlertView]:
+    """Funding below zero on `count` coins, the newest first, beside the critical total."""
+    total, mild, *_ = served.view.alerts()
+    coins = [f"X{number:04d}" for number in range(count)]
+    return [
+        total,
+        *(
+            replace(
+                mild,
+                fingerprint=f"{number:016x}",
+                series=(("base", coin),),
+                labels=(("alertname", "FundingNegativeFor8h"), ("base", coin), ("severity", "warning")),
+                starts_at_ns=mild.starts_at_ns - number,
+            )
+            for number, coin in enumerate(coins)
+        ),
+    ]
+
+
+async def test_label_sets_of_one_rule_are_one_card_until_each_is_asked_for(
+    browser: Browser, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = storm(served, 20)
+    monkeypatch.setattr(served.view, "alerts", lambda: alerts)
+    watched = await open_page(browser, served)
+    cards = watched.page.locator("#alerts article")
+    await expect(cards).to_have_count(2)
+    await expect(cards.nth(0)).to_contain_text("LiquidationsOver500MillionPerHour")
+    await expect(cards.nth(1)).to_contain_text("20 firing")
+    await expect(cards.nth(1)).to_contain_text("base=X0000 -0.0081%")
+    await expect(cards.nth(1)).to_contain_text("and 12 more")
+    await cards.nth(1).locator('[data-action="each"]').press("Enter")
+    await expect(cards).to_have_count(21)
+    assert await watched.page.locator('#alerts [data-action="acknowledge"]').count() == 21
+    await watched.page.get_by_role("button", name="Show FundingNegativeFor8h as one").click()
+    await expect(cards).to_have_count(2)
+    assert watched.problems == []
+
+
+async def test_what_somebody_has_looked_at_comes_after_what_nobody_has(
+    browser: Browser, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = storm(served, 3)
+    monkeypatch.setattr(served.view, "alerts", lambda: alerts)
+    page = (await open_page(browser, served)).page
+    await expect(page.locator("#alerts article").nth(1)).to_contain_text("base=X0000")
+    await served.view.acknowledge(Acknowledgement(alerts[1].fingerprint, "kim", served.view.now_ns))
+    await expect(page.locator("#alerts article").nth(1)).to_contain_text("base=X0001")
+    await expect(page.locator("#alerts article").nth(3)).to_contain_text("acknowledged by kim")
+
+
+async def test_of_a_storm_the_most_urgent_are_shown_and_all_are_counted(
+    browser: Browser, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = storm(served, 2000)
+    monkeypatch.setattr(served.view, "alerts", lambda: alerts)
+    watched = await open_page(browser, served)
+    page = watched.page
+    await expect(page.locator("#alert-count")).to_contain_text("2,001 firing: 1 critical, 2,000 warning")
+    await expect(page.locator("#pulse .tile").first).to_contain_text("Alerts firing2,001")
+    await expect(page.locator("#alerts")).to_contain_text(f"and {2001 - ALERTS:,} less urgent ones")
+    assert watched.problems == []
 
 
 async def test_a_part_that_cannot_be_drawn_leaves_the_others_standing(browser: Browser, served: Served) -> None:

@@ -22,6 +22,9 @@ export function num(value, digits = 3) {
   return significant(value, digits);
 }
 
+/** Of alerts each one counts: 2001 -> 2,001 */
+export const whole = (count) => count.toLocaleString("en-US");
+
 /** 0.0312 -> 3.12% */
 export const pct = (value, digits = 3) => (known(value) ? significant(value * 100, digits) + "%" : MISSING);
 
@@ -53,6 +56,9 @@ export function rate(value) {
   if (!known(value)) return MISSING;
   return signed(value * 100, 4);
 }
+
+/** The sign that a funding rate shows: 0 for what rounds to nothing. */
+export const rateSign = (value) => (known(value) ? Math.sign(Number((value * 100).toFixed(4))) : 0);
 
 /** A move of the market, two places, with its sign: -3.42% */
 export function move(value) {

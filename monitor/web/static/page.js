@@ -1,14 +1,15 @@
 // The live page: takes the event stream, keeps the newest sections, draws them once per animation frame.
 
+import { alertList, ORDER } from "./alerts.js";
 import { bar, chip, h, morph, sparkline } from "./draw.js";
-import { ago, clock, duration, labelText, moment, num, pair, price, rate, share, skew, utc } from "./format.js";
+import { ago, clock, duration, labelText, moment, num, pair, price, rate, rateSign, share, skew, utc, whole } from "./format.js";
+import { bound, coverageChip, coverageTone, few, severity, severityWord } from "./parts.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 import { depth, reports, signalCount, signals, tape } from "./tables.js";
-import { bySeverity, moved, moveText, pulse, SEVERITIES } from "./pulse.js";
+import { bySeverity, moved, moveText, pulse } from "./pulse.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { now: null, sparks: {}, window: "1h", whole: new Set() };
-const FEW = 8; // alerts and rules shown before somebody asks for all of them
 const RETRY_MS = 2000;
 const REPORTS_MS = 60_000;
 const SILENT = "no sign of life";
@@ -113,9 +114,6 @@ function banners() {
 }
 
 const total = (row) => row.long_usd + row.short_usd;
-const coverageTone = (value) => (value === null || value === undefined ? "idle" : value >= 0.95 ? "ok" : value >= 0.8 ? "warn" : "bad");
-const coverageChip = (value) => chip(`${share(value)} covered`, coverageTone(value), "Share of the window in which the feeds behind this number were live");
-
 function windowCards() {
   if (!state.windows?.length) return h("p", { class: "empty" }, "No liquidation has been reported yet.");
   return state.windows.map((row) => {
@@ -132,57 +130,10 @@ function windowCards() {
   });
 }
 
-const ORDER = { firing: 0, held: 1, pending: 2, resolved: 3 };
-const severity = (row) => (SEVERITIES.includes(row.severity) ? SEVERITIES.indexOf(row.severity) : SEVERITIES.length);
-
-/** What stands before a reading whose missing part could only add to it. */
-const bound = (row) => (row.lower_bound && row.coverage < 1 ? "≥ " : "");
-
-function alertCard(alert) {
-  const where = labelText(alert.labels, ["alertname", "severity"]);
-  const rule = state.rules?.find((candidate) => candidate.id === alert.rule);
-  const [value, threshold] = pair(alert.value, alert.threshold, rule?.unit ?? "");
-  const since = alert.state === "resolved" ? alert.resolved : alert.fired || alert.active;
-  return h("article", { class: "alert", "data-tone": alert.state, "data-key": alert.fingerprint },
-    h("header", {},
-      chip(alert.state, alert.state), alert.severity && h("span", { class: "severity", "data-severity": alert.severity }, alert.severity),
-      h("span", { class: "when" }, `${ago(since, state.now)}${alert.state === "resolved" ? " ago" : ""}`)),
-    h("h3", {}, alert.name, where && h("span", { class: "labels" }, ` ${where}`)),
-    alert.annotations.summary && h("p", { class: "summary" }, alert.annotations.summary),
-    alert.reason && alert.reason !== "the condition holds" && h("p", { class: "reason" }, alert.reason),
-    h("div", { class: "foot" }, h("p", { class: "facts" },
-      h("span", {}, h("b", {}, `${bound(alert)}${value}`), " against ", threshold),
-      coverageChip(alert.coverage),
-      alert.acked_by && chip(`acknowledged by ${alert.acked_by}`, "ok", alert.ack_comment),
-      alert.silenced_by.length > 0 && chip("silenced", "idle")),
-    alert.state !== "resolved" && h("p", { class: "buttons" },
-      mayChange && (alert.acked_by
-        ? h("button", { type: "button", "data-action": "unack", "data-id": alert.fingerprint }, "Withdraw")
-        : h("button", { type: "button", "data-action": "acknowledge", "data-id": alert.fingerprint }, "Acknowledge", h("span", { class: "unseen" }, ` ${alert.name} ${where}`))),
-      mayChange && (alert.silenced_by.length
-        ? h("button", { type: "button", "data-action": "unsilence", "data-id": alert.silenced_by[0] }, "End silence")
-        : h("button", { type: "button", "data-action": "silence", "data-id": alert.fingerprint }, "Silence", h("span", { class: "unseen" }, ` ${alert.name} ${where}`))),
-      rule && h("button", { type: "button", "data-action": "why", "data-id": rule.id }, "Why", h("span", { class: "unseen" }, ` ${alert.name}`)))));
-}
-
-function alerts() {
-  const all = [...(state.alerts ?? [])].sort((a, b) => ORDER[a.state] - ORDER[b.state] || severity(a) - severity(b) || (b.fired ?? b.active) - (a.fired ?? a.active));
-  if (!all.length) return h("p", { class: "empty" }, "Nothing is firing.");
-  const unseen = (state.alert_counts?.total ?? 0) - all.length;
-  return [...few("alerts", all, alertCard), unseen > 0 && h("p", { class: "note", "data-key": "unseen" }, `and ${num(unseen)} less urgent ones, see /api/v1/alerts`)].filter(Boolean);
-}
-
-/** The first rows of a list, and a button for the rest. */
-function few(name, rows, draw) {
-  const whole = state.whole.has(name);
-  const button = rows.length > FEW && h("p", { class: "more", "data-key": "more" }, h("button", { type: "button", "data-action": "whole", "data-id": name, "aria-expanded": String(whole) }, whole ? `Show the first ${FEW}` : `Show all ${rows.length} ${name}`));
-  return [...(whole ? rows : rows.slice(0, FEW)).map(draw), button].filter(Boolean);
-}
-
 function alertCount() {
   const count = (name) => state.alert_counts?.states[name] ?? 0;
-  const firing = bySeverity(state.alert_counts).map(([name, rows]) => `${rows} ${name}`).join(", ");
-  return [`${count("firing")} firing${firing && `: ${firing}`}; ${count("held")} held, ${count("pending")} pending`];
+  const firing = bySeverity(state.alert_counts).map(([name, rows]) => `${whole(rows)} ${name}`).join(", ");
+  return [`${whole(count("firing"))} firing${firing && `: ${firing}`}; ${whole(count("held"))} held, ${whole(count("pending"))} pending`];
 }
 
 /** How far along the way to its threshold a value is; a share means something only where both have one sign. */
@@ -205,7 +156,7 @@ function ruleRow(rule, row) {
 function rules() {
   if (!state.rules?.length) return h("p", { class: "empty" }, "No rules are loaded.");
   const ranked = state.rules.map((rule, place) => [urgency(rule), severity(rule), place, rule]).sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
-  return few("rules", ranked.map(([, , , rule]) => rule), ruleCard);
+  return few("rules", ranked.map(([, , , rule]) => ruleCard(rule)), state.whole.has("rules"));
 }
 
 /** Active rules first, critical ones before others, quiet ones last; else in the order of their files. */
@@ -213,7 +164,7 @@ const urgency = (rule) => (rule.error ? 0 : Math.min(4, ...rule.rows.map((row) =
 
 function ruleCard(rule) {
   return h("article", { class: "rule", "data-key": rule.id },
-    h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), rule.severity && h("span", { class: "severity", "data-severity": rule.severity }, rule.severity)),
+    h("h3", {}, h("button", { type: "button", class: "plain", "data-action": "why", "data-id": rule.id }, rule.name), severityWord(rule)),
     h("p", {}, h("code", { class: "expr" }, rule.text), rule.for_s > 0 && h("span", { class: "note" }, ` for ${duration(rule.for_s)}`)),
     rule.error && h("p", { class: "problem" }, rule.error),
     h("ul", {}, rule.rows.slice(0, 6).map((row) => ruleRow(rule, row))),
@@ -232,8 +183,8 @@ function market() {
       h("th", { scope: "row" }, asset.base), h("td", { class: "n" }, price(asset.price_usd)),
       h("td", { class: "n" }, moveText(moved(state.sparks[`price/${asset.base}`], asset.price_usd))),
       h("td", {}, sparkline(state.sparks[`price/${asset.base}`], { width: 70, height: 20, label: `${asset.base}, last hour` })),
-      h("td", { class: "n" }, h("span", { class: "rate", "data-sign": Math.sign(asset.funding_8h) }, rate(asset.funding_8h))),
-      venues.map((venue) => h("td", { class: "n venue" }, h("span", { class: "rate quiet", "data-sign": Math.sign(asset.funding_by_venue[venue]) }, rate(asset.funding_by_venue[venue])))),
+      h("td", { class: "n" }, h("span", { class: "rate", "data-sign": rateSign(asset.funding_8h) }, rate(asset.funding_8h))),
+      venues.map((venue) => h("td", { class: "n venue" }, h("span", { class: "rate quiet", "data-sign": rateSign(asset.funding_by_venue[venue]) }, rate(asset.funding_by_venue[venue])))),
       h("td", { class: "n" }, num(asset.open_interest_usd)))))));
 }
 
@@ -275,7 +226,7 @@ function feedCard(feed) {
   const reconnects = Object.values(feed.reconnects).reduce((sum, count) => sum + count, 0);
   return h("article", { class: "card feed", "data-key": feed.venue, "data-tone": feed.up ? "ok" : "bad" },
     h("header", {}, h("h3", {}, h("span", { class: "dot", "data-tone": feed.up ? "ok" : "bad" }), feed.title, h("span", { class: "unseen" }, feed.up ? " up" : " down")),
-      coverageChip(feed.coverage)),
+      chip(share(feed.coverage), coverageTone(feed.coverage), "Share of the last hour in which every channel was live")),
     !feed.up && h("p", { class: "reason" }, feed.error || "down"),
     h("ul", { class: "channels" }, feed.channels.map((channel) => h("li", { "data-key": channel.channel },
       h("span", {}, h("span", { class: "dot small", "data-tone": channel.up ? "ok" : "bad" }), channel.channel.replace("_", " "), h("span", { class: "unseen" }, channel.up ? " live" : " down")),
@@ -322,12 +273,12 @@ function footer() {
 const MISSING_HASH = "not hashed";
 
 const VIEWS = [
-  ["pulse", ["assets", "sparks", "alert_counts"], () => pulse(state)],
+  ["pulse", ["assets", "sparks", "alert_counts", "feeds"], () => pulse(state)],
   ["link", ["link"], () => [h("span", { class: "dot", "data-tone": link.tone }), h("span", {}, link.text)]],
   ["feed-count", ["feeds"], feedCount],
   ["banners", ["process"], banners],
   ["windows", ["windows", "sparks"], windowCards],
-  ["alerts", ["alerts", "alert_counts", "rules"], alerts],
+  ["alerts", ["alerts", "alert_counts", "rules"], () => alertList(state, mayChange)],
   ["alert-count", ["alert_counts"], alertCount],
   ["rules", ["rules"], rules],
   ["market", ["assets", "sparks", "feeds"], market],
@@ -354,7 +305,8 @@ const ACTIONS = {
   unsilence: (id) => withdraw(`/api/v1/silences/${encodeURIComponent(id)}`),
   why: (id) => inspect(state.rules.find((rule) => rule.id === id)),
   token: () => ask("token"),
-  whole: (id) => { if (!state.whole.delete(id)) state.whole.add(id); draw([id]); },
+  whole: (id) => open(id, id),
+  each: (id) => open(id, "alerts"),
   window: (id) => { state.window = id; draw(["windows"]); },
   close: (_, button) => button.closest("dialog").close(),
   theme: toggleTheme,
@@ -364,6 +316,12 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-action]");
   if (button) ACTIONS[button.dataset.action](button.dataset.id, button);
 });
+
+/** Show the whole of a list or card, or its short form again. */
+function open(id, section) {
+  if (!state.whole.delete(id)) state.whole.add(id);
+  draw([section]);
+}
 
 function toggleTheme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;

@@ -1,12 +1,13 @@
-// The first line of the page: where the market stands and where it came from. Pure: sections in, described elements out.
+// The first line of the page: what fires, where the market stands and came from, whether the data is complete. Pure:
+// sections in, described elements out.
 
 import { h } from "./draw.js";
-import { duration, move, num, price, rate } from "./format.js";
+import { duration, move, num, price, rate, rateSign, share, whole } from "./format.js";
+import { coverageTone, SEVERITIES } from "./parts.js";
 
 export const SPARK_STEP_S = 30; // as in monitor/web/page.py
 const COINS = 2;
 const known = (value) => typeof value === "number" && Number.isFinite(value);
-export const SEVERITIES = ["critical", "warning", "info"];
 
 /** The move from the oldest known point to `last`, and over how long; null while there is nothing to compare with. */
 export function moved(points, last) {
@@ -27,11 +28,18 @@ export function moveText(found) {
   return h("span", { class: "rate", "data-sign": found ? Math.sign(found.ratio.toFixed(4)) : "0" }, found ? move(found.ratio) : "");
 }
 
-function tile(name, figure, found, more) {
+function tile(name, figure, unit, ...more) {
   return h("article", { class: "tile", "data-key": name, "aria-label": name },
-    h("h3", {}, name), h("p", { class: "tile-figure" }, figure),
-    h("p", { class: "tile-more" }, found && [moveText(found), ` in ${duration(Math.max(60, found.seconds - (found.seconds % 60)))}`], found && more && ", ", more));
+    h("h3", {}, name), h("p", { class: "tile-figure" }, figure, unit && h("small", {}, ` ${unit}`)), h("p", { class: "tile-more" }, more));
 }
+
+/** A tile that leads to the part of the page that says more. */
+function link(name, figure, tone, to, more) {
+  return h("a", { class: "tile", href: to, "data-key": name, "data-tone": tone },
+    h("h3", {}, name), h("p", { class: "tile-figure" }, figure), h("p", { class: "tile-more" }, more));
+}
+
+const course = (found) => (found ? [moveText(found), ` in ${duration(Math.max(60, found.seconds - (found.seconds % 60)))}`] : []);
 
 function interest(assets, sparks) {
   const held = assets.filter((asset) => known(asset.open_interest_usd));
@@ -41,8 +49,8 @@ function interest(assets, sparks) {
   const weight = weights.reduce((sum, asset) => sum + asset.open_interest_usd, 0);
   const funding = weight > 0 ? weights.reduce((sum, asset) => sum + asset.open_interest_usd * asset.funding_8h, 0) / weight : null;
   return [
-    tile("Open interest", num(held.reduce((sum, asset) => sum + asset.open_interest_usd, 0)), movedTogether(lines), `USD, ${held.length} coins`),
-    tile("Funding per 8 h", h("span", { class: "rate", "data-sign": Math.sign(funding) }, rate(funding)), null, "weighted by open interest"),
+    tile("Open interest", num(held.reduce((sum, asset) => sum + asset.open_interest_usd, 0)), "USD", ...course(movedTogether(lines))),
+    tile("Funding per 8 h", h("span", { class: "rate", "data-sign": rateSign(funding) }, rate(funding)), null, `${held.length} coins, by open interest`),
   ];
 }
 
@@ -56,17 +64,26 @@ export function bySeverity(counts) {
 function firing(counts) {
   const rows = bySeverity(counts);
   const all = rows.reduce((sum, [, count]) => sum + count, 0);
-  return h("a", { class: "tile", href: "#h-alerts", "data-key": "alerts", "data-tone": rows[0]?.[0] === "critical" ? "bad" : null },
-    h("h3", {}, "Alerts firing"), h("p", { class: "tile-figure" }, num(all)),
-    h("p", { class: "tile-more" }, all ? rows.map(([name, count]) => `${num(count)} ${name}`).join(", ") : "nothing is firing"));
+  const words = all ? rows.map(([name, count]) => `${whole(count)} ${name}`).join(", ") : "nothing is firing";
+  return link("Alerts firing", whole(all), rows[0]?.[0] === "critical" ? "bad" : null, "#h-alerts", words);
+}
+
+/** Whether the numbers can be trusted: the least complete feed's hour, and how many feeds are up now. */
+function completeness(feeds) {
+  const known = feeds.filter((feed) => feed.coverage !== null);
+  const worst = known.length ? Math.min(...known.map((feed) => feed.coverage)) : null;
+  const up = feeds.filter((feed) => feed.up).length;
+  const tone = up < feeds.length ? "bad" : coverageTone(worst);
+  return link("Data, last hour", share(worst), tone === "ok" ? null : tone, "#h-feeds", `worst feed; ${up} of ${feeds.length} feeds up`);
 }
 
 export function pulse(state) {
   const assets = state.assets ?? [];
   const coins = assets.filter((asset) => known(asset.price_usd)).slice(0, COINS);
   return [
-    ...coins.map((asset) => tile(asset.base, price(asset.price_usd), moved(state.sparks[`price/${asset.base}`], asset.price_usd))),
-    interest(assets, state.sparks),
     state.alert_counts && firing(state.alert_counts),
+    ...coins.map((asset) => tile(asset.base, price(asset.price_usd), "USD", ...course(moved(state.sparks[`price/${asset.base}`], asset.price_usd)))),
+    interest(assets, state.sparks),
+    state.feeds?.length > 0 && completeness(state.feeds),
   ];
 }
