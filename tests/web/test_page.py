@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from monitor import format as text
 from monitor.alert import AlertView
 from monitor.commands.status import bytes_text
-from monitor.testing.fake_view import SOL_LONGS, TOTAL
 from monitor.telemetry.view import Acknowledgement
+from monitor.testing.fake_view import SOL_LONGS, TOTAL
 from monitor.web import shapes
 from monitor.web.page import ALERTS, SPARK_STEP_S, spark_values
 from monitor.web.server import BROADCASTER, STATIC, make_app
