@@ -112,7 +112,7 @@ class Ledger:
             if spans.down_since is None:
                 words.append(f"{venue} {channel.value} never live")
             else:
-                words.append(f"{venue} {channel.value} silent {duration_text(now_ns - spans.down_since)}")
+                words.append(f"{venue} {channel.value} silent {duration_text(max(0, now_ns - spans.down_since))}")
         return ", ".join(words)
 
 

@@ -9,8 +9,8 @@ of which a value is revised or late, and totals over a time of which it turns ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -150,18 +150,12 @@ class Refill:
         dirty, self._dirty = self._dirty, {}
         told, self._told = self._told, {}
         self._trim(grids, now_ns)
-        for grid, _ in grids.values():
-            gauges, events = (
-                [sampler for sampler in grid.samplers if sampler.of_events is of_events] for of_events in (False, True)
-            )
-            for kind, samplers, since in ((_Past, gauges, dirty), (_Totals, events, dirty), (_Again, gauges, told)):
-                mine = [sampler for sampler in samplers if sampler.series & since.keys()]
-                if mine:
-                    since_ns = min(since[series] for sampler in mine for series in sampler.series & since.keys())
-                    work = kind(self, grid, mine, since_ns)
-                    yield from work.run()
-                    self.samples += work.samples
-                    self.stale += work.stale
+        for grid, mine, kind, since in _jobs(grids, dirty, told):
+            since_ns = min(since[series] for sampler in mine for series in sampler.series & since.keys())
+            work = kind(self, grid, mine, since_ns)
+            yield from work.run()
+            self.samples += work.samples
+            self.stale += work.stale
 
     def _trim(self, grids: Grids, now_ns: int) -> None:
         reach_ns = max((sampler.keep_ns + 2 * sampler.step_ns for sampler in _samplers(grids)), default=0)
@@ -400,6 +394,28 @@ def reach_of(expr: Expr) -> int:
     if isinstance(expr, Range):
         return inner + expr.window_ns + expr.offset_ns
     return inner + expr.offset_ns if isinstance(expr, Selector) else inner
+
+
+def _jobs(
+    grids: Grids, dirty: Mapping[str, int], told: Mapping[str, int]
+) -> list[tuple[Grid, list[Sampler], type[_Shadow], Mapping[str, int]]]:
+    """What a pass has to do, the fewest instants first: a week of hours does not wait for a year of them."""
+    jobs = [
+        (grid, group, kind, since)
+        for grid, _ in grids.values()
+        for kind, of_events, since in ((_Past, False, dirty), (_Totals, True, dirty), (_Again, False, told))
+        for group in _by_length(s for s in grid.samplers if s.of_events is of_events and s.series & since.keys())
+    ]
+    return sorted(jobs, key=lambda job: _length(job[1][0]))
+
+
+def _by_length(samplers: Iterable[Sampler]) -> list[list[Sampler]]:
+    return [list(group) for _, group in groupby(sorted(samplers, key=_length), _length)]
+
+
+def _length(sampler: Sampler) -> int:
+    """How many instants its history holds."""
+    return sampler.keep_ns // sampler.step_ns
 
 
 def _samplers(grids: Grids) -> list[Sampler]:

@@ -15,6 +15,8 @@ LATE_NS = NS_PER_S // 50
 READ_TURNS = 8
 """from a readable socket to the engine's batch it takes four turns of the event loop."""
 READ_MOST = 200
+READ_LONGEST_NS = NS_PER_S // 2
+"""Where the sockets never fall quiet and each turn is long, a tick waits no longer than this: timers must run under load, too."""
 
 
 class Ticker:
@@ -56,10 +58,11 @@ class Ticker:
         The pump may be resting after the turn in which the process stood still; what waits in it is not left for after.
         """
         quiet, batches = 0, self._pump.batches
+        until_ns = self._clock.mono_ns() + READ_LONGEST_NS
         for _ in range(READ_MOST):
             await asyncio.sleep(0)  # turns of the event loop, not time
             quiet = 0 if len(self._pump) or self._pump.batches != batches else quiet + 1
             batches = self._pump.batches
-            if quiet == READ_TURNS:
+            if quiet == READ_TURNS or self._clock.mono_ns() >= until_ns:
                 break
         self._pump.drain()

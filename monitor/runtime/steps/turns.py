@@ -14,8 +14,10 @@ from monitor.runtime.steps.journal import Journal
 Observe = Callable[[Sequence[Event], int], list[Sample]]
 PAST_SETTLES_NS = NS_PER_S
 """History is worked into the samples when no more of it has come for so long,"""
+PAST_WAITS_NS = 30 * NS_PER_S
+"""or when the first of it has waited so long: some venues answer for minutes, and the others' signals need not wait for them;"""
 REFILL_STEPS = 64
-"""and of it so many instants in one step, counted so that a replay does the same: ten to twenty milliseconds of one core."""
+"""of it so many instants in one step, counted so that a replay does the same: ten to twenty milliseconds of one core."""
 
 Put = Callable[[Sequence[Event]], None]
 
@@ -37,12 +39,14 @@ class Turns:
         self._observe = observe
         self._put = put
         self._journal = journal
-        self._past_ns = 0
+        self._past_ns = self._fill_by_ns = 0
         self._begun = self._over = False
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
         self._journal.remembered(events, now_ns)
+        if not self._room.engine.past.due:
+            self._fill_by_ns = now_ns + PAST_WAITS_NS
         self._room.take_past(events)
         self._past_ns = now_ns
 
@@ -108,13 +112,22 @@ class Turns:
         """Evaluate now, and do what is due."""
         self._journal.begin()
         try:
-            if now_ns - self._past_ns >= PAST_SETTLES_NS:
-                self._room.engine.refill(REFILL_STEPS)
+            self._fill_in(now_ns)
             self._room.tick(now_ns)
         finally:
             self._journal.tick(now_ns)
         self._derive((), now_ns)
         self._desk.tick(now_ns)
+
+    def _fill_in(self, now_ns: int) -> None:
+        """Work some of the history into the samples, once it has settled or waited long enough."""
+        engine = self._room.engine
+        if now_ns < min(self._past_ns + PAST_SETTLES_NS, self._fill_by_ns):
+            return
+        passes = engine.past.passes
+        engine.refill(REFILL_STEPS)
+        if engine.past.passes > passes:
+            self._fill_by_ns = now_ns + PAST_WAITS_NS
 
     def _derive(self, events: Sequence[Event], now_ns: int) -> None:
         """What follows from a batch goes the same way as the batch, in the next step."""

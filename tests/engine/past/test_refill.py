@@ -262,3 +262,20 @@ def test_samples_of_totals_do_not_begin_before_the_first_event() -> None:
     engine.ingest([liquidation(BYBIT_BTC, 10.0, start - 1)])
     engine.evaluate(at(0))
     assert table(engine.latest("g/r0"))[()][1] == 10.0  # type: ignore[arg-type]
+
+
+def test_a_week_does_not_wait_for_a_year() -> None:
+    engine = Engine(
+        rules("drawdown(price[365d]) by (base) < 1", "realized_vol(price{base=~'BTC'}[7d]) by (base) > 0"),
+        settings=EngineSettings(refill_in_background=True),
+    )
+    engine.ingest([live(BYBIT_BTC, 95.0, 10)])
+    engine.evaluate(at(10))
+    engine.ingest(closes(BYBIT_BTC, HOUR, wave(8760)))
+    steps = 0
+    while math.isnan(table(engine.latest("g/r1"))[BASE][1]):  # type: ignore[arg-type]
+        engine.refill(64)
+        engine.evaluate(at(11))
+        steps += 1
+        assert not engine.past.passes, "the year is done, and the week is not"
+    assert 0 < steps <= 168 // 64 + 2

@@ -10,7 +10,7 @@ import pytest
 from monitor.clock import NS_PER_S
 from monitor.events import FeedState
 from monitor.runtime.steps.pump import Pump
-from monitor.runtime.steps.ticker import LATE_NS, Ticker
+from monitor.runtime.steps.ticker import LATE_NS, READ_LONGEST_NS, Ticker
 from monitor.testing.manual_clock import ManualClock
 from tests.toy_venue import StreamEvent
 
@@ -61,6 +61,23 @@ async def test_a_late_tick_comes_after_what_waits_even_if_the_pump_rests(late_ns
     pump.append(WAITS)
     await first_tick(pump, clock, happened)
     assert happened == order
+
+
+async def test_a_tick_comes_soon_even_where_the_sockets_never_fall_quiet_and_every_turn_is_long() -> None:
+    """Found in an overloaded demo: 200 turns of 100 ms, for 20 s nothing was done that is due by time alone."""
+    happened: list[str] = []
+    clock, turn_ns = Stalling(2 * STEP_NS), NS_PER_S // 10
+
+    def read(_events: object, _now_ns: int) -> None:
+        clock.now_ns += turn_ns
+        happened.append("read")
+        if "tick" not in happened:
+            asyncio.get_running_loop().call_soon(pump.append, WAITS)
+
+    pump = Pump(read, clock)
+    pump.append(WAITS)
+    await first_tick(pump, clock, happened)
+    assert 0 < happened.index("tick") <= READ_LONGEST_NS // turn_ns + 1
 
 
 async def test_ticks_are_on_the_grid_and_a_failing_one_is_counted() -> None:

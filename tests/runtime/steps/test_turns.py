@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,10 @@ groups:
       - {alert: Patient, expr: price by (base) > 100.5, for: 400ms, keep_firing_for: 300ms}
       - {alert: Latched, expr: price by (base) > 101.5, clear: price by (base) < 99.5}
       - {alert: Window, expr: 'sum(liquidations[1s]) by (base) > 1M', keep_firing_for: 200ms}
+"""
+SLOW_RULES = """
+groups:
+  - {name: desk, rules: [{alert: High, expr: 'max(price[7d:1h]) by (base) > 1000'}]}
 """
 CONFIG = """
 rules: [rules.yaml]
@@ -103,6 +108,10 @@ class Monitor:
 
     def end(self) -> None:
         self._turns.end()
+
+    def remember(self, events: list[Event], at_ms: int) -> None:
+        """Take in the past, as a venue's history brings it."""
+        self._turns.remember(events, T0 + at_ms * NS_PER_MS)
 
     def tick(self, at_ms: int) -> None:
         self.clock.now_ns = T0 + at_ms * NS_PER_MS
@@ -273,3 +282,22 @@ async def test_a_piece_that_breaks_the_engine_costs_itself_alone(
     assert [count for count in taken if count] == [1, 1, 1]
     assert pump.dropped["engine_error"] == 3
     assert course.MERGED not in [row[1] for row in monitor.rows], "they were in order"
+
+
+def test_history_that_never_settles_is_worked_in_all_the_same(tmp_path: Path) -> None:
+    """One venue answers for minutes: what the others told is not held back until it is done."""
+    (tmp_path / "rules.yaml").write_text(SLOW_RULES, encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    monitor = Monitor(load(tmp_path / "config.yaml", {}))
+    hour_ns, price = 3600 * NS_PER_S, [Price(COINS["bybit"], "mark", 100.0, T0, T0)]
+    monitor.take([*price], 0)
+    monitor.tick(GRID_MS)
+    filled_ms: list[int] = []
+    for number in range(100):
+        at_ms = 2 * GRID_MS + number * 500  # never a second of silence
+        then_ns = T0 // hour_ns * hour_ns - number * hour_ns
+        monitor.remember([Price(COINS["okx"], "mark", 100.0 + number, then_ns, T0, backfill=True)], at_ms)
+        monitor.tick(at_ms)
+        if monitor.engine.past.passes > len(filled_ms):
+            filled_ms.append(at_ms)
+    assert [round(at_ms / 1000) for at_ms in filled_ms] == [30]
