@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,13 +98,28 @@ def ask(question: Question) -> str:
         sys.stdout.write(f"{question.text} [{question.default}]: ")
         sys.stdout.flush()
         try:
-            line = sys.stdin.readline()  # bytes that are no text are a ValueError, too
+            line = _line()
             if not line:
                 sys.stdout.write("\n")
                 raise MonitorError("the input ended before all questions were answered; --yes takes the defaults")
             return question.check(line.strip() or question.default)
         except ValueError as error:
             print(f"  {error}")
+
+
+def _line() -> str:
+    """The next line of the input, empty at its end.
+
+    A Ctrl-C that comes after the interpreter last looked for signals and before the system call waits would be heard
+    only with the next key. So a terminal is waited for in short turns: it hands out whole lines, none is held back.
+
+    Raises:
+        ValueError: The bytes are no text.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    while sys.stdin.isatty() and not select.select([sys.stdin], [], [], 0.2)[0]:
+        pass
+    return sys.stdin.readline()
 
 
 def verify(answers: Mapping[str, str], base: Path) -> None:

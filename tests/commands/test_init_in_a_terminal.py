@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -21,8 +22,14 @@ from monitor.commands import dispatch
 
 PATIENCE_S = 60.0
 CTRL_C, CTRL_D = "\x03", "\x04"
-START = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, '-m', 'monitor', *sys.argv[1:]])"
-"""Makes the terminal the controlling one, so that its Ctrl-C is a signal."""
+START = """
+import os, signal, sys
+os.login_tty(0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "monitor", *sys.argv[1:]])
+"""
+"""Makes the terminal the controlling one, so that its Ctrl-C is a signal, even where the tests run in the background,
+which ignores it."""
 
 
 class Terminal:
@@ -145,6 +152,33 @@ def test_who_leaves_early_leaves_nothing_behind(
     assert terminal.end() == code
     assert ("the input ended before" in terminal.seen) == (key == CTRL_D)
     assert "Traceback" not in terminal.seen
+    assert files(tmp_path) == set()
+
+
+def test_ctrl_c_is_heard_even_between_the_interpreters_look_for_it_and_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(io.StringIO):
+        """A terminal at which nothing is typed: who reads it waits until a key comes, deaf to what came before."""
+
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self, size: int | None = -1, /) -> str:
+            raise AssertionError(f"reads {size} with nothing typed")
+
+    turns: list[float] = []
+
+    def nothing_typed(_read: object, _write: object, _fail: object, seconds: float) -> tuple[list[int], ...]:
+        turns.append(seconds)
+        if len(turns) == 3:
+            raise KeyboardInterrupt
+        return [], [], []
+
+    monkeypatch.setattr("sys.stdin", Silent())
+    monkeypatch.setattr("select.select", nothing_typed)
+    assert dispatch(["init", "--dir", str(tmp_path / "desk")]) == 130
+    assert max(turns) < 1
     assert files(tmp_path) == set()
 
 
