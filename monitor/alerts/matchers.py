@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 from monitor.expression import Matcher
+from monitor.pattern import compiled
 
 _MATCHER = re.compile(r"\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\"\s]*))\s*", re.ASCII)
 
@@ -16,7 +17,7 @@ def parse_matcher(text: str) -> Matcher:
     """Read one condition; the quotes may be left out.
 
     Raises:
-        ValueError: When it cannot be read, or its regular expression is wrong.
+        ValueError: When it cannot be read, or its regular expression is wrong or may take too long.
 
     >>> parse_matcher('base=~"BTC|ETH"')
     Matcher(label='base', op='=~', value='BTC|ETH')
@@ -28,9 +29,9 @@ def parse_matcher(text: str) -> Matcher:
     value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
     if op in {"=~", "!~"}:
         try:
-            _compiled(value)
-        except re.error as error:
-            raise ValueError(f"the matcher {text!r} has a wrong regular expression: {error}") from None
+            compiled(value)
+        except ValueError as error:
+            raise ValueError(f"the matcher {text!r}: {error}") from None
     return Matcher(label, cast("Literal['=', '!=', '=~', '!~']", op), value)
 
 
@@ -52,4 +53,5 @@ def _holds(matcher: Matcher, value: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
+    """Read already, here or in the run that saved the silence."""
     return re.compile(pattern)

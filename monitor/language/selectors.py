@@ -9,9 +9,8 @@ from monitor.expression import Matcher, Selector, Span
 from monitor.feeds import FEEDS
 from monitor.language.functions import FUNCTIONS
 from monitor.language.problems import TextProblem, did_you_mean, problem_at
+from monitor.pattern import compiled
 from monitor.series import SeriesSpec
-
-MAX_REGEX = 500
 
 LABEL_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
     ("liquidations", "side"): ("long", "short"),
@@ -49,13 +48,10 @@ def check_matchers(selector: Selector, spec: SeriesSpec, text: str) -> Iterator[
 
 
 def _check_regex(matcher: Matcher, spec: SeriesSpec, place: Span) -> Iterator[TextProblem]:
-    if len(matcher.value) > MAX_REGEX:
-        yield problem_at(place, f"a regular expression of more than {MAX_REGEX} characters")
-        return
     try:
-        pattern = re.compile(matcher.value)
-    except (re.error, RecursionError, OverflowError) as error:
-        yield problem_at(place, f"not a regular expression: {error}")
+        pattern = compiled(matcher.value)
+    except ValueError as error:
+        yield problem_at(place, str(error))
         return
     values = LABEL_VALUES.get((spec.name, matcher.label), ())
     if values and not any(pattern.fullmatch(value) for value in values):

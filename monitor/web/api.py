@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from monitor import __version__
+from monitor import __version__, pattern
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.telemetry.metrics import ACTIVE_STATES
 from monitor.telemetry.view import Acknowledgement, HistoryQuery, LabelMatcher, MonitorView, Silence
@@ -130,9 +130,9 @@ def _matcher(raw: Mapping[str, str | bool]) -> LabelMatcher:
     is_regex = raw.get("isRegex", False) is True
     if is_regex:
         try:
-            re.compile(value)
-        except re.error as error:
-            raise BadRequest(f"matchers: {name}: not a regular expression: {error}") from error
+            pattern.compiled(value)
+        except ValueError as error:
+            raise BadRequest(f"matchers: {name}: {error}") from error
     return LabelMatcher(name, value, is_regex, raw.get("isEqual", True) is True)
 
 

@@ -34,7 +34,7 @@ def test_a_condition_is_written_as_it_is_read() -> None:
     assert matcher_text(parse_matcher('base=~"A|B"')) == 'base=~"A|B"'
 
 
-@pytest.mark.parametrize("text", ["", "base", "base==x y", 'base=~"("', "1a=b"])
+@pytest.mark.parametrize("text", ["", "base", "base==x y", 'base=~"("', "1a=b", 'base=~"(.+)+x"'])
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="matcher"):
         parse_matcher(text)

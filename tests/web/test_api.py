@@ -176,6 +176,8 @@ async def test_alertmanagers_own_body_makes_a_silence_too(served: Served) -> Non
         ({"matchers": []}, "everything would be muted"),
         ({"matchers": [{"name": "a", "value": ".*", "isRegex": True}]}, "everything would be muted"),
         ({"matchers": [{"name": "a", "value": "(", "isRegex": True}]}, "not a regular expression"),
+        ({"matchers": [{"name": "a", "value": "(.+)+x", "isRegex": True}]}, "may take too long"),
+        ({"matchers": [{"name": "a", "value": "x" * 501, "isRegex": True}]}, "more than 500 characters"),
         ({"matchers": [{"name": "a"}]}, "each needs a name and a value"),
         ({"matchers": [{"name": "a", "value": "b", "isRegexp": True}]}, "each needs a name and a value"),
         ({"createdBy": "  "}, "who you are"),
