@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sqlite3
 import ssl
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from random import Random
 from time import thread_time_ns
 
@@ -21,7 +19,7 @@ from monitor.clock import NS_PER_S, Clock
 from monitor.config import Config
 from monitor.engine import Engine, EngineSettings
 from monitor.engine.past.needs import needs
-from monitor.errors import ConfigError, MonitorError, Problem
+from monitor.errors import ConfigError, MonitorError
 from monitor.events import Event, Sample
 from monitor.feed import Feed
 from monitor.instruments import Registry
@@ -32,6 +30,7 @@ from monitor.runtime.alerting.reporting import Reporting
 from monitor.runtime.alerting.self_rules import with_self_rules
 from monitor.runtime.alerting.self_watch import SelfWatch
 from monitor.runtime.alerting.store import Store
+from monitor.runtime.data_dir import make_data_dir
 from monitor.runtime.early_stop import EarlyStop
 from monitor.runtime.feeds.backfill import Backfill
 from monitor.runtime.feeds.backfill_shelf import Shelf
@@ -158,7 +157,7 @@ class App:
     # -- building ------------------------------------------------------------------------------------------------------
 
     async def _build(self, stack: AsyncExitStack) -> None:
-        _make_directory(self.loaded.source.data_dir)
+        make_data_dir(self.loaded.source.data_dir)
         self._build_engine(stack)
         await self._build_alerts(stack)
         await self._build_inflow(stack)
@@ -450,12 +449,3 @@ def install_signals(app: App) -> None:
         loop.add_signal_handler(signal.SIGHUP, app.reload_now)
     if isinstance(early, EarlyStop) and early.wanted:
         app.stop.set()
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"data_dir cannot be created: {error.strerror}")]) from None
-    if not os.access(path, os.W_OK):
-        raise ConfigError([Problem(str(path), 0, 0, "data_dir is not writable")])
