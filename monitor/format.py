@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 MISSING = "n/a"
@@ -73,9 +73,9 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) * scale)] for value in values)
 
 
-def bp(value: float | None) -> str:
+def bp(value: float | None, digits: int = 3) -> str:
     """A ratio as basis points: 0.0025 is ``25bp``."""
-    return _significant(value * 10_000) + "bp" if value is not None and _known(value) else MISSING
+    return _significant(value * 10_000, digits) + "bp" if value is not None and _known(value) else MISSING
 
 
 def share(value: float | None) -> str:
@@ -126,13 +126,15 @@ def amount(value: float | None, unit: str) -> str:
     return text if text == MISSING else text + _NAMED.get(unit, "")
 
 
+def digits_apart(value: float | None, other: float | None, write: Callable[[float | None, int], str]) -> int:
+    """How many significant digits it takes, from three on, that two numbers do not read the same; three where none help."""
+    return next((n for n in range(3, _MOST_DIGITS + 1) if write(value, n) != write(other, n)), 3)
+
+
 def pair(value: float | None, threshold: float | None, unit: str) -> tuple[str, str]:
     """A value and its threshold, with as many digits as it takes to tell them apart: ``-30.04%`` and ``-30%``."""
-    for digits in range(3, _MOST_DIGITS + 1):
-        texts = in_unit(value, unit, digits), in_unit(threshold, unit, digits)
-        if texts[0] != texts[1]:
-            return texts
-    return in_unit(value, unit), in_unit(threshold, unit)
+    digits = digits_apart(value, threshold, lambda number, digits: in_unit(number, unit, digits))
+    return in_unit(value, unit, digits), in_unit(threshold, unit, digits)
 
 
 def against(value: float | None, threshold: float | None, unit: str, *, lower_bound: bool = False) -> str:

@@ -43,6 +43,17 @@ FILTERS: dict[str, Callable[[float | None], str]] = {
 """Filters by name; see `monitor.format`. ``duration`` and ``time`` take nanoseconds, which is what a reading of
 ``held`` is; only the name ``duration`` is in seconds, and its filter knows."""
 
+_TO_DIGITS: dict[str, Callable[[float | None, int], str]] = {
+    "usd": fmt.num,
+    "pct": fmt.pct,
+    "price": lambda value, digits: fmt.price(value, digits - 1),
+    "bp": fmt.bp,
+    "num": fmt.num,
+}
+"""Filters that can show more digits: a value beside its threshold gets as many as tell them apart."""
+
+_COMPARED = ("value", "threshold")
+
 OTHER_FILTERS = {
     "humanize": "num",
     "humanizePercentage": "pct",
@@ -64,8 +75,13 @@ class Placeholder:
     label: str = ""
     filters: tuple[str, ...] = ()
 
-    def render(self, values: Mapping[str, Any]) -> str:
-        """Text of the placeholder; a number that is missing is ``n/a``."""
+    def render(self, values: Mapping[str, Any], digits: int | None = None) -> str:
+        """Text of the placeholder; a number that is missing is ``n/a``.
+
+        Args:
+            values: By the names of `NAMES`.
+            digits: Significant digits of a number; None: the filter's own.
+        """
         value = values.get(self.name)
         if self.name == "labels":
             value = (value or {}).get(self.label, "")
@@ -73,7 +89,8 @@ class Placeholder:
             seconds = _as_number(value)
             return fmt.duration(None if seconds is None else seconds * 1e9)
         if self.filters:
-            return FILTERS[self.filters[0]](_as_number(value))
+            chosen, number = self.filters[0], _as_number(value)
+            return FILTERS[chosen](number) if digits is None else _TO_DIGITS[chosen](number, digits)
         if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
             return fmt.num(value)
         return str(value)
@@ -92,8 +109,23 @@ class Template:
         return frozenset(part.name for part in self.parts if isinstance(part, Placeholder))
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Fill in the values; ``values`` has the keys of `NAMES`."""
-        return "".join(part if isinstance(part, str) else part.render(values) for part in self.parts)
+        """Fill in the values; ``values`` has the keys of `NAMES`.
+
+        A value and a threshold that are shown alike are shown apart: ``-12.04%`` and ``-12%``, never ``-12%`` and ``-12%``.
+        """
+        digits: dict[tuple[str, ...], int] = {
+            (shown, name): _digits(name, values) for name in self._compared for shown in _COMPARED
+        }
+        return "".join(
+            part if isinstance(part, str) else part.render(values, digits.get((part.name, *part.filters)))
+            for part in self.parts
+        )
+
+    @property
+    def _compared(self) -> set[str]:
+        """Filters by which both the value and the threshold are shown."""
+        shown = {(part.name, *part.filters) for part in self.parts if isinstance(part, Placeholder)}
+        return {name for name in _TO_DIGITS if {(which, name) for which in _COMPARED} <= shown}
 
 
 def compile_template(text: str, labels: Collection[str] | None = None) -> Template:
@@ -178,6 +210,11 @@ def _check_filter(part: re.Match[str], offset: int, problems: list[TextProblem])
     other = OTHER_FILTERS.get(name)
     hint = f"write {other}" if other else did_you_mean(name, FILTERS)
     problems.append(TextProblem(offset + part.start(2), len(name), f"unknown filter {name!r}", hint))
+
+
+def _digits(filter_name: str, values: Mapping[str, Any]) -> int:
+    value, threshold = _as_number(values.get("value")), _as_number(values.get("threshold"))
+    return fmt.digits_apart(value, threshold, _TO_DIGITS[filter_name])
 
 
 def _as_number(value: Any) -> float | None:

@@ -72,3 +72,22 @@ def test_any_text_renders_or_is_refused(text: str) -> None:
         return
     assert found
     assert all(0 <= problem.offset <= len(text) for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("{{ value | pct }}, beyond {{ threshold | pct }}", {"value": -0.12041, "threshold": -0.12}, "-12.04%, beyond -12%"),
+        ("{{ value | pct }}, beyond {{ threshold | pct }}", {"value": -0.31, "threshold": -0.12}, "-31%, beyond -12%"),
+        ("{{ value | usd }} over {{ threshold | usd }}", {"value": 1_000_400_000.0, "threshold": 1e9}, "1.0004B over 1B"),
+        ("{{ value | price }} under {{ threshold | price }}", {"value": 81_999.998, "threshold": 82e3}, "81,999.998 under 82,000.000"),
+        ("{{ value | num }} of {{ threshold | num }}", {"value": 4.0, "threshold": 4.0}, "4 of 4"),
+        ("{{ value | num }} of {{ threshold | num }}", {"value": None, "threshold": 4.0}, "n/a of 4"),
+        ("{{ value | pct }} {{ threshold | pct }} {{ coverage | pct }}", {"value": 0.10004, "threshold": 0.1, "coverage": 0.98765}, "10.004% 10% 98.8%"),
+        ("{{ value | pct }} of {{ threshold | num }}", {"value": 0.10004, "threshold": 0.1}, "10% of 0.1"),
+    ],
+)  # fmt: skip
+def test_a_value_beside_its_threshold_shows_how_they_differ(
+    text: str, values: dict[str, float | None], expected: str
+) -> None:
+    assert render(text, values) == expected
