@@ -62,7 +62,7 @@ class Engine:
         self.store = Store(expected or {}, kernels(self.settings.kernels))
         self.now_ns = 0
         self._newest_ns = 0
-        self._serial = self._tidied = 0
+        self._serial = self._untidied = 0
         self._leaper = Leaper()
         self._followers: dict[Indifferent, frozenset[str]] = {}
         self._intake = Crowd(self.store, self.settings)
@@ -199,7 +199,7 @@ class Engine:
         self._saw(report.newest_ns)
         self._serial += reached - step - 1
         self._advance(int(block.instants[reached - 1]))
-        self._tidy()
+        self._tidy(reached - step)
         return reached, report
 
     def evaluate(self, now_ns: int, *, changed_only: bool = False) -> list[Evaluation]:
@@ -218,14 +218,15 @@ class Engine:
             found = self._watch.evaluate(tick)
         else:
             found = [seen for rule in self._rules.values() if (seen := rule.evaluate(tick)) is not None]
-        self._tidy()
+        self._tidy(1)
         return found
 
-    def _tidy(self) -> None:
-        """Forget now and then what no window reaches any more."""
-        if self._serial - self._tidied < TRIM_EVERY:
+    def _tidy(self, evaluations: int) -> None:
+        """Forget now and then what no window reaches any more: by evaluations alone, so that a rerun forgets the same."""
+        self._untidied += evaluations
+        if self._untidied < TRIM_EVERY:
             return
-        self._tidied = self._serial
+        self._untidied = 0
         self._compiler.settle()
         self.store.trim(self.now_ns, max(self.settings.lateness_ns, Grid.FOLLOW_NS))
         self.store.shrink(self.settings.max_rows)

@@ -340,10 +340,10 @@ class ChangeNode(Node):
         """History that does not reach back far enough, or a missing end."""
         needed = self.then.delay_ns - self.gauge.members.delay_ns
         log = self.then.last.log
-        if not len(log):
+        if not log.end:
             return self.gauge.reason(row, now_ns)
-        has = now_ns - log.time_at(log.first)
-        if has < self.then.delay_ns:
+        is_whole = not log.first  # else older rows were forgotten: history reaches back as far as it must
+        if is_whole and (has := now_ns - log.time_at(log.first)) < self.then.delay_ns:
             return f"needs {duration_text(needed)} of history, has {duration_text(has)}"
         if row >= 0 and np.isnan(self.gauge.values[row]):
             return self.gauge.reason(row, now_ns)
