@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:python3? |scripts/|docker |systemctl |sudo |curl |kill -(?!9)|source )[^`\n]+)`")
 START = re.compile(r"\$ |(?:\w+=\S+ )*(?:python|scripts/|docker|systemctl|sudo|curl|git|cd|export|source) ?")
