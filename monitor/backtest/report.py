@@ -74,6 +74,18 @@ class RuleReport:
         """Share of the samples at which it could decide about a label set."""
         return self.watch.known / self.watch.looks if self.watch.looks else 0.0
 
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """Least and greatest value at the samples and in what its alerts told; NaN: none.
+
+        Samples are hundreds over the whole stretch, so an hour's worst minute may lie between two of them; an alert has seen it.
+        """
+        told = [moment.value for episode in self.episodes for moment in episode.moments]
+        told += [episode.peak for episode in self.episodes]
+        values = [value for value in told if value is not None and math.isfinite(value)]
+        values += [value for value in (self.watch.low, self.watch.high) if math.isfinite(value)]
+        return min(values, default=math.nan), max(values, default=math.nan)
+
 
 SENT = frozenset({"send", "digest"})
 
@@ -264,6 +276,7 @@ def _week_name(monday: datetime) -> str:
 def plain_rule(report: RuleReport, whole: Report) -> dict[str, Any]:
     """One rule."""
     rule, watch, episodes = report.rule, report.watch, report.episodes
+    lowest, highest = report.extremes
     return {
         "name": rule.name,
         "group": rule.group,
@@ -279,8 +292,8 @@ def plain_rule(report: RuleReport, whole: Report) -> dict[str, Any]:
         "warm_at": None if watch.warm_ns is None else time_text(watch.warm_ns),
         "known_ratio": rounded(report.known_ratio),
         "label_sets": watch.label_sets,
-        "lowest": number(watch.low),
-        "highest": number(watch.high),
+        "lowest": number(lowest),
+        "highest": number(highest),
         "alerts": [_plain_episode(episode, whole.stretch) for episode in episodes],
     }
 

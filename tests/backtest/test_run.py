@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_peak_duration_contributors_and_words(tmp_path: Path) -> None:
     ]
     assert rules[0].firing_ns == 40 * NS_PER_S
     assert (rules[0].dropped, rules[0].held, rules[0].resolved) == (0, 0, 1)
+
+
+def test_the_greatest_value_is_at_least_what_an_alert_told_between_two_samples(tmp_path: Path) -> None:
+    rule = ran(tmp_path).report.rules[0]
+    rule.watch.low, rule.watch.high = 20_000.0, 90_000.0
+    assert rule.extremes == (20_000, 140_000)
+    rule.watch.low = rule.watch.high = math.nan
+    assert rule.extremes[1] == 140_000
 
 
 def test_the_value_at_recovery_is_that_of_the_moment_even_if_only_a_timer_ended_the_alert(tmp_path: Path) -> None:
