@@ -42,6 +42,28 @@ class SystemClock:
         await asyncio.sleep(max(0, mono_ns - self.mono_ns()) / NS_PER_S)
 
 
+class SteadyClock(SystemClock):
+    """The machine's clock, but never set back: what the monitor's windows and timers run on.
+
+    Were time set back by minutes, every event would be too late until the old time is reached again, and windows would
+    empty as if the market had calmed. Set forward, or after the machine slept, this clock follows at once. Set back, it
+    goes on at nine tenths of real time until the machine's clock has caught up; meanwhile the offset to the venues shows.
+    """
+
+    _SLOWER = 10
+
+    def __init__(self) -> None:
+        self._shown_ns, self._read_ns = super().wall_ns(), self.mono_ns()
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds; no call gives less than one before."""
+        machine_ns, mono_ns = super().wall_ns(), self.mono_ns()
+        passed_ns, self._read_ns = max(0, mono_ns - self._read_ns), mono_ns
+        slowed_ns = self._shown_ns + passed_ns - passed_ns // self._SLOWER
+        self._shown_ns = max(machine_ns, slowed_ns)
+        return self._shown_ns
+
+
 class StillClock:
     """Stands where it is put: for what is run over recorded time, in which nothing waits."""
 

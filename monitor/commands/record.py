@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor import __version__
 from monitor.alerts.routes import RoutingConfig
-from monitor.clock import SystemClock
+from monitor.clock import SteadyClock
 from monitor.commands.arguments import Parser
 from monitor.commands.run import run_loop, serve
 from monitor.commands.tape import duration_s, size_bytes
@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
     loaded = without_alerts(load(options.config, os.environ), options.out / "state", options.listen)
     settings = loaded.source.config.log
     configure_logs(settings.level, settings.format, loaded.source.secrets)
-    clock = SystemClock()
+    clock = SteadyClock()
     try:
         limits = TapeLimits.within(options.budget, options.keep)
         writer = TapeWriter(options.out, limits, program=f"monitor {__version__}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.archive.warm import remembered
-from monitor.clock import SystemClock
+from monitor.clock import SteadyClock
 from monitor.commands.arguments import Parser
 from monitor.runtime.allocator import give_back_large_blocks
 from monitor.runtime.app import App, AppSettings, install_signals
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
     loaded = load(options.config, os.environ)
     settings = loaded.source.config.log
     configure_logs(settings.level, settings.format, loaded.source.secrets)
-    clock = SystemClock()
+    clock = SteadyClock()
     history = remembered(options.history, clock.wall_ns()) if options.history else ()
     wanted = AppSettings(backfill=not options.no_backfill, history=history)
     app = App(loaded, clock, lambda: load(options.config, os.environ), wanted)
