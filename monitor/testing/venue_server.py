@@ -3,7 +3,7 @@
 The protocol object says what the venue answers; this module moves the bytes, keeps each client's topics, and applies
 `monitor.testing.faults.Faults`. It binds to loopback only and everything that it sends is synthetic::
 
-    async with VenueServer(BybitVenue(instruments), SystemClock()) as server:
+    async with VenueServer(make_protocol("bybit", instruments), SystemClock()) as server:
         feed = make_feed("bybit", FeedOptions(..., ws_url=server.ws_url, rest_url=server.rest_url))
         await server.publish(Price(...), Liquidation(...))
         server.faults.stall = True
@@ -196,7 +196,7 @@ class VenueServer:
 
     async def start(self) -> None:
         """Listen; a port of 0 is replaced by the one that the system chose."""
-        self._server = await asyncio.start_server(self._handle, self.host, self.port, ssl=self._tls, limit=_HEAD_LIMIT)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self._tls, limit=_HEAD_LIMIT)
         self.port = self._server.sockets[0].getsockname()[1]
         self._ticker = asyncio.create_task(self._tick(), name=f"venue-server-{self.protocol.venue}")
 
@@ -301,16 +301,18 @@ class VenueServer:
                 if not self._faults(client).half_open:
                     client.send(self.protocol.pings(client.path, self.clock.wall_ns()))
 
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Give a connection a task of ours: asyncio's own complains in the log when `stop` cancels it."""
+        task = asyncio.create_task(self._handle(reader, writer), name=f"venue-client-{self.protocol.venue}")
         self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left; tests look at `counts`
         finally:
-            self._handlers.discard(task)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
