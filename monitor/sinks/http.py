@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import SecretStr, field_validator, model_validator
 
+from monitor.retry_after import retry_after_s
 from monitor.sink import Outcome, SinkBase, SinkOptions
 
 _TRY_AGAIN = frozenset({408, 425, 429})
@@ -111,24 +111,5 @@ def classify(status: int, headers: Mapping[str, str]) -> Outcome:
     if 200 <= status < 300:
         return Outcome.ok(f"HTTP {status}")
     if status in _TRY_AGAIN or status >= 500:
-        return Outcome.retry(f"HTTP {status}", retry_after_s(headers.get("Retry-After")))
+        return Outcome.retry(f"HTTP {status}", retry_after_s(headers.get("Retry-After"), time_ns()))
     return Outcome.drop(f"HTTP {status}")
-
-
-def retry_after_s(text: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header, which is a number or a date; None when absent or unreadable.
-
-    >>> retry_after_s("120"), retry_after_s("soon"), retry_after_s(None)
-    (120.0, None, None)
-    """
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        then = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())

@@ -9,6 +9,7 @@ import msgspec
 from pydantic import Field, SecretStr
 
 from monitor.alert import AlertState
+from monitor.retry_after import LONGEST_S
 from monitor.sink import Command, Notification, Outcome, Result, SinkContext, SinkKind
 from monitor.sinks.http import HttpOptions, HttpSink
 
@@ -16,6 +17,8 @@ MAX_CHARS = 4096
 _ACK = "ack:"
 _ANSWERS_WITHIN_S = 10.0
 """A poll may take as long as it was asked to wait, and so much more."""
+_PAUSE_S = 10.0
+"""Between polls that fail, where the service does not say how long."""
 
 
 class Options(HttpOptions):
@@ -69,7 +72,7 @@ class TelegramSink(HttpSink):
         while self.options.buttons and not context.probe:
             outcome = await self.poll_once(context)
             if outcome.result is not Result.OK:
-                await asyncio.sleep(outcome.retry_after_s or 10.0)
+                await asyncio.sleep(min(outcome.retry_after_s or _PAUSE_S, LONGEST_S))
 
     async def poll_once(self, context: SinkContext) -> Outcome:
         """Wait for presses once and carry them out."""

@@ -6,8 +6,6 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -18,13 +16,13 @@ from monitor import __version__
 from monitor.clock import NS_PER_S, Clock
 from monitor.errors import FetchError
 from monitor.feed import Request
+from monitor.retry_after import retry_after_s
 from monitor.transports.inflate import ACCEPTED, InflateError, inflate
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_REMEMBERED = 64
 MAX_REMEMBERED_BYTES = 1024 * 1024
 DEFAULT_PENALTY_S = 30.0
-LONGEST_PENALTY_S = 3600.0
 _RATE_LIMITED = (429, 418)
 _CHUNK_BYTES = 64 * 1024
 
@@ -45,7 +43,7 @@ class HttpClient:
     requests to it fail at once as ``rate_limited`` until then, so that no ban is earned by insisting. A redirect is
     not followed: an API that moves is a change that someone should see. Certificates are verified. Bodies are unpacked
     here and not by aiohttp, which unpacks all that has arrived between two turns of the event loop: a megabyte that
-    unpacks to a thousand held everything up for 260 ms.
+    unpacks to a thousand holds everything up for 260 ms.
 
     Args:
         clock: Times penalties and stamps replies.
@@ -141,9 +139,9 @@ class HttpClient:
         status = response.status
         if status == 200:
             return
-        wait_s = _retry_after_s(response, self._clock.wall_ns())
+        wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall_ns())
         if status in _RATE_LIMITED:
-            wait_s = min(DEFAULT_PENALTY_S if wait_s is None else wait_s, LONGEST_PENALTY_S)
+            wait_s = DEFAULT_PENALTY_S if wait_s is None else wait_s
             self._blocked_until_ns[host] = self._clock.mono_ns() + int(wait_s * NS_PER_S)
             raise FetchError("rate_limited", f"{request.name}: HTTP {status}", wait_s)
         reason = "redirect" if 300 <= status < 400 else f"status_{status}"
@@ -187,17 +185,3 @@ def _validators(response: aiohttp.ClientResponse) -> dict[str, str]:
     """What to ask with next time, so that an unchanged reply is not sent again (RFC 9110, section 13.1)."""
     names = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
     return {ask: response.headers[told] for told, ask in names if told in response.headers}
-
-
-def _retry_after_s(response: aiohttp.ClientResponse, now_ns: int) -> float | None:
-    """Seconds, or the time until a date (RFC 9110, section 10.2.3); None where neither is said."""
-    value = response.headers.get("Retry-After", "")
-    if value.isdecimal() and value.isascii():
-        return float(value[:9])
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, until.timestamp() - now_ns / NS_PER_S)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
-from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
 from websockets.frames import BINARY, CONT, TEXT
@@ -27,6 +26,7 @@ from monitor import __version__
 from monitor.clock import Clock
 from monitor.errors import FeedRefused
 from monitor.feed import Frame
+from monitor.retry_after import retry_after_s
 
 MAX_UNSENT_BYTES = 1024 * 1024
 CLOSE_WITHIN_S = 2.0
@@ -257,7 +257,8 @@ class WebSocket(asyncio.Protocol):
         if isinstance(cause, InvalidStatus):
             response = cause.response
             words = bytes(response.body or b"").decode("utf-8", "replace").strip() or response.reason_phrase
-            return HandshakeRefused(response.status_code, words[:_WORDS_LIMIT], retry_after_s(response.headers))
+            wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall_ns())
+            return HandshakeRefused(response.status_code, words[:_WORDS_LIMIT], wait_s)
         return ConnectionError(f"no websocket: {cause}") if cause is not None else None
 
     def _frames(self, events: list[WireFrame]) -> list[Frame]:
@@ -309,9 +310,3 @@ def _text(data: bytes | bytearray | memoryview) -> Frame:
         return str(data, "utf-8")
     except UnicodeDecodeError:
         return bytes(data)
-
-
-def retry_after_s(headers: Headers) -> float | None:
-    """Seconds of a ``Retry-After`` header; the form with a date is not used by any venue and reads as None."""
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None

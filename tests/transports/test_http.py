@@ -91,6 +91,16 @@ async def test_retry_after_may_be_a_date(free_port: Callable[[], int], ahead_s: 
     assert caught.value.retry_after_s == pytest.approx(wait_s, abs=1.0)
 
 
+async def test_no_failure_keeps_us_away_for_longer_than_an_hour(free_port: Callable[[], int]) -> None:
+    async def down(_: web.Request) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "999999999"})
+
+    async with serving(down, free_port()) as url, HttpClient(ManualClock()) as http:
+        with pytest.raises(FetchError, match="HTTP 503") as caught:
+            await http.fetch(Request("a", url + "/"))
+    assert caught.value.retry_after_s == 3600.0
+
+
 async def test_redirect_is_refused(free_port: Callable[[], int]) -> None:
     asked: list[str] = []
 
