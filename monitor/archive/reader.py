@@ -6,7 +6,7 @@ have passed, so that a step is never torn; of each stream no more than one row g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from monitor.archive.manifest import Manifest, Part, read_manifests
 from monitor.archive.schema import (
     ALL_TABLES,
+    BACKFILL,
     COURSE,
     INSTRUMENT,
     INSTRUMENT_COLUMNS,
@@ -47,6 +48,10 @@ class Span:
 
     start_ns: int = 0
     end_ns: int = _FAR_NS
+
+    def touches(self, part: Part) -> bool:
+        """Whether rows of a file may lie in it."""
+        return part.last_ns >= self.start_ns and part.first_ns < self.end_ns
 
 
 class Archive:
@@ -124,6 +129,22 @@ class Archive:
         for _, row in self._rows(ALL_TABLES, span or Span()):
             yield row
 
+    def backfilled(self, span: Span, tables: Container[str]) -> bool:
+        """Whether any row of these tables, in the files that a span touches, is history that was fetched later.
+
+        Raises:
+            TapeError: As `batches`.
+        """
+        import polars as pl
+
+        marked = [
+            part
+            for manifest in self.manifests
+            for part in manifest.parts
+            if part.table in tables and BACKFILL in ALL_TABLES[part.table].columns and span.touches(part)
+        ]
+        return any(self._select(part, [pl.col(BACKFILL.name).any()], 0, part.rows).item() for part in marked)
+
     def _rows(self, tables: Mapping[str, Table], span: Span) -> Iterator[tuple[int, Any]]:
         columns = {name: [column.name for column in table.columns] for name, table in tables.items()}
         for frames in self.batches(span, 1_000_000_000, columns):
@@ -145,7 +166,7 @@ class Archive:
         found: dict[tuple[int, str, str], _Stream] = {}
         for rank, manifest in enumerate(self.manifests):
             for part in sorted(manifest.parts, key=lambda part: (part.first_ns, part.path)):
-                if part.table in columns and part.last_ns >= span.start_ns and part.first_ns < span.end_ns:
+                if part.table in columns and span.touches(part):
                     key = (rank, part.table, part.venue)
                     stream = found.get(key)
                     if stream is None:
@@ -159,17 +180,21 @@ class Archive:
         Raises:
             TapeError: It is missing, damaged, or has other columns or rows than it should.
         """
+        frame = self._select(part, columns, offset, rows)
+        if len(frame) != min(rows, part.rows - offset):
+            path = str(self.folder / part.path)
+            raise TapeError(f"{offset + len(frame)} rows, but its manifest says {part.rows}", path)
+        return frame
+
+    def _select(self, part: Part, columns: Sequence[str | pl.Expr], offset: int, rows: int) -> pl.DataFrame:
         import polars as pl
 
         path = self.folder / part.path
         try:
             lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-            frame = lazy.slice(offset, rows).select(columns).collect()
+            return lazy.slice(offset, rows).select(columns).collect()
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TapeError(f"not readable: {str(error).splitlines()[0]}", str(path)) from None
-        if len(frame) != min(rows, part.rows - offset):
-            raise TapeError(f"{offset + len(frame)} rows, but its manifest says {part.rows}", str(path))
-        return frame
 
     def first_item(self, rank: int) -> int:
         """The number of the first instrument of an origin."""

@@ -93,9 +93,9 @@ class RuleWatch:
 
 def _decided(evaluation: Evaluation, min_coverage: float) -> np.ndarray:
     """Rows of which the rule can say something, as the life cycle weighs it."""
-    proven = (evaluation.truth == TRUE) & evaluation.lower_bound
-    enough: np.ndarray = (evaluation.truth != UNKNOWN) & ((evaluation.coverage >= min_coverage) | proven)
-    return enough
+    known: np.ndarray = evaluation.truth != UNKNOWN
+    enough = evaluation.coverage >= min_coverage
+    return known if enough.all() else known & (enough | ((evaluation.truth == TRUE) & evaluation.lower_bound))
 
 
 class Watch:

@@ -73,6 +73,8 @@ class Calm:
             stop = min(stop, stream.next_odd(step), stream.step_of(max_rows - len(stream.log), step))
             stop = self._appears(stream, step, stop)
         for stream in ready.streams:
+            if stop - step >= LEAST and ready.oldest(step, stop) <= self._closed_ns(stream.series):
+                stop = self._closed(stream, step, stop)
             if stop - step >= LEAST:
                 stop = self._along(stream, step, stop, int(instants[stop - step]))
         for (_, _, delay_ns), last in self.domain.lasts.items():
@@ -103,30 +105,30 @@ class Calm:
 
     def _along(self, stream: Stream, step: int, stop: int, end_ns: int) -> int:
         """The first step of a stream whose rows could ring the alarm, up to `stop`, which is evaluated at `end_ns`."""
-        ts, members, values = stream.rows(step, stop)
-        bad = [_first(ts <= self._closed_ns(stream.series))]
-        bad.append(self._fills(stream, values))
+        bad = [self._fills(stream, step, stop)]
         now = self.domain.lasts.get((stream.series, 0, 0))
         if now is not None:
-            bad.append(_first(~self._steady(now, ts, members, values, end_ns)))
+            bad.append(_first(~self._steady(now, *stream.rows(step, stop), end_ns)))
         rows = [row for row in bad if row is not None]
         return min(stop, stream.step_of(min(rows), step)) if rows else stop
+
+    def _closed(self, stream: Stream, step: int, stop: int) -> int:
+        """The first step of a stream with a row that would change a closed pane; `stop` where there is none."""
+        ts, _, _ = stream.rows(step, stop)
+        row = _first(ts <= self._closed_ns(stream.series))
+        return stop if row is None else stream.step_of(row, step)
 
     def _closed_ns(self, series: str) -> int:
         """Rows up to this instant would change closed panes."""
         return max((feed.closed_ns for (name, _), feed in self.store.feeds.items() if name == series), default=-1)
 
-    def _fills(self, stream: Stream, values: Column) -> int | None:
+    def _fills(self, stream: Stream, step: int, stop: int) -> int | None:
         """The first row of events with which more dollars or rows have come in than the alarm allows."""
-        rows, dollars = self._room(stream.log.arrived), self._room(stream.log.amount)
-        found = [int(rows)] if rows < len(values) else []
-        if stream.log.unique:
-            return min(found, default=None)
-        if len(values) and values.min() < 0:
-            return 0
-        if values.sum() > dollars:
-            found.append(int(values.cumsum().searchsorted(dollars, side="right")))
-        return min(found, default=None)
+        found = [stream.filled_by(step, stop, self._room(stream.log.amount))] if not stream.log.unique else []
+        rows = self._room(stream.log.arrived)
+        if rows < stream.count(step, stop):
+            found.append(int(rows))
+        return min((row for row in found if row is not None), default=None)
 
     def _behind(self, last: LastValues, delay_ns: int, instants: Ints) -> int:
         """The first of some instants that brings a value of `delay_ns` ago which could ring the alarm."""

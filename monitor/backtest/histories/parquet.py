@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.archive.manifest import is_archive
 from monitor.archive.reader import Archive, Frames, Span
-from monitor.archive.schema import BACKFILL, TABLES, Table
+from monitor.archive.schema import BACK, BACKFILL, INSTRUMENT, TABLES, TS, Table
 from monitor.backtest.history import Missing, Step, Stretch
 from monitor.backtest.run import series_read
 from monitor.clock import NS_PER_S
@@ -37,7 +37,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "depth": ("bid_usd", "ask_usd", "spread_ratio"),
 }
 """What an engine takes in as columns; all other tables come as events."""
-DERIVED_FROM_PRICES = frozenset({"basket", "treasury_pnl", "treasury_distance", "band_correlation"})
+DERIVED_FROM_PRICES = frozenset({"basket", "price_peak", "treasury_pnl", "treasury_distance", "band_correlation"})
 TOGETHER = 256
 """So many instants at most are handed over in one step."""
 NOT_READ = frozenset({"symbol", "base"})
@@ -88,11 +88,12 @@ class ParquetHistory:
         yield from steps
 
     def _steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
-        columns = {
-            name: [column.name for column in table.columns if column.name not in NOT_READ]
-            for name, table in TABLES.items()
-        }
-        for frames in self._archive.batches(Span(stretch.start_ns, stretch.end_ns), grid_ns, columns):
+        span = Span(stretch.start_ns, stretch.end_ns)
+        columns = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
+        if not self._archive.backfilled(span, self._values):
+            columns |= {name: _bulk_columns(name) for name in self._values}
+        columns = {name: [one for one in names if one not in NOT_READ] for name, names in columns.items()}
+        for frames in self._archive.batches(span, grid_ns, columns):
             yield from self._steps_of(frames, grid_ns)
 
     def missing(self) -> Missing:
@@ -203,6 +204,12 @@ def _runs(instants: Ints, events: Mapping[int, Sequence[Event]]) -> Iterator[tup
     """Steps that can be handed over together: events come first in each, and nobody waits long for news of the progress."""
     starts = {*range(0, len(instants), TOGETHER), *instants.searchsorted(sorted(events)).tolist()}
     return pairwise([*sorted(starts), len(instants)])
+
+
+def _bulk_columns(table: str) -> list[str]:
+    """What has to be read of a table of which no row is taken in as an event."""
+    words = [WORDS[table]] if table in WORDS else []
+    return [BACK.name, TS.name, INSTRUMENT.name, *words, *VALUES[table]]
 
 
 def _words(table: Table) -> Sequence[str]:

@@ -254,10 +254,13 @@ class Stream:
         if self._arrival is not None:
             columns = tuple(column[self._arrival] for column in columns)
         self._keys, self._ts, self._values = columns
+        self._ordered = not (self._ts[1:] < self._ts[:-1]).any()
         self._valid = None if self._values.dtype == np.int64 else np.isfinite(self._values)
         if self._valid is not None and self._valid.all():
             self._valid = None
         self._odd: Ints | None = None
+        self._summed: Ints | None = None
+        self._falls = False
 
     def insert(self, step: int, gone_ns: int, report: IngestReport) -> None:
         """Put one step into the series' log, without rows older than `gone_ns`."""
@@ -288,12 +291,32 @@ class Stream:
         before = self._ends[first - 1] if first else 0
         return int(self.ends.searchsorted(before + row, side="right"))
 
+    def count(self, step: int, stop: int) -> int:
+        """How many rows the steps ``step:stop`` have."""
+        rows = self._slice(step, stop)
+        return rows.stop - rows.start
+
+    def filled_by(self, step: int, stop: int, amount: float) -> int | None:
+        """The row, counted from the first row of `step`, with which more than `amount` has come in; None where none does.
+
+        Where some amounts are negative that is the first row.
+        """
+        rows = self._slice(step, stop)
+        if self._summed is None:
+            self._summed = np.concatenate(([0], self._values.cumsum()))
+            self._falls = bool(len(self._values) and self._values.min() < 0)
+        summed = self._summed[rows.start + 1 : rows.stop + 1]
+        most = amount + int(self._summed[rows.start])
+        if self._falls or not len(summed) or summed[-1] <= most:
+            return 0 if self._falls and len(summed) else None
+        return int(summed.searchsorted(most, side="right"))
+
     def insert_all(self, step: int, stop: int) -> None:
         """Put steps in which nothing is odd into the log."""
         if len(self._births[0][self._born(step, stop)]):
             self._numbers.join(self._in_order_of_arrival(self._slice(step, stop)))
         ts, members, values = self.rows(step, stop)
-        if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
+        if not self._ordered and (ts[1:] < ts[:-1]).any():
             order = np.argsort(ts, kind="stable")
             ts, members, values = ts[order], members[order], values[order]
         self.log.insert(ts, members, values)

@@ -29,9 +29,9 @@ ONES: Ints = np.empty(0, np.int64)
 class Kernels(NamedTuple):
     """One set of inner loops.
 
-    ``move(totals, slots, columns, rows, sign)`` adds rows to totals (sums and counts) or, with a `sign` of -1, takes them
-    away: `slots` has the place of each member (row) in each lane (column), of which ``columns[0]:columns[1]`` are meant; `rows` are members,
-    amounts and weights, each amount and weight an int64 (no amounts at all: only the counts move).
+    ``move(totals, slots, rows, sign)`` adds rows to totals (sums and counts) or, with a `sign` of -1, takes them away:
+    `slots` has the place of each member (row) in each lane (column); `rows` are members, amounts and weights, each amount
+    and weight an int64 (no amounts at all: only the counts move).
 
     ``hold(values, times, rows, oldest)`` puts rows (times, members, values) into the last values of members and returns the
     smallest and the greatest ratio of new over old; NaN for both where an old value is missing, older than `oldest` or, like
@@ -39,7 +39,7 @@ class Kernels(NamedTuple):
     """
 
     name: str
-    move: Callable[[Totals, Ints, tuple[int, int], tuple[Members, Ints, Ints], int], None]
+    move: Callable[[Totals, Ints, tuple[Members, Ints, Ints], int], None]
     hold: Callable[[Floats, Ints, tuple[Ints, Members, Floats], int], tuple[float, float]]
 
 
@@ -58,10 +58,9 @@ def has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def _move(totals: Totals, slots: Ints, columns: tuple[int, int], rows: tuple[Members, Ints, Ints], sign: int) -> None:
+def _move(totals: Totals, slots: Ints, rows: tuple[Members, Ints, Ints], sign: int) -> None:
     (sums, counts), (members, amounts, weights) = totals, rows
-    table = slots[members, columns[0] : columns[1]]
-    places, lanes = table.ravel(), table.shape[1]
+    places, lanes = slots.take(members, axis=0).ravel(), slots.shape[1]  # four times as fast as slots[members]
     if len(amounts):
         signed = amounts if sign > 0 else -amounts
         np.add.at(sums, places, signed if lanes == 1 else signed.repeat(lanes))
@@ -93,7 +92,7 @@ def _compiled() -> Kernels:
     own_i, own_f = types.Array(i64, 1, "C"), types.Array(f64, 1, "C")
     given = {kind: types.Array(kind, 1, "A", readonly=True) for kind in (types.int32, i64, f64)}
     table = types.Array(i64, 2, "C", readonly=True)
-    move = [own_i, own_i, table, i64, i64, given[types.int32], given[i64], given[i64], i64]
+    move = [own_i, own_i, table, given[types.int32], given[i64], given[i64], i64]
     hold = [own_f, own_i, given[i64], given[types.int32], given[f64], i64]
 
     def made(loop: Callable[..., Any], arguments: list[Any]) -> Callable[..., Any]:
@@ -105,19 +104,19 @@ def _compiled() -> Kernels:
     move_rows, hold_rows = made(move_loop, move), made(hold_loop, hold)
     return Kernels(
         "numba",
-        lambda totals, slots, columns, rows, sign: move_rows(*totals, slots, *columns, *rows, sign),
+        lambda totals, slots, rows, sign: move_rows(*totals, slots, *rows, sign),
         lambda values, times, rows, oldest: hold_rows(values, times, *rows, oldest),
     )
 
 
 def move_loop(  # noqa: PLR0917 - what is compiled takes its arguments by position
-    sums: Ints, counts: Ints, slots: Ints, a: int, b: int, members: Members, amounts: Ints, weights: Ints, sign: int
+    sums: Ints, counts: Ints, slots: Ints, members: Members, amounts: Ints, weights: Ints, sign: int
 ) -> None:
     """`Kernels.move`, row by row."""
     for row in range(len(members)):
         member = members[row]
         weight = weights[row] * sign if len(weights) else sign
-        for lane in range(a, b):
+        for lane in range(slots.shape[1]):
             slot = slots[member, lane]
             counts[slot] += weight
             if len(amounts):

@@ -72,17 +72,27 @@ class Lane:
         return 16 * self.room + 8 * len(self.projection.group)
 
 
-class _Window:
-    """One tail pointer, and the lanes that it serves: columns ``a:b`` of the slot table, and the flat ones."""
+class _Slots:
+    """Where rows go in some lanes: a table with the slot of each member (row) in each lane (column), but for flat ones."""
 
-    __slots__ = ("a", "b", "edge", "flat", "lanes", "tail")
+    __slots__ = ("columns", "flat", "table")
+
+    def __init__(self, lanes: Sequence[Lane] = ()) -> None:
+        self.flat = [lane for lane in lanes if lane.projection.everything]
+        self.columns = [lane for lane in lanes if not lane.projection.everything]
+        self.table = _slot_table(self.columns)
+
+
+class _Window:
+    """One tail pointer, and the lanes that it serves."""
+
+    __slots__ = ("edge", "lanes", "slots", "tail")
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.tail = 0
         self.lanes: list[Lane] = []
-        self.flat: list[Lane] = []
-        self.a = self.b = 0
+        self.slots = _Slots()
 
 
 class Bank:
@@ -100,9 +110,10 @@ class Bank:
         self._due_ns = self.now_ns
         self._amounts = amounts
         self._windows: dict[Edge, _Window] = {}
-        self._columns: list[Lane] = []
+        self._lanes: list[Lane] = []
+        self._slots = _Slots()
+        """Of all windows: what enters one enters all."""
         self._head = log.first
-        self._slots: Ints = np.zeros((0, 0), np.int64)
         self._placed = -1
         log.readers.append(self)
 
@@ -114,6 +125,7 @@ class Bank:
                 return lane
         lane = Lane(self, edge, projection)
         window.lanes.append(lane)
+        self._lanes = [lane for window in self._windows.values() for lane in window.lanes]
         self.reset()
         return lane
 
@@ -161,9 +173,8 @@ class Bank:
             self._leave(window, window.edge.at(now_ns))
 
     def _enter(self, head: int, new_head: int) -> None:
-        flat = [lane for window in self._windows.values() for lane in window.flat]
         for start in range(head, new_head, CHUNK):
-            self._update(self._rows(start, min(start + CHUNK, new_head)), (0, self._slots.shape[1]), flat, 1)
+            self._update(self._rows(start, min(start + CHUNK, new_head)), self._slots, 1)
 
     def _leave(self, window: _Window, edge_ns: int) -> None:
         log, tail = self.log, window.tail
@@ -172,7 +183,7 @@ class Bank:
 
     def _leave_until(self, window: _Window, position: int) -> None:
         for start in range(window.tail, position, CHUNK):
-            self._update(self._rows(start, min(start + CHUNK, position)), (window.a, window.b), window.flat, -1)
+            self._update(self._rows(start, min(start + CHUNK, position)), window.slots, -1)
         window.tail = max(window.tail, position)
 
     def next_edge_ns(self) -> int | None:
@@ -214,7 +225,7 @@ class Bank:
             if gone < passed:
                 weights = None if counts is None else counts[gone:passed]
                 rows = members[gone:passed], values[gone:passed], weights
-                self._update(rows, (window.a, window.b), window.flat, 1)
+                self._update(rows, window.slots, 1)
 
     def revised(self, log: Log, ts: Ints, members: Members, values: Column) -> None:
         """Nothing to do: only gauges are revised, and of these a bank only counts the rows."""
@@ -235,30 +246,29 @@ class Bank:
         _, members, values = self.log.rows(start, end)
         return members, values, self.log.counts(start, end)
 
-    def _update(self, rows: Rows, columns: tuple[int, int], flat: Sequence[Lane], sign: int) -> None:
-        """Add rows to (or take them from) the lanes of some columns of the slot table, and flat lanes."""
-        a, b = columns
-        if b > a and len(rows[0]) * (b - a) <= SCALAR_UPDATES:
-            self._update_scalar(rows, a, b, sign)
-        elif b > a:
-            self._update_vector(rows, a, b, sign)
-        if flat:
-            self._update_flat(rows, flat, sign)
+    def _update(self, rows: Rows, slots: _Slots, sign: int) -> None:
+        """Add rows to, or take them from, the lanes of some slots."""
+        if slots.columns and len(rows[0]) * len(slots.columns) <= SCALAR_UPDATES:
+            self._update_scalar(rows, slots, sign)
+        elif slots.columns:
+            self._update_vector(rows, slots, sign)
+        if slots.flat:
+            self._update_flat(rows, slots.flat, sign)
 
-    def _update_vector(self, rows: Rows, a: int, b: int, sign: int) -> None:
+    def _update_vector(self, rows: Rows, slots: _Slots, sign: int) -> None:
         members, values, counts = rows
         weighed = members, values if self._amounts else ONES, ONES if counts is None else counts
-        self._kernels.move((self.sums, self.counts), self._slots, (a, b), weighed, sign)
+        self._kernels.move((self.sums, self.counts), slots.table, weighed, sign)
         few = len(members) <= CROWD
-        touched = self._slots[members, a:b].max(axis=0).tolist() if few else [1] * (b - a)
-        for lane, slot in zip(self._columns[a:b], touched, strict=True):
+        touched = slots.table.take(members, axis=0).max(axis=0).tolist() if few else [1] * len(slots.columns)
+        for lane, slot in zip(slots.columns, touched, strict=True):
             lane.version += slot > 0
 
-    def _update_scalar(self, rows: Rows, a: int, b: int, sign: int) -> None:
+    def _update_scalar(self, rows: Rows, slots: _Slots, sign: int) -> None:
         members, values, counts = rows
         for row, member in enumerate(members.tolist()):
             weight = sign if counts is None else sign * int(counts[row])
-            for lane, slot in zip(self._columns[a:b], self._slots[member, a:b].tolist(), strict=True):
+            for lane, slot in zip(slots.columns, slots.table[member].tolist(), strict=True):
                 if self._amounts:
                     self.sums[slot] += sign * values[row]
                 self.counts[slot] += weight
@@ -275,23 +285,17 @@ class Bank:
 
     def _place(self) -> None:
         """Give every group a slot and every member its row in the slot table."""
-        lanes = [lane for window in self._windows.values() for lane in window.lanes]
-        placed = len(lanes) << 32
-        for lane in lanes:
-            lane.projection.update()
-            placed += lane.projection.version
+        placed = len(self._lanes[0].projection.members) if self._lanes else 0
         if placed == self._placed:
             return
-        self._placed = placed
+        self._placed, lanes = placed, self._lanes
+        for lane in lanes:
+            lane.projection.update()
         if any(len(lane.projection.index) > lane.room or not lane.offset for lane in lanes):
             self._grow(lanes)
-        self._columns = []
+        self._slots = _Slots(lanes)
         for window in self._windows.values():
-            window.flat = [lane for lane in window.lanes if lane.projection.everything]
-            window.a = len(self._columns)
-            self._columns += [lane for lane in window.lanes if not lane.projection.everything]
-            window.b = len(self._columns)
-        self._slots = _slot_table(self._columns)
+            window.slots = _Slots(window.lanes)
 
     def _grow(self, lanes: list[Lane]) -> None:
         rooms = [max(lane.room, 8, 2 * len(lane.projection.index)) for lane in lanes]

@@ -18,9 +18,7 @@ from tests.engine.test_fences import EXPECTED, rule_set, story
 
 PLAIN = Kernels(
     "plain",
-    lambda totals, slots, columns, rows, sign: move_loop(
-        totals[0], totals[1], slots, columns[0], columns[1], rows[0], rows[1], rows[2], sign
-    ),
+    lambda totals, slots, rows, sign: move_loop(*totals, slots, rows[0], rows[1], rows[2], sign),
     lambda values, times, rows, oldest: hold_loop(values, times, *rows, oldest),
 )
 OTHERS = {"plain": lambda: PLAIN, "numba": lambda: kernels("numba")}
@@ -49,7 +47,7 @@ def test_totals_move_alike(other: Kernels, seed: int, size: int, sign: int, form
     amounts.flags.writeable = False  # as history's columns are
     totals = [(np.arange(9), np.arange(9) * 3) for _ in range(2)]
     for one, mine in zip((NUMPY, other), totals, strict=True):
-        one.move(mine, slots, (1, 4), (members, amounts, weights), sign)
+        one.move(mine, slots, (members, amounts, weights), sign)
     np.testing.assert_array_equal(totals[0], totals[1])
 
 
