@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from monitor.alerts.calendar import TimeInterval
 from monitor.alerts.matchers import matcher_text, matches, parse_matcher
+from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.expression import Matcher
 from monitor.language.literals import parse_duration
+
+_MINUTE_NS = 60 * NS_PER_S
 
 ALL_LABELS = "..."
 """In ``group_by``: every alert is its own group."""
@@ -22,10 +25,7 @@ def _duration(value: Any) -> int:
     if isinstance(value, str):
         if value.strip() in {"0", "0s"}:
             return 0
-        try:
-            return parse_duration(value)
-        except Exception as error:  # noqa: BLE001 - the language's own error class carries the words
-            raise ValueError(str(error)) from None
+        return parse_duration(value)
     raise ValueError(f"{value!r} is no duration; write 30s, 5m or 4h")
 
 
@@ -35,7 +35,14 @@ def _matchers(value: Any) -> tuple[Matcher, ...]:
     return tuple(parse_matcher(str(text)) for text in ([value] if isinstance(value, str) else value))
 
 
+def _long_enough(ns: int) -> int:
+    if ns < NS_PER_S:
+        raise ValueError("must be 1s or more: it would be told without end")
+    return ns
+
+
 DurationNs = Annotated[int, BeforeValidator(_duration)]
+IntervalNs = Annotated[DurationNs, AfterValidator(_long_enough)]
 Matchers = Annotated[tuple[Matcher, ...], BeforeValidator(_matchers)]
 
 
@@ -52,12 +59,12 @@ class RouteConfig(_Model):
         group_by: Labels by which alerts share a notification; ``...``: each alert alone.
         group_wait: How long a new group waits for company.
         group_interval: Shortest time between two notifications of one group.
-        repeat_interval: After so long, what still fires is told again.
-        held_after: A held alert is told when it has been held for so long.
+        repeat_interval: How long until what still fires is told again; 1s or more.
+        held_after: How long an alert has been held when that is told.
         continue_: Whether later siblings get the alert too.
         mute_times: Names of intervals in which nothing is sent.
         active_times: Names of intervals outside of which nothing is sent.
-        routes: More special routes, tried first.
+        routes: More specific routes, tried first.
     """
 
     matchers: Matchers = ()
@@ -65,7 +72,7 @@ class RouteConfig(_Model):
     group_by: tuple[str, ...] | None = None
     group_wait: DurationNs | None = None
     group_interval: DurationNs | None = None
-    repeat_interval: DurationNs | None = None
+    repeat_interval: IntervalNs | None = None
     held_after: DurationNs | None = None
     continue_: bool = Field(default=False, alias="continue")
     mute_times: tuple[str, ...] = ()
@@ -85,7 +92,7 @@ class HeartbeatConfig(_Model):
     """A message that must keep coming: its absence is the alarm (a dead-man's switch)."""
 
     sinks: tuple[str, ...]
-    interval: DurationNs = 60_000_000_000
+    interval: IntervalNs = _MINUTE_NS
 
 
 class RoutingConfig(_Model):
@@ -169,12 +176,22 @@ class Route:
         return f"{{}}/{{{conditions}}}:{{{labels}}}" if self.matchers else f"{{}}:{{{labels}}}"
 
 
-_MINUTE_NS = 60_000_000_000
-
-
 def route_tree(config: RoutingConfig, all_sinks: tuple[str, ...]) -> Route:
     """The routes with defaults and inheritance worked out."""
-    base = Route("", (), all_sinks, (ALL_LABELS,), 0, 0, 240 * _MINUTE_NS, _MINUTE_NS, False, (), (), ())  # noqa: FBT003
+    base = Route(
+        path="",
+        matchers=(),
+        sinks=all_sinks,
+        group_by=(ALL_LABELS,),
+        group_wait_ns=0,
+        group_interval_ns=0,
+        repeat_interval_ns=4 * 60 * _MINUTE_NS,
+        held_after_ns=_MINUTE_NS,
+        continues=False,
+        mute_times=(),
+        active_times=(),
+        children=(),
+    )
     root = config.root.model_copy(update={"routes": (*config.root.routes, *config.routes)})
     return _inherit(root, base, "root")
 
