@@ -27,16 +27,16 @@ from monitor.rule import Rule
 NEVER = np.iinfo(np.int64).max
 
 RETRY_NS = 1 * SECOND_NS
-"""So often a row that the limit keeps out is looked at again."""
+"""How often a row that the limit keeps out is looked at again."""
 
 WORDS_NS = 1 * SECOND_NS
 """How old the texts of an alert may be where people look at it: rendering them at every look would cost too much."""
 
 LOOK_NS = 60 * SECOND_NS
-"""So often a row without a value is looked at, whether its feeds live."""
+"""How often a row without a value is checked for feeds that still live."""
 
 RETURN_NS = 300 * SECOND_NS
-"""So long after a restart no alert is given up: feeds need their time to come back."""
+"""How long after a restart no alert is given up: feeds need their time to come back."""
 
 Int64s = npt.NDArray[np.int64]
 

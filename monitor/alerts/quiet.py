@@ -35,7 +35,7 @@ class Quiet:
             ValueError: When it is empty, ends before it begins, or there are too many.
         """
         if not silence.matchers or silence.ends_ns <= silence.starts_ns:
-            raise ValueError("a silence needs a matcher, and an end after its begin")
+            raise ValueError("a silence needs a matcher, and must end after it starts")
         for over in [s.id for s in self._silences.values() if s.ends_ns <= now_ns]:
             self.expire(over)
         if len(self._silences) >= MAX_SILENCES:

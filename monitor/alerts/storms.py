@@ -10,10 +10,11 @@ import msgspec
 from monitor.alert import AlertView, MemoryRow
 from monitor.alerts.memory import Memory, row, rows
 from monitor.alerts.plans import NEVER, GroupId, SinkPolicy
+from monitor.alerts.setback import come
 from monitor.clock import NS_PER_S
 
 FIRST_DIGEST_NS = 2 * NS_PER_S
-"""So long alerts are collected before the first digest of a storm."""
+"""How long alerts are collected before the first digest of a storm."""
 _MINUTE_NS = 60 * NS_PER_S
 STORM, WAITS = "storm", "waits"
 KINDS = (STORM, WAITS)
@@ -110,9 +111,14 @@ class Storm:
         level = row(STORM, self.policy.name, self._level)
         return [level, *rows(WAITS, ((waits.id, waits) for waits in self.waiting.values()))]
 
-    def restore(self, level: Level) -> None:
+    def restore(self, level: Level, now_ns: int) -> None:
         """Take over what a former run left, as far as the burst of today allows."""
-        self._level = replace(level, credit_ns=min(level.credit_ns, self._most_ns))
+        self._level = replace(
+            level,
+            credit_ns=min(level.credit_ns, self._most_ns),
+            filled_ns=come(level.filled_ns, now_ns),
+            last_digest_ns=come(level.last_digest_ns, now_ns),
+        )
 
 
 def read(records: Iterable[MemoryRow]) -> tuple[dict[str, Level], list[Waits]]:

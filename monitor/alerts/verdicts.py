@@ -14,7 +14,7 @@ from monitor.clock import NS_PER_S
 from monitor.sink import Status
 
 _RECHECK_NS = 5 * NS_PER_S
-"""So soon an alert that another keeps quiet is looked at again."""
+"""When an alert that another keeps quiet is looked at again."""
 _MINUTE_NS = 60 * NS_PER_S
 
 

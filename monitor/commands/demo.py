@@ -31,12 +31,13 @@ from monitor.tape.folder import tape_files
 from monitor.tape.writer import TapeWriter
 from monitor.telemetry.logs import configure_logs
 from monitor.testing.demo import INSTRUMENTS, NOTE, DemoMarket
+from monitor.testing.demo_slow import pushed_folder
 from monitor.testing.scenario import Scenario, resolution_for
 
 BASE = Path(monitor.__file__).resolve().parent.parent
 DEFAULT_FROM = "2025-11-21T06:30"
 SLOW_START_NS = 20 * NS_PER_S
-"""So long the market waits at most for a feed that does not come."""
+"""The longest that the market waits for a feed that does not come."""
 LOOK_NS = 50 * NS_PER_MS
 EPILOG = """examples:
   python -m monitor demo                          the cascade of 21 November within a minute
@@ -69,6 +70,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
     clock = ScaledClock(start_ns, options.speed, waiting=True)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
+        market.slow.folder = pushed_folder(data_dir)
         if os.environ.get("MONITOR_TOKEN"):
             text += "api: {token: '${MONITOR_TOKEN}'}\n"
         loaded = load_text(text, "demo.yaml", Path.cwd(), os.environ)

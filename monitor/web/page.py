@@ -22,7 +22,7 @@ SPARK_STEP_S = 30
 SPARK_POINTS = 121
 """Both ends of an hour."""
 LATE_POINTS = 4
-"""So many points in a row may be late, as when a busy loop skips a reading; more are a gap."""
+"""How many points in a row may be late, as when a busy loop skips a reading; more are a gap."""
 
 
 class Sparks:

@@ -22,7 +22,7 @@ from monitor.instruments import Instrument
 from monitor.window import Ints
 
 CROWD = 128
-"""So many events of a type are worth columns: below, their fixed cost of some 0.1 ms is more than they save."""
+"""How many events of a type are worth columns: below, their fixed cost of some 0.1 ms is more than they save."""
 SERIES = frozenset(reading.series for readings in READINGS.values() for reading in readings)
 
 

@@ -147,7 +147,7 @@ class Folder:
     """Folds of values that change little: only groups of which a member changed are folded again."""
 
     FEW = 8
-    """So many changed members are done in plain Python; a median of groups takes fifteen numpy calls."""
+    """Up to how many changed members plain Python does; a median of groups takes fifteen numpy calls."""
 
     def __init__(self, fold: Fold) -> None:
         self._fold = fold

@@ -18,7 +18,7 @@ from monitor.window import Ints
 CHUNK = 1 << 15
 """Rows of a full chunk: the first ones are smaller."""
 SPARE = 2
-"""So many forgotten chunks are kept to be filled again."""
+"""How many forgotten chunks are kept to be filled again."""
 OLDEST_NS = -(1 << 62)
 FEW = 32
 """Below so many rows plain Python is faster than a handful of numpy calls."""

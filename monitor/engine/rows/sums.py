@@ -22,9 +22,9 @@ SCALAR_UPDATES = 4
 """At or below so many slot updates, plain Python is faster than four numpy calls (measured: 0.25 us each against 5 us)."""
 CHUNK = 1 << 16
 BACKLOG = 1024
-"""So many rows may wait to be counted: counting them takes a small part of a millisecond."""
+"""How many rows may wait to be counted: counting them takes a small part of a millisecond."""
 AHEAD = 1024
-"""So many rows at a window's tail are looked at to know how long a total lasts."""
+"""How many rows at a window's tail are looked at to know how long a total lasts."""
 CROWD = 256
 """Among more rows than this, every lane is taken to be touched."""
 FAR_NS = 1 << 62

@@ -23,6 +23,7 @@ from monitor.alerts.matchers import parse_matcher
 from monitor.alerts.plans import Planned, RouteStep, SinkPolicy
 from monitor.alerts.routes import RoutingConfig
 from monitor.alerts.routing import Router
+from monitor.alerts.setback import come, come_alert
 from monitor.alerts.silences import Silence
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
@@ -43,7 +44,7 @@ MEMORY_KINDS = (*routing.MEMORY_KINDS, "fires", "seen")
 SEEN_EVERY_NS = 2 * NS_PER_S
 """How often it is written how far we have seen, while a ``for`` runs: less than what counts as a gap."""
 FORGET_EVERY_NS = 600 * NS_PER_S
-"""How often it is looked what the brake for flapping need not remember any more."""
+"""How often the brake for flapping forgets what it need not remember."""
 DEFAULT_QUIET_NS = 3600 * NS_PER_S
 LONGEST_QUIET_S = 366 * 86_400.0
 
@@ -114,7 +115,8 @@ class AlertDesk:
         """Take over alerts and what was told of them; call once, before the first step."""
         self._journal.alerts(alerts, rows, now_ns)
         self.lifecycle.recall(msgspec.json.decode(row.payload, type=Fires) for row in rows if row.kind == "fires")
-        self.lifecycle.load(alerts, max((int(row.payload) for row in rows if row.kind == "seen"), default=0))
+        seen_ns = max((int(row.payload) for row in rows if row.kind == "seen"), default=0)
+        self.lifecycle.load([come_alert(saved, now_ns) for saved in alerts], come(seen_ns, now_ns))
         self.router.load(rows, self.lifecycle.alerts(), now_ns)
 
     def replace(self, loaded: Loaded, routing: RoutingConfig, now_ns: int) -> None:

@@ -40,7 +40,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE_MS = 1000
-"""So long a write waits for a process that has locked the file, before it counts as failed and is tried again."""
+"""How long a write waits for a process that has locked the file before it counts as failed and is tried again."""
 _PRUNED_AT_ONCE = 2000
 """Rows that one transaction forgets: alerts that come meanwhile do not wait for more."""
 

@@ -111,7 +111,7 @@ class Journal:
             self._tap(name, "turn", course.write_turn(events, notes, own_ns), now_ns)
 
     def merged(self, events: int, now_ns: int) -> None:
-        """So many events at the head of the line were put in order of time."""
+        """The first `events` in line were put in order of time."""
         if self._tap is not None:
             self._tap(course.MERGED, "turn", course.write_turn(events), now_ns)
 

@@ -21,7 +21,7 @@ from monitor.testing.venues.state import text
 from monitor.venue import iso_ns
 
 TOLD = 20_000
-"""So many events are remembered for who asks later."""
+"""How many events are remembered for whoever asks later."""
 MINUTE_MS = 60_000
 STEPS_MS = {
     "1": 60_000, "1m": 60_000, "5": 300_000, "5m": 300_000, "5min": 300_000, "60": 3_600_000, "1h": 3_600_000,
