@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from msgspec.structs import replace
 
 from monitor.clock import NS_PER_S, Clock
@@ -81,8 +82,16 @@ NEWS = (("surprise_payrolls", 2.3, "2025-11-20T13:30"), ("moved_btc", 950.0, "20
 """What somebody reports: a macro print in standard deviations, coins that left a known old wallet."""
 
 
+def pushed_folder(data_dir: str | Path) -> Path:
+    """Where the configuration's inlet looks for what is pushed."""
+    return Path(data_dir) / "pushed"
+
+
 class DemoSlowSide:
     """Runs the services' stand-ins and fills the folder.
+
+    Attributes:
+        folder: Where to push to; None pushes nothing.
 
     Args:
         scenario: What happens.
@@ -93,7 +102,9 @@ class DemoSlowSide:
         self._scenario = scenario
         self._clock = clock
         self._from_ns = clock.wall_ns()
-        self._folder: Path | None = None
+        self.folder: Path | None = None
+        self._past_is_pushed = False
+        self._log = structlog.get_logger("monitor.demo")
         self.server = SourceServer(SlowMarket(scenario), clock)
 
     async def __aenter__(self) -> Self:
@@ -106,8 +117,7 @@ class DemoSlowSide:
         await self.server.__aexit__(kind, error, tb)
 
     def configuration(self, data_dir: str) -> list[str]:
-        """The lines for sources, inlets and derived series; what is pushed goes to a folder in `data_dir`."""
-        self._folder = Path(data_dir) / "pushed"
+        """The lines for sources, inlets and derived series; what is pushed is read from a folder in `data_dir`."""
         url, bases = self.server.url, ", ".join(BASES + CHARTED)
         return [
             "sources:",
@@ -118,24 +128,32 @@ class DemoSlowSide:
             f"  - {{type: candles, url: '{url}', bases: [{bases}]}}",
             f"  - {{type: deribit_options, url: '{url}', bases: [BTC, ETH]}}",
             "inlets:",
-            f"  - {{type: folder, path: '{self._folder}', every_s: 0.5}}",
+            f"  - {{type: folder, path: '{pushed_folder(data_dir)}', every_s: 0.5}}",
             f"derived: {json.dumps(DERIVED)}",
         ]
 
     async def run(self) -> None:
-        """Fill the configured folder until cancelled, as a script of the desk would."""
-        if self._folder is None:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._write("past.csv", self._from_ns - DESK_NS, self._from_ns)
-        while True:
-            self._write("desk.csv", self._from_ns, self._clock.wall_ns())
+        """Fill the folder until cancelled, as a script of the desk would; a disk that refuses is said, and tried again."""
+        failing = ""
+        while self.folder is not None:
+            try:
+                self._push(self.folder)
+                failing = ""
+            except OSError as error:
+                if str(error) != failing:
+                    self._log.warning("demo.push_failed", error=str(error))
+                failing = str(error)
             await self._clock.sleep_until(self._clock.mono_ns() + PUSH_EVERY_NS)
 
-    def _write(self, name: str, from_ns: int, to_ns: int) -> None:
-        if self._folder is not None:
-            rows = pushed(from_ns, to_ns, self._scenario)
-            write_atomically(self._folder / name, table(rows).encode())
+    def _push(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self._past_is_pushed:
+            self._write(folder / "past.csv", self._from_ns - DESK_NS, self._from_ns)
+            self._past_is_pushed = True
+        self._write(folder / "desk.csv", self._from_ns, self._clock.wall_ns())
+
+    def _write(self, path: Path, from_ns: int, to_ns: int) -> None:
+        write_atomically(path, table(pushed(from_ns, to_ns, self._scenario)).encode())
 
     def history(self, baskets: Iterable[Basket]) -> list[MarketEvent]:
         """What a monitor that has run for three months would remember of the slow series at the start, in time order.
