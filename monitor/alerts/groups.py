@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.plans import NEVER, GroupId
 from monitor.alerts.routes import Route
+from monitor.alerts.setback import come
 from monitor.events import Labels
 
 
@@ -23,6 +24,12 @@ class Rest:
     def id(self) -> str:
         """Key in the store."""
         return f"{self.path}/{fingerprint(self.labels)}"
+
+    def come(self, now_ns: int) -> Rest:
+        """As `monitor.alerts.setback` has it."""
+        if self.flushed_ns is None or come(self.flushed_ns, now_ns) == self.flushed_ns:
+            return self
+        return replace(self, due_ns=NEVER, flushed_ns=now_ns)
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from monitor.alerts.memory import Memory, rows
 from monitor.alerts.plans import NEVER, GroupId, Planned, RouteStep, SinkPolicy, Told
 from monitor.alerts.quiet import Quiet
 from monitor.alerts.routes import Route, RoutingConfig, route_tree
+from monitor.alerts.setback import come
 from monitor.alerts.silences import Acknowledgement, Silence
 from monitor.alerts.storms import Storm
 from monitor.alerts.verdicts import Case, Judge, Verdict
@@ -420,11 +421,11 @@ class Router:
         """
         self._next_ns = None
         self._quiet.restore(records)
-        self._recall(records)
+        self._recall(records, now_ns)
         levels, waits = storms.read(records)
         for name, storm in self._storms.items():
             if name in levels:
-                storm.restore(levels[name])
+                storm.restore(levels[name], now_ns)
         for alert in alerts:
             if alert.state in {AlertState.FIRING, AlertState.HELD}:
                 awaited = alert.reason == AWAITED  # its wait for data begins now, not when it last changed
@@ -442,15 +443,15 @@ class Router:
             self._memory.forget(_GROUP, rest.id)
         self._rests.clear()
 
-    def _recall(self, records: Iterable[MemoryRow]) -> None:
+    def _recall(self, records: Iterable[MemoryRow], now_ns: int) -> None:
         """What was told, and how far the groups were."""
         for record in records:
             if record.kind == _TOLD:
                 told = msgspec.json.decode(record.payload, type=Told)
-                self._told[told.sink, told.view.fingerprint] = told
+                self._told[told.sink, told.view.fingerprint] = replace(told, at_ns=come(told.at_ns, now_ns))
             elif record.kind == _GROUP:
                 rest = msgspec.json.decode(record.payload, type=Rest)
-                self._rests[rest.path, rest.labels] = rest
+                self._rests[rest.path, rest.labels] = rest.come(now_ns)
 
     def _wait_on(self, waits: storms.Waits, now_ns: int) -> None:
         """Have an alert wait for the digest again; one that ended since is told there as ended."""
