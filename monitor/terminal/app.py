@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -12,11 +13,13 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.coordinate import Coordinate
+from textual.geometry import Size
 from textual.widgets import DataTable, Footer, Static, Tab, Tabs
+from textual.worker import WorkerError
 
 from monitor.clock import NS_PER_S, Clock, SystemClock
 from monitor.errors import MonitorError
-from monitor.terminal.dialogs import Change, ChangeForm, WhyScreen
+from monitor.terminal.dialogs import Change, ChangeForm, KeysScreen, WhyScreen
 from monitor.terminal.fit import PADDING, Layout, fit
 from monitor.terminal.link import Link, Lost
 from monitor.terminal.panels import (
@@ -135,6 +138,7 @@ class TopApp(App[None]):
         Binding("w", "withdraw", "Withdraw"),
         Binding("d", "shade", "Light/dark"),
         Binding("0", "show('overview')", "Overview"),
+        Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         *(
             Binding(str(number), f"show('{panel.name}')", panel.name.capitalize(), show=False)
             for number, panel in enumerate(PANELS, start=1)
@@ -146,6 +150,7 @@ class TopApp(App[None]):
         self._link, self._token, self._clock = link, token, clock or SystemClock()
         self.picture = Picture()
         self._one = ""
+        self._space = Size(0, 0)
         self.ansi_theme_dark, self.ansi_theme_light = PALETTE_DARK, PALETTE_LIGHT
 
     def _now_s(self) -> float:
@@ -168,10 +173,17 @@ class TopApp(App[None]):
 
     async def on_mount(self) -> None:
         """Follow the monitor."""
+        self._space = self.size
         await self._arrange()
         self.set_interval(BLINK_S, self._draw_top)
         self.run_worker(self._follow(), name="follow")
         self._table("alerts").table.focus()
+
+    async def on_unmount(self) -> None:
+        """Workers are cancelled by now; wait until they have ended, so that no connection outlives the program."""
+        for worker in list(self.workers):
+            with suppress(WorkerError):  # cancelled, as it should be; a failure was shown when it happened
+                await worker.wait()
 
     def _table(self, name: str) -> Table:
         return self.screen_stack[0].query_one(f"#panel-{name}", Table)
@@ -181,21 +193,22 @@ class TopApp(App[None]):
     def _shown(self) -> tuple[str, ...]:
         if self._one:
             return (self._one,)
-        return OVERVIEW if self.size.width >= WIDE and self.size.height >= TALL else OVERVIEW[:1]
+        return OVERVIEW if self._space.width >= WIDE and self._space.height >= TALL else OVERVIEW[:1]
 
     async def _arrange(self) -> None:
         if not self._built():
             return
         screen, names = self.screen_stack[0], self._shown()
         screen.set_class(len(names) == 1, "-one")
-        screen.set_class(self.size.width < WIDE, "-narrow")
-        screen.set_class(self.size.height < FLAT, "-flat")
+        screen.set_class(self._space.width < WIDE, "-narrow")
+        screen.set_class(self._space.height < FLAT, "-flat")
         for panel in PANELS:
             self._table(panel.name).set_class(panel.name not in names, "-away")
         await self._draw({need for panel in PANELS for need in panel.needs})
 
-    async def on_resize(self, _event: events.Resize) -> None:
-        """Another size, another arrangement."""
+    async def on_resize(self, event: events.Resize) -> None:
+        """Another size, another arrangement; the app's own `size` is still the old one here."""
+        self._space = event.size
         await self._arrange()
 
     async def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
@@ -211,6 +224,10 @@ class TopApp(App[None]):
         await self._arrange()
         self._table(self._shown()[0]).table.focus()
 
+    async def action_keys(self) -> None:
+        """What each key does."""
+        await self.push_screen(KeysScreen([panel.name for panel in PANELS]))
+
     def action_shade(self) -> None:
         """Between dark and light."""
         self.theme = "textual-light" if self.theme == "textual-dark" else "textual-dark"
@@ -218,8 +235,8 @@ class TopApp(App[None]):
     # -- the stream
 
     async def _follow(self) -> None:
-        async with self._link:
-            async for news in self._link.updates():
+        async with self._link, aclosing(self._link.updates()) as updates:
+            async for news in updates:
                 if isinstance(news, Lost):
                     self.picture.trouble = f"{news.words}; next attempt in {news.wait_s:.0f} s"
                     self._draw_top()
@@ -242,7 +259,7 @@ class TopApp(App[None]):
             await self._draw_windows()
         if changed & {"assets", "sparks"}:
             self.screen_stack[0].query_one("#pulse", Static).update(
-                pulse_line(self.picture, short=self.size.width < WIDE)
+                pulse_line(self.picture, short=self._space.width < WIDE)
             )
         self._draw_top()
 
@@ -263,7 +280,7 @@ class TopApp(App[None]):
         if len(strip.children) != len(cards):
             await strip.remove_children()
             await strip.mount(*(Static(classes="card") for _ in cards))
-        narrow = self.size.width < WIDE
+        narrow = self._space.width < WIDE
         width = max(8, self.size.width // max(1, len(cards)) - 6)
         for place, card in zip(strip.query(Static), cards, strict=False):
             place.border_title = f"Liquidated {card.name}"
@@ -403,7 +420,7 @@ def card_text(card: WindowCard, width: int) -> Text:
 def card_line(card: WindowCard) -> Text:
     """A window in one line."""
     return Text.assemble(
-        (f"{card.name:>4} ", "bold"), f"{card.total:>6} USD  ", shown(card.coverage), " covered  ",
+        (f"{card.name:>4} ", "bold"), f"{card.total:>6} USD  ", styled(f"{card.coverage.text:>5}", card.coverage.tone), " covered  ",
         f"long {card.long:>5} short {card.short:>5}  ", styled(spark(card.points, 16, 0.0), "quiet"),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -136,3 +136,28 @@ class WhyScreen(ModalScreen[None]):
         else:
             lines = why_lines(data, self._rule["unit"])
         self.query_one("#why", Static).update(Text("\n").join(styled(text, tone) for text, tone in lines))
+
+
+class KeysScreen(ModalScreen[None]):
+    """What each key does."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*CLOSE, ("q,question_mark", "dismiss", "Close")]
+
+    def __init__(self, panels: Sequence[str]) -> None:
+        super().__init__()
+        self._panels = panels
+
+    def compose(self) -> ComposeResult:
+        """A line per key."""
+        lines = [
+            ("0", "overview; one panel at a time where the terminal is small"),
+            *((str(number), name) for number, name in enumerate(self._panels, start=1)),
+            ("arrows", "choose a row"),
+            ("Enter", "why the rule or alert is in its state"),
+            ("a, s, w", "acknowledge, silence, withdraw both"),
+            ("d, q", "light or dark, quit"),
+        ]
+        with VerticalScroll(classes="dialog", can_focus=True) as dialog:
+            dialog.border_subtitle = "Esc closes"
+            yield Label("Keys", classes="dialog-title")
+            yield Static(Text("\n").join(Text.assemble((f"{key:>8}  ", "bold"), words) for key, words in lines))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -86,22 +87,23 @@ class Link:
         assert self._session is not None, "open the link first"
         return self._session
 
-    async def updates(self) -> AsyncIterator[Json | Lost]:
+    async def updates(self) -> AsyncGenerator[Json | Lost, None]:
         """Changed sections by name, the first time all of them; `Lost` whenever the stream breaks. Never ends."""
         wait_s = self._first_wait_s
         while True:
             words = "the monitor ended the stream"
             try:
-                async for update in self._stream():
-                    wait_s = self._first_wait_s
-                    yield update
+                async with aclosing(self._stream()) as stream:
+                    async for update in stream:
+                        wait_s = self._first_wait_s
+                        yield update
             except (aiohttp.ClientError, TimeoutError, OSError, MonitorError, msgspec.DecodeError) as error:
                 words = str(error) or "no sign of life"
             yield Lost(words, wait_s)
             await asyncio.sleep(wait_s)  # noqa: TID251 - a person waits, in real time
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    async def _stream(self) -> AsyncIterator[Json]:
+    async def _stream(self) -> AsyncGenerator[Json, None]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_S)
         headers = {"Accept": "text/event-stream", "Last-Event-ID": self._last_id}
         async with self._http.get(f"{self.url}/events", timeout=timeout, headers=headers) as reply:

@@ -100,6 +100,11 @@ def label_text(labels: Json, hidden: Sequence[str] = ()) -> str:
     return " ".join(f"{name}={value}" for name, value in labels.items() if name not in hidden)
 
 
+def full_name(name: str, labels: Mapping[str, str]) -> str:
+    """An alert with what tells it from its siblings, ``CoinLiquidations BTC``: the values alone, the labels' names are in the inspector."""
+    return " ".join([name, *(value for label, value in labels.items() if label not in HIDDEN_LABELS)])
+
+
 def cover(value: float | None) -> Cell:
     """Coverage; less than 95 % is a warning, less than 80 % bad."""
     known = value is not None
@@ -147,12 +152,11 @@ def _alert_row(alert: Json, picture: Picture) -> Row:
     unit = picture.unit(alert["rule"])
     since = alert["resolved"] if alert["state"] == "resolved" else alert["fired"] or alert["active"]
     value, threshold = reading(alert, unit)
-    where = label_text(alert["labels"], HIDDEN_LABELS)
     return Row(
         alert_key(alert),
         (
             Cell(alert["state"] + _marks(alert), TONES.get(alert["state"], "")),
-            Cell(f"{alert['name']} {where}".rstrip()),
+            Cell(full_name(alert["name"], alert["labels"])),
             value,
             threshold,
             cover(alert["coverage"]),
@@ -408,9 +412,7 @@ def history_rows(picture: Picture) -> list[Row]:
             (
                 Cell(fmt.utc_time(row["at"] * NS_PER_MS)),
                 Cell(row["kind"], TONES.get(row["kind"], "")),
-                Cell(
-                    f"{row['labels'].get('alertname', row['rule'])} {label_text(row['labels'], HIDDEN_LABELS)}".rstrip()
-                ),
+                Cell(full_name(row["labels"].get("alertname", row["rule"]), row["labels"])),
                 Cell(row["text"], "quiet"),
             ),
         )
@@ -423,7 +425,7 @@ def _columns(*known: str | tuple[str, int] | tuple[str, int, int]) -> tuple[Colu
 
 
 PANELS: tuple[Panel, ...] = (
-    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", _columns("State", ("Alert", 0, 18), "Value", ("Against", 2), ("Cover", 3), ("Since", 1), ("Severity", 4), ("Note", 5, 24)), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
+    Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", _columns("State", ("Alert", 0, 22), "Value", ("Against", 2), ("Cover", 3), ("Since", 1), ("Severity", 4), ("Note", 5, 24)), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
     Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", _columns("Coin", "Price USD", "Move", ("Last hour", 2), "Funding 8 h", ("Open int.", 1), ("Bids", 4), ("Asks", 4), ("Spread", 3)), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
     Panel("rules", "Rules: Enter shows what stands behind a number", _columns("State", ("Rule", 0, 18), "Value", ("Against", 1), ("Cover", 2), ("Of", 3, 16)), frozenset({"rules"}), rule_rows, "No rules are loaded."),
     Panel("feeds", "Feeds: coverage of the last hour", _columns("State", "Venue", "Cover", ("Newest", 1), ("Frames", 5), ("Reconn.", 4), ("Lost", 2), ("Clock", 3), ("Trouble", 0, 12)), frozenset({"feeds"}), feed_rows, "No feed is configured."),

@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Input, Static
 
 from monitor.commands import dispatch
 from monitor.terminal.app import Table, TopApp
+from monitor.terminal.dialogs import KeysScreen
 from monitor.terminal.link import Link
 from monitor.terminal.panels import PANELS, alert_rows, rule_rows
 from monitor.testing.fake_view import SOL_LONGS
@@ -61,7 +62,7 @@ def shown(app: TopApp) -> list[str]:
 
 async def test_the_overview_shows_the_market_and_the_monitor(served: Served) -> None:
     async with top(served) as (app, pilot):
-        for words in ("live", "3 of 3 feeds up", "SYNTHETIC DATA", "recording", "Liquidated 1h", "LongsWipedOut base=SOL", "held", "Binance USD-M", "84,", "OpenInterestFell", "UTC"):  # fmt: skip
+        for words in ("live", "3 of 3 feeds up", "SYNTHETIC DATA", "recording", "Liquidated 1h", "LongsWipedOut SOL", "held", "Binance USD-M", "84,", "OpenInterestFell", "UTC"):  # fmt: skip
             await until(pilot, lambda: words in text_of(app))  # noqa: B023  # asked at once
         assert shown(app) == ["alerts", "market", "rules", "feeds"]
 
@@ -88,6 +89,35 @@ async def test_a_small_terminal_shows_one_panel(served: Served) -> None:
         await pilot.resize_terminal(160, 50)
         await pilot.press("0")
         await until(pilot, lambda: len(shown(app)) == 4)
+
+
+async def test_no_connection_outlives_the_program(served: Served) -> None:
+    async with top(served) as (app, pilot):
+        await pilot.press("3", "enter")
+    assert app._link._http.closed
+    assert not list(app.workers)
+
+
+async def test_another_size_is_another_arrangement_at_once(served: Served) -> None:
+    async with top(served, (80, 24)) as (app, pilot):
+        await until(pilot, lambda: shown(app) == ["alerts"])
+        assert app.screen.has_class("-narrow")
+        await pilot.resize_terminal(160, 50)
+        assert len(shown(app)) == 4
+        assert not app.screen.has_class("-narrow")
+        await pilot.resize_terminal(80, 24)
+        assert shown(app) == ["alerts"]
+        assert app.screen.has_class("-narrow")
+
+
+async def test_the_keys_are_explained(served: Served) -> None:
+    async with top(served, (80, 24)) as (app, pilot):
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, KeysScreen))
+        words = "\n".join(str(line.render()) for line in app.screen.query(Static))
+        assert all(name in words for name in ("acknowledge", "overview", *(panel.name for panel in PANELS)))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, KeysScreen))
 
 
 async def test_it_moves_and_the_cursor_stays_on_its_row(served: Served) -> None:

@@ -42,7 +42,7 @@ async def test_the_first_update_has_everything_and_the_next_only_changes(served:
         assert isinstance(second, dict)
         assert "feeds" in second
         assert "history" not in second
-        await updates.aclose()  # type: ignore[attr-defined]
+        await updates.aclose()
 
 
 async def test_a_lost_stream_is_said_and_tried_again(served: Served) -> None:
@@ -63,7 +63,7 @@ async def test_a_lost_stream_is_said_and_tried_again(served: Served) -> None:
         while isinstance(news := await anext(updates), Lost):
             pass
         assert "feeds" in news
-        await updates.aclose()  # type: ignore[attr-defined]
+        await updates.aclose()
         await again.cleanup()
 
 
@@ -74,7 +74,7 @@ async def test_something_else_on_the_port_is_not_taken_for_a_monitor(served: Ser
         assert isinstance(lost, Lost)
         assert "404" in lost.words
         assert "is this a monitor?" in lost.words
-        await updates.aclose()  # type: ignore[attr-defined]
+        await updates.aclose()
 
 
 async def test_refusals_are_the_monitors_own_words(served: Served) -> None:
