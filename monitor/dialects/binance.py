@@ -33,7 +33,8 @@ from monitor.events import Channel, Funding, Liquidation, MarketEvent, PositionS
 from monitor.feed import Closing, Connection, Frame, Topic, UnknownSymbol
 from monitor.instruments import Instrument, Registry
 from monitor.session import SessionRules
-from monitor.venue import VenueFeed, gauge, read
+from monitor.venue import VenueFeed
+from monitor.wire import gauge, read
 
 STREAMS_PER_CONNECTION = 200
 """The venue allows 1024; fewer keep the loss of one connection small."""

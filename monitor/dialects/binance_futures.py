@@ -24,7 +24,8 @@ from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import Bad, Connection, FeedOptions, Limits, Poll, Request, Topic
 from monitor.instruments import Instrument, Registry, Status
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Rows, Settings, gauge, read, row_by_row, shards
+from monitor.venue import Settings, shards
+from monitor.wire import Rows, gauge, read, row_by_row
 
 FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0, rest_weight=1200)
 """Half of the ten incoming messages a second that the venue allows; pongs count too. Half of the 2400 units of weight a

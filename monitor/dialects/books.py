@@ -11,7 +11,8 @@ from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import Bad, Poll, Request
 from monitor.instruments import Instrument, Registry
-from monitor.venue import Number, Settings, VenueFeed
+from monitor.venue import Settings, VenueFeed
+from monitor.wire import Number
 
 BOOK_EVERY_S = 10.0
 Row = Sequence[Number]

@@ -15,7 +15,8 @@ from monitor.events import Channel, MarketEvent
 from monitor.feed import HistoryPage, Request, Topic
 from monitor.instruments import Instrument, Registry
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
-from monitor.venue import Rows, VenueFeed, ms_ns, read
+from monitor.venue import VenueFeed
+from monitor.wire import Rows, ms_ns, read
 
 WS = "wss://stream.bybit.com/v5/public/"
 REST = "https://api.bybit.com/v5/market/"

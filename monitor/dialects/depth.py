@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from monitor.errors import DecodeError
 from monitor.events import Depth
 from monitor.instruments import Instrument
-from monitor.venue import gauge
+from monitor.wire import gauge
 
 BAND_RATIO = 0.01
 Level = Sequence[str]

@@ -14,7 +14,7 @@ import msgspec
 
 from monitor.errors import DecodeError
 from monitor.instruments import Instrument, notional_micros
-from monitor.venue import positive
+from monitor.wire import positive
 
 LARGEST_USD = 1e12
 """No single event is worth as much; keeps micro-dollars far inside 64 bits."""

@@ -12,7 +12,7 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.errors import DecodeError
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS
-from monitor.venue import gauge, ms_ns, read
+from monitor.wire import gauge, ms_ns, read
 
 _ROWS: msgspec.json.Decoder[list[list[Any]]] = msgspec.json.Decoder(list[list[Any]])
 _RECORDS: msgspec.json.Decoder[list[dict[str, Any]]] = msgspec.json.Decoder(list[dict[str, Any]])

@@ -15,7 +15,8 @@ from monitor.events import Channel, MarketEvent
 from monitor.feed import HistoryPage, Request, Topic
 from monitor.instruments import Instrument, Registry
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
-from monitor.venue import VenueFeed, ms_ns, read
+from monitor.venue import VenueFeed
+from monitor.wire import ms_ns, read
 
 WS = "wss://ws.okx.com:8443/ws/v5/public"
 REST = "https://www.okx.com/api/v5/"

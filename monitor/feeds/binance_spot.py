@@ -46,7 +46,8 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, Status, canonical_base
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Rows, Settings, read, shards
+from monitor.venue import Settings, shards
+from monitor.wire import Rows, read
 
 DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md"
 WS = "wss://stream.binance.com:9443/ws"

@@ -39,7 +39,8 @@ from monitor.feed import (
 )
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Settings, shards
+from monitor.wire import Number, Rows, gauge, listed, ms_ns, positive, read
 
 DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
 WS = "wss://ws.bitget.com/v3/ws/public"

@@ -63,16 +63,8 @@ from monitor.past import (
     newer_edge,
 )
 from monitor.session import SessionRules
-from monitor.venue import (
-    Rows,
-    VenueFeed,
-    VenueSession,
-    exact,
-    iso_ns,
-    listed,
-    positive,
-    read,
-)
+from monitor.venue import VenueFeed, VenueSession
+from monitor.wire import Rows, exact, iso_ns, listed, positive, read
 
 DOCS = "https://www.bitmex.com/app/wsAPI"
 WS = "wss://ws.bitmex.com/realtime"

@@ -54,7 +54,8 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, gauge, ms_ns, read
+from monitor.venue import VenueFeed
+from monitor.wire import Rows, gauge, ms_ns, read
 
 DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
 ARGS_CHARS = 20_000

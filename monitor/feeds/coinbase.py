@@ -49,19 +49,8 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import (
-    Number,
-    Rows,
-    Settings,
-    VenueSession,
-    gauge,
-    iso_ns,
-    listed,
-    positive,
-    read,
-    row_by_row,
-    shards,
-)
+from monitor.venue import Settings, VenueSession, shards
+from monitor.wire import Number, Rows, gauge, iso_ns, listed, positive, read, row_by_row
 
 DOCS = "https://docs.cdp.coinbase.com"
 EXCHANGE_WS = "wss://ws-feed.exchange.coinbase.com"

@@ -57,7 +57,8 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, newer_edge
 from monitor.session import SessionRules
-from monitor.venue import Rows, Settings, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Settings, shards
+from monitor.wire import Rows, gauge, listed, ms_ns, positive, read
 
 DOCS = "https://docs.deribit.com"
 WS = "wss://www.deribit.com/ws/api/v2"

@@ -35,17 +35,8 @@ from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refus
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
-from monitor.venue import (
-    Number,
-    Rows,
-    VenueFeed,
-    gauge,
-    iso_ns,
-    listed,
-    positive,
-    read,
-    shards,
-)
+from monitor.venue import VenueFeed, shards
+from monitor.wire import Number, Rows, gauge, iso_ns, listed, positive, read
 
 DOCS = "https://docs.dydx.xyz/indexer-client/websockets"
 WS = "wss://indexer.dydx.trade/v4/ws"

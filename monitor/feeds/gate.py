@@ -55,7 +55,8 @@ from monitor.instruments import Instrument, Registry, canonical_base, notional_m
 from monitor.learned import Learned
 from monitor.past import Archive, HistorySpan, as_history
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, gauge, listed, ms_ns, positive, read, shards
+from monitor.venue import Settings, shards
+from monitor.wire import Number, Rows, gauge, listed, ms_ns, positive, read
 
 DOCS = "https://www.gate.com/docs/developers/futures/ws/en"
 WS = "wss://fx-ws.gateio.ws/v4/ws"

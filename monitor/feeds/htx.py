@@ -41,19 +41,8 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, to_micros
 from monitor.past import HOUR_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import (
-    Number,
-    Rows,
-    VenueFeed,
-    VenueSession,
-    gauge,
-    listed,
-    ms_ns,
-    positive,
-    read,
-    row_by_row,
-    shards,
-)
+from monitor.venue import VenueFeed, VenueSession, shards
+from monitor.wire import Number, Rows, gauge, listed, ms_ns, positive, read, row_by_row
 
 DOCS = "https://www.htx.com/en-us/opend/newApiPages/?type=2"
 WS_MARKET = "wss://api.hbdm.com/linear-swap-ws"

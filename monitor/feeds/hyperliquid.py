@@ -43,7 +43,8 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base
 from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import Number, Rows, Settings, VenueFeed, gauge, ms_ns, read, shards
+from monitor.venue import Settings, VenueFeed, shards
+from monitor.wire import Number, Rows, gauge, ms_ns, read
 
 DOCS = "https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket"
 WS = "wss://api.hyperliquid.xyz/ws"

@@ -23,7 +23,8 @@ from monitor.events import Channel, MarketEvent
 from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import BASE_ALIASES, Instrument, Registry, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, iso_ns, listed, read, shards
+from monitor.venue import shards
+from monitor.wire import Rows, iso_ns, listed, read
 
 DOCS = "https://docs.kraken.com/api/docs/websocket-v2"
 WS = "wss://ws.kraken.com/v2"

@@ -44,17 +44,8 @@ from monitor.feed import (
 from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
 from monitor.past import Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
-from monitor.venue import (
-    Number,
-    Rows,
-    gauge,
-    iso_ns,
-    listed,
-    ms_ns,
-    positive,
-    read,
-    shards,
-)
+from monitor.venue import shards
+from monitor.wire import Number, Rows, gauge, iso_ns, listed, ms_ns, positive, read
 
 DOCS = "https://docs.kraken.com/api/docs/futures-api/websocket"
 WS = "wss://futures.kraken.com/ws/v1"

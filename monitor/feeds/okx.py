@@ -58,7 +58,8 @@ from monitor.feed import (
 )
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
-from monitor.venue import Rows, VenueFeed, gauge, leave_out, ms_ns, read, row_by_row, shards
+from monitor.venue import VenueFeed, shards
+from monitor.wire import Rows, gauge, leave_out, ms_ns, read, row_by_row
 
 DOCS = "https://www.okx.com/docs-v5/en/"
 _Build = Callable[[Instrument, Any, int], list[MarketEvent]]

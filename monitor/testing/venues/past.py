@@ -18,7 +18,7 @@ from monitor.instruments import Instrument
 from monitor.testing.json_venue import dollars, forced_order, iso, ms, price_of, quantity
 from monitor.testing.venues.state import quantity as exact_quantity
 from monitor.testing.venues.state import text
-from monitor.venue import iso_ns
+from monitor.wire import iso_ns
 
 TOLD = 20_000
 """How many events are remembered for whoever asks later."""
