@@ -69,6 +69,16 @@ class _Ladder:
         return out
 
     def memory(self) -> Memory:
+    def threshold(self, first: Floats) -> Floats:
+        """What a row is compared with: by the highest level whose condition is true, else by the first.
+
+        A level that only waits for its `clear` is not named: the value is back on this side of it.
+        """
+        for step, _ in self.steps[1:]:
+            own = take(step.node.threshold, step.update(), np.nan)
+            first = np.where(step.truth() == TRUE, own, first)
+        return first
+
         """Which levels hold."""
         size = min(map(len, self.held), default=0)
         columns = {str(number): held[:size] for number, held in enumerate(self.held)}
@@ -235,10 +245,12 @@ class CompiledRule:
         clear = self.base.clear.truth() if self.base.clear else None
         level = self.base.ladder.level(size) if self.base.ladder else None
         for case, mine in zip(self.cases, self._mine, strict=True):
+        threshold = self.base.ladder.threshold(threshold) if self.base.ladder else threshold
             rows, other = case.main.update(), case.node
             truth = np.where(mine, case.main.truth(), truth)
             values = np.where(mine, take(other.values, rows, np.nan), values)
-            threshold = np.where(mine, take(other.threshold, rows, np.nan), threshold)
+            own = take(other.threshold, rows, np.nan)
+            threshold = np.where(mine, case.ladder.threshold(own) if case.ladder else own, threshold)
             coverage = np.where(mine, take(covers(other), rows, 1.0), coverage)
             sound = np.where(mine, take(other.sound, rows, default=False), sound)
             clear, level = self._override(case, mine, clear, level)
