@@ -146,3 +146,16 @@ def test_history_before_the_first_live_moment_covers_a_long_window() -> None:
     )
     (after,) = engine.evaluate(START_NS + 2 * NS_PER_S)
     assert after.coverage[0] == 1.0
+
+
+def test_a_low_between_two_looks_at_a_fold_is_kept_by_each_venue_and_not_by_the_fold() -> None:
+    """As docs/rules.md has it: a fold is looked at once a minute in a window of a day, a venue's own rows whenever they come."""
+    machine = Engine(rules("min(price[24h]) by (base) > 0", "min(min(price[24h])) by (base) > 0"))
+    seen: list[list[float]] = []
+    for second in range(0, 900, 10):
+        value = 70.0 if second == 630 else 100.0
+        machine.ingest([Price(BYBIT_BTC, "mark", value, T0_NS + second * NS_PER_S, T0_NS + second * NS_PER_S)])
+        machine.evaluate(T0_NS + second * NS_PER_S)
+        if second in {630, 890}:
+            seen.append([float(machine.latest(f"g/r{n}").value[0]) for n in (0, 1)])  # type: ignore[union-attr]
+    assert seen == [[70.0, 70.0], [100.0, 70.0]]
