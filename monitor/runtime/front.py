@@ -13,6 +13,7 @@ from monitor.errors import ConfigError
 from monitor.runtime.load import Loaded
 from monitor.telemetry.metrics import Budget
 from monitor.telemetry.view import MonitorView
+from monitor.web.malformed import http_logger
 from monitor.web.patience import Patience
 from monitor.web.server import PATIENCE, WebSettings, make_app
 
@@ -42,7 +43,9 @@ async def serve(loaded: Loaded, view: MonitorView, more: web.RouteDef, stack: As
     )
     pages = make_app(view, settings)
     pages.add_routes([more])
-    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEP_ALIVE_S)
+    runner = web.AppRunner(
+        pages, access_log=None, logger=http_logger(), shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEP_ALIVE_S
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     host, port = config.listen_address

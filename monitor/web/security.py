@@ -54,9 +54,10 @@ def host_guard(allowed: Iterable[str]) -> Middleware:
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """On every answer, errors and static files included."""
+    """On every answer, errors and static files included; which versions serve it is nobody's business."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "market-risk-monitor"
 
 
 def token_guard(token: str | None) -> Middleware:
@@ -73,7 +74,9 @@ def token_guard(token: str | None) -> Middleware:
         if not token:
             raise web.HTTPForbidden(text="no token is configured, so nothing can be changed over HTTP")
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        # surrogateescape: so aiohttp reads bytes of a header that are no text
+        said = given.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(said, token.encode()):
             raise web.HTTPUnauthorized(text="a valid bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
         return await handler(request)
 

@@ -17,6 +17,7 @@ from monitor.telemetry.health import healthy, ready
 from monitor.telemetry.metrics import Budget, Metrics
 from monitor.telemetry.view import MonitorView
 from monitor.web.api import Api, BadRequest, failure
+from monitor.web.malformed import reason
 from monitor.web.patience import Patience
 from monitor.web.reports import Reports
 from monitor.web.security import add_headers, host_guard, token_guard
@@ -84,7 +85,8 @@ def make_app(view: MonitorView, settings: WebSettings | None = None) -> web.Appl
     reports = Reports(settings.reports)
     app.add_routes(Api(view, reports).routes())
     app.add_routes([web.get("/reports/{name}", reports.serve)])
-    app.add_routes([web.get("/events", app[BROADCASTER].stream), *_page_routes(settings.token)])
+    stream = web.get("/events", app[BROADCASTER].stream, allow_head=False)  # an answer to HEAD has no body, and ends
+    app.add_routes([stream, *_page_routes(settings.token)])
     return app
 
 
@@ -95,14 +97,24 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except BadRequest as error:
         return failure(400, "bad_data", str(error))
+    except web.RequestPayloadError as error:
+        return failure(400, "bad_data", f"body: not what its headers say: {reason(error)}")
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        answer = failure(error.status, _ERROR_KINDS.get(error.status, "refused"), error.text or error.reason)
+        answer = failure(error.status, _ERROR_KINDS.get(error.status, "refused"), _words(error))
         for name in ("WWW-Authenticate", "Retry-After", "Allow"):
             if name in error.headers:
                 answer.headers[name] = error.headers[name]
         return answer
+
+
+def _words(error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{error.method} is not possible here, but {', '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPNotFound) and error.text == f"{error.status}: {error.reason}":
+        return "nothing has this address; what there is stands in docs/openapi.json"
+    return error.text or error.reason
 
 
 async def _broadcast(app: web.Application) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from monitor.testing.fake_view import FakeView
+from monitor.web.malformed import http_logger
 from monitor.web.server import WebSettings, make_app
 
 TOKEN = "a-long-enough-token"
@@ -49,7 +50,7 @@ async def served() -> AsyncIterator[Served]:
     """The web application over a `FakeView`, on a loopback port."""
     view = FakeView()
     app = make_app(view, SETTINGS)
-    runner = web.AppRunner(app, shutdown_timeout=1)
+    runner = web.AppRunner(app, logger=http_logger(), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = "http://127.0.0.1:{1}".format(*runner.addresses[0])

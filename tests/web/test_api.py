@@ -124,8 +124,8 @@ async def test_why_explains_every_row(served: Served) -> None:
         ("/api/v1/history?since=0082-12-12T03:49:33Z", 400, "since: expected"),
         ("/api/v1/history?until=9999-12-31T23:59:59Z", 400, "until: expected"),
         ("/api/v1/history?until=9999999999", 400, "until: expected"),
-        ("/api/v1/nothing", 404, "Not Found"),
-        ("/static/../server.py", 404, "Not Found"),
+        ("/api/v1/nothing", 404, "nothing has this address"),
+        ("/static/../server.py", 404, "nothing has this address"),
     ],
 )
 async def test_bad_questions_are_answered_in_prometheus_error_shape(

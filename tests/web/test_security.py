@@ -1,6 +1,7 @@
 """What must not be possible."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -72,6 +73,48 @@ async def test_a_broken_body_is_a_bad_request(served: Served, body: bytes) -> No
 async def test_other_methods_are_refused(served: Served) -> None:
     status, _ = await served.send("POST", "/api/v1/status", {})
     assert status == 405
+
+
+@pytest.mark.parametrize(("asked", "headers", "status", "words"), [
+    ("POST /api/v1/acks", {"Authorization": "Bearer \udcff"}, 401, "bearer token"),
+    ("POST /api/v1/acks", {"Authorization": f"Bearer {TOKEN}", "Content-Encoding": "gzip"}, 400, "what its headers say"),
+    ("PUT /api/v1/acks", {"Authorization": f"Bearer {TOKEN}"}, 405, "PUT is not possible here, but GET, HEAD, POST"),
+    ("GET /api/v2/rules", {}, 404, "nothing has this address"),
+    ("GET /reports/x", {}, 404, "no report of this name"),
+    ("GET /static/..%2fserver.py", {}, 404, "nothing has this address"),
+])  # fmt: skip
+async def test_every_refusal_says_why(
+    served: Served, asked: str, headers: dict[str, str], status: int, words: str
+) -> None:
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    text = f"{asked} HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    answer = await raw(served, text.encode("utf-8", "surrogateescape"))
+    first, body = answer.split(b"\r\n")[0], json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert first.split()[1] == str(status).encode()
+    assert body["status"] == "error"
+    assert words in body["error"]
+
+
+async def raw(served: Served, request: bytes) -> bytes:
+    """What the server answers to these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+    writer.write(request)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_stream_is_not_sent_to_who_asks_for_its_head(served: Served) -> None:
+    answer = await raw(served, b"HEAD /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_versions_are_not_told(served: Served) -> None:
+    async with served.session.get(served.url) as reply:
+        assert reply.headers["Server"] == "market-risk-monitor"
 
 
 async def test_half_a_request_holds_up_nobody(served: Served) -> None:
