@@ -12,10 +12,10 @@ from monitor.archive.reader import Archive
 from monitor.backtest.histories.parquet import ParquetHistory, knows
 from monitor.backtest.history import Stretch
 from monitor.engine import Engine
-from monitor.events import Channel, Event, FeedState
+from monitor.events import Channel, Event, FeedState, Funding, Sample
 from tests.archive.market import Arrivals, arrivals
 from tests.archive.test_round_trip import plain, write
-from tests.engine.market import at, engine
+from tests.engine.market import at, engine, perp
 from tests.engine.rows.test_bulk import RULES, same_state
 
 GRID_NS = 250_000_000
@@ -60,6 +60,14 @@ def verdicts(machine: Engine, now_ns: int) -> list[tuple[object, ...]]:
         (e.rule, e.at_ns, list(e.labels), e.truth.tobytes(), e.value.tobytes(), e.coverage.tobytes(), dict(e.reasons))
         for e in machine.evaluate(now_ns, changed_only=True)
     ]
+
+
+def test_history_of_another_kind_in_the_same_step_leaves_a_row_whole(tmp_path: Path) -> None:
+    told = Funding(perp("bybit", "BTC"), 0.0001, 8.0, at(5), at(5), next_ns=at(9))
+    charted = Sample("tvl", (("scope", "total"),), 1.0, at(1), at(5), "llama", backfill=True)
+    write(tmp_path, [(at(5), [told, charted])])
+    *_, step = ParquetHistory(tmp_path).steps(Stretch(at(0), at(5) + 1), GRID_NS)
+    assert [plain(event) for event in step.events] == [plain(told), plain(charted)]
 
 
 def test_a_stretch_begins_with_what_was_still_true(tmp_path: Path) -> None:

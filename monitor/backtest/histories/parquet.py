@@ -90,7 +90,7 @@ class ParquetHistory:
     def _steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         span = Span(stretch.start_ns, stretch.end_ns)
         columns = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
-        if not self._archive.backfilled(span, self._values):
+        if not self._archive.backfilled(span, TABLES):
             columns |= {name: _bulk_columns(name) for name in self._values}
         columns = {name: [one for one in names if one not in NOT_READ] for name, names in columns.items()}
         for frames in self._archive.batches(span, grid_ns, columns):
