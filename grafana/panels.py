@@ -72,14 +72,16 @@ def _legend(calcs: Sequence[str] = ("lastNotNull",)) -> common.VizLegendOptions:
     return legend.placement(kinds.LegendPlacement.BOTTOM).calcs(list(calcs))
 
 
-def lines(title: str, description: str, unit: str, *exprs: Query, size: tuple[int, int] = (12, 8), marks: dashboard.ThresholdsConfig | None = None, stack: bool = False, low: float | None = None) -> Builder:  # fmt: skip
-    """Lines over time; `marks` are drawn across as thresholds."""
+def lines(title: str, description: str, unit: str, *exprs: Query, size: tuple[int, int] = (12, 8), marks: dashboard.ThresholdsConfig | None = None, stack: bool = False, low: float | None = None, decimals: int | None = None) -> Builder:  # fmt: skip
+    """Lines over time; `marks` are drawn across as thresholds, `decimals` where Grafana's own choice hides small shares."""
     panel = _common(timeseries.Panel(), title, description, unit, exprs, size)
     panel = panel.legend(_legend()).line_width(1).fill_opacity(8).show_points(kinds.VisibilityMode.NEVER)
     panel = panel.tooltip(
         common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
     )
     panel = panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
+    if decimals is not None:
+        panel = panel.decimals(decimals)
     if marks:
         style = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(marks).thresholds_style(style)
@@ -88,9 +90,11 @@ def lines(title: str, description: str, unit: str, *exprs: Query, size: tuple[in
     return panel.min(low) if low is not None else panel
 
 
-def number(title: str, description: str, unit: str, expr: str, *, marks: dashboard.ThresholdsConfig | None = None, size: tuple[int, int] = (4, 5), legend: str = "") -> Builder:  # fmt: skip
-    """One large number with its recent course behind it."""
-    panel = _common(stat.Panel(), title, description, unit, [Query(expr, legend)], size)
+def number(title: str, description: str, unit: str, expr: str, *, marks: dashboard.ThresholdsConfig | None = None, size: tuple[int, int] = (4, 5), words: Sequence[tuple[float, str, str]] = ()) -> Builder:  # fmt: skip
+    """One large number with its recent course behind it; or, where it stands for something, a word."""
+    panel = _common(stat.Panel(), title, description, unit, [Query(expr)], size)
+    if words:
+        panel = panel.mappings([_mapping(words)])
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"])).graph_mode(
         kinds.BigValueGraphMode.AREA
     )
@@ -100,13 +104,17 @@ def number(title: str, description: str, unit: str, expr: str, *, marks: dashboa
     return panel.thresholds(marks or steps((None, GREY)))
 
 
-def states(title: str, description: str, expr: Query, words: Sequence[tuple[float, str, str]], *, size: tuple[int, int] = (12, 8)) -> Builder:  # fmt: skip
-    """A band per series, coloured and named by value: (value, word, colour)."""
-    mapping = models.ValueMap(
+def _mapping(words: Sequence[tuple[float, str, str]]) -> models.ValueMap:
+    """A word and a colour in place of a number: (value, word, colour)."""
+    return models.ValueMap(
         options={str(int(value)): models.ValueMappingResult(text=word, color=color) for value, word, color in words}
     )
+
+
+def states(title: str, description: str, expr: Query, words: Sequence[tuple[float, str, str]], *, size: tuple[int, int] = (12, 8)) -> Builder:  # fmt: skip
+    """A band per series, coloured and named by value: (value, word, colour)."""
     panel = _common(statetimeline.Panel(), title, description, "none", [expr], size)
-    panel = panel.mappings([mapping]).legend(_legend(())).show_value(kinds.VisibilityMode.NEVER).row_height(0.8)
+    panel = panel.mappings([_mapping(words)]).legend(_legend(())).show_value(kinds.VisibilityMode.NEVER).row_height(0.8)
     return panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)).thresholds(
         steps((None, GREY), *((value, color) for value, _, color in words))
     )
@@ -115,15 +123,21 @@ def states(title: str, description: str, expr: Query, words: Sequence[tuple[floa
 def bands(title: str, description: str, unit: str, expr: Query, marks: dashboard.ThresholdsConfig, *, size: tuple[int, int] = (12, 8)) -> Builder:  # fmt: skip
     """A heat map by series: a band per series, coloured by threshold."""
     panel = _common(statetimeline.Panel(), title, description, unit, [expr], size)
-    panel = panel.legend(_legend(())).show_value(kinds.VisibilityMode.NEVER).row_height(0.9).merge_values(True)
+    panel = (
+        panel.legend(_legend(())).show_value(kinds.VisibilityMode.NEVER).row_height(0.9).merge_values(True).decimals(4)
+    )
     return panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)).thresholds(marks)
 
 
-def rows(title: str, description: str, unit: str, *exprs: Query, size: tuple[int, int] = (12, 8), hide: Sequence[str] = ()) -> Builder:  # fmt: skip
-    """A table of the newest values; Prometheus' own labels are left out."""
+def rows(title: str, description: str, unit: str, *exprs: Query, size: tuple[int, int] = (12, 8), hide: Sequence[str] = (), order: Sequence[str] = ()) -> Builder:  # fmt: skip
+    """A table of the newest values, columns in `order`; Prometheus' own labels are left out."""
     panel = _common(table.Panel(), title, description, unit, exprs, size, as_table=True)
     hidden = {"Time": True, "__name__": True, "instance": True, "job": True, **dict.fromkeys(hide, True)}
-    options = {"excludeByName": hidden, "indexByName": {}, "renameByName": {}}
+    options = {
+        "excludeByName": hidden,
+        "indexByName": {name: place for place, name in enumerate(order)},
+        "renameByName": {},
+    }
     return panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=options)).show_header(True)
 
 

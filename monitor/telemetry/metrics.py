@@ -123,7 +123,9 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
 
 def _signal_families(view: MonitorView) -> Iterator[Family]:
     now_ns = view.process().now_ns
-    present = [row for row in view.signals() or () if not row.absent]
+    rows = view.signals() or ()
+    present = [row for row in rows if not row.absent]
+    yield simple_family(specs.SIGNAL_INFO, (((row.id, row.title), 1.0) for row in rows))
     yield simple_family(specs.SIGNAL, (((row.id, row.unit, row.source), row.value) for row in present))
     aged = ((row.id, (now_ns - row.as_of_ns) / NS_PER_S) for row in present if row.as_of_ns)
     yield simple_family(specs.SIGNAL_AGE, (((name,), max(0.0, age_s)) for name, age_s in aged))

@@ -30,6 +30,7 @@ DEPTH = _metric("market_depth_usd", "gauge", "Resting orders within 1 % of mid i
 SPREAD = _metric("market_spread_ratio", "gauge", "Best ask less best bid, as a share of mid.", "venue", "symbol", "base")
 MARKET_ROWS = _metric("market_symbols", "gauge", "Instruments with a value, those off the watch list included.", "series")
 SIGNAL = _metric("market_signal_value", "gauge", "Signals of the catalogue, in their own unit.", "id", "unit", "source")
+SIGNAL_INFO = _metric("market_signal_info", "gauge", "1 for each signal of the catalogue, with what it is called.", "id", "title")
 SIGNAL_AGE = _metric("market_signal_age_seconds", "gauge", "Age of the signal's newest input, of its oldest input where it has several, in the market's time.", "id")
 SIGNAL_COVERAGE = _metric("market_signal_coverage_ratio", "gauge", "How complete the data behind the signal's value is.", "id")
 
@@ -72,7 +73,7 @@ RULE_VALUE = _metric("monitor_rule_value", "gauge", "Left side of the deciding c
 RULE_THRESHOLD = _metric("monitor_rule_threshold", "gauge", "Right side of the deciding comparison.", "alert")
 RULE_COVERAGE = _metric("monitor_rule_coverage_ratio", "gauge", "Completeness of the data behind the rule, its worst label set.", "alert")
 RULE_STATE = _metric("monitor_rule_state", "gauge", "Label sets of the rule in this state.", "alert", "state")
-RULE_DURATION = _metric("monitor_rule_evaluation_duration_seconds", "gauge", "How long the last evaluation took.", "alert")
+RULE_DURATION = _metric("monitor_rule_evaluation_duration_seconds", "gauge", "The rule's equal share of the last evaluation, which judges all rules at once.", "alert")
 RULE_TIMESTAMP = _metric("monitor_rule_last_evaluation_timestamp_seconds", "gauge", "When the rule was last evaluated, unix time.", "alert")
 RULE_EVALUATIONS = _metric("monitor_rule_evaluations_total", "counter", "Evaluations.", "alert")
 RULE_FAILURES = _metric("monitor_rule_evaluation_failures_total", "counter", "Evaluations that failed.", "alert")

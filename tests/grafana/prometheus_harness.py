@@ -66,16 +66,19 @@ scrape_configs:
 
 
 @asynccontextmanager
-async def run_prometheus(scrape_url: str, folder: Path, interval_s: int = 1) -> AsyncIterator[Prometheus]:
+async def run_prometheus(
+    scrape_url: str, folder: Path, interval_s: int = 1, port: int | None = None
+) -> AsyncIterator[Prometheus]:
     """Start Prometheus in `folder`, scraping `scrape_url`, and wait until it has scraped once.
 
     Args:
         scrape_url: Where the monitor is: ``http://127.0.0.1:9108``, with ``/metrics`` or without.
         folder: An empty folder for configuration and data.
         interval_s: Seconds between scrapes, and the time that a scrape may take: more for a busy monitor.
+        port: Where it listens; None takes a free one.
     """
     (folder / "prometheus.yml").write_text(_config(scrape_url, interval_s), encoding="utf-8")
-    port = free_port()
+    port = port or free_port()
     command = [
         "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage",
@@ -154,6 +157,20 @@ async def assert_every_panel_has_data(
             return
         assert loop.time() < deadline, f"{board['title']}: no data for {sorted(missing)}"
         await asyncio.sleep(1)
+
+
+async def until_samples(server: Prometheus, expr: str, within_s: float) -> list[dict[str, Any]]:
+    """The samples of `expr`, as soon as there are any: a scrape that took too long leaves none for a moment.
+
+    Raises:
+        AssertionError: There was none within `within_s` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while not _has_number(samples := await server.query(expr)):
+        assert loop.time() < deadline, f"no sample of {expr}"
+        await asyncio.sleep(1)
+    return samples
 
 
 def _has_number(samples: list[dict[str, Any]]) -> bool:

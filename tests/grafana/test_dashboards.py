@@ -122,7 +122,9 @@ def test_counters_are_only_read_through_a_rate(board: dict[str, Any]) -> None:
             for name in counters & set(METRIC.findall(expr)):
                 for position in (match.start() for match in re.finditer(rf"\b{name}\b", expr)):
                     assert re.search(r"(rate|increase)\($", expr[:position]), f"{panel['title']}: {name} without rate"
-                    assert re.match(rf"{name}(\{{[^}}]*\}})?\[\$__rate_interval\]", expr[position:]), panel["title"]
+                    assert re.match(rf"{name}(\{{[^}}]*\}})?\[(\$__rate_interval|1h)\]", expr[position:]), panel[
+                        "title"
+                    ]
 
 
 def test_boards_link_to_each_other_and_to_the_live_page(board: dict[str, Any]) -> None:
