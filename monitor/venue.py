@@ -72,11 +72,13 @@ def shards(topics: Sequence[Topic], size: int) -> list[tuple[Topic, ...]]:
 class VenueFeed(Learned):
     """Base of the venues' feeds; see `monitor.feed.Feed` for the contract.
 
-    A venue without REST polls, or without a ranking, inherits empty ones.
+    A venue without REST polls, or without a ranking, inherits empty ones. One with settings of its own names their type
+    in ``settings_type``, and once more in the annotation of ``settings``, for the type checker.
     """
 
     spec: ClassVar[FeedSpec]
     settings_type: ClassVar[type[Settings]] = Settings
+    settings: Settings
 
     def __init__(self, options: FeedOptions) -> None:
         self.options = options
@@ -89,7 +91,7 @@ class VenueFeed(Learned):
             settings = msgspec.convert(dict(options.extra), self.settings_type)
         except msgspec.ValidationError as error:
             raise ValueError(f"{title}: {error}") from None
-        self.settings: Settings = settings
+        self.settings = settings
         self.valuation = Valuation()
 
     def carries(self, *channels: Channel) -> bool:

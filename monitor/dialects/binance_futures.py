@@ -133,6 +133,7 @@ class FuturesFeed(GapFeed):
     """Base of the two futures feeds; a product gives its `RestPlan` and turns a `Listing` into an instrument."""
 
     settings_type = FuturesSettings
+    settings: FuturesSettings
     plan: ClassVar[RestPlan]
     learns: ClassVar[Mapping[str, Any]] = {"marks": dict[str, float]}
     trades_weight: ClassVar[int] = 20
@@ -218,7 +219,6 @@ class FuturesFeed(GapFeed):
         return polls
 
     def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        assert isinstance(self.settings, FuturesSettings)
         majors = [item for item in instruments if item.kind == "perp" and item.base in self.settings.depth_bases]
         return [
             Poll(

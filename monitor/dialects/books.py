@@ -30,6 +30,7 @@ class BookFeed(VenueFeed):
     """A feed with polled order books. A quanto contract has no dollar depth of its own and is left out."""
 
     settings_type: ClassVar[type[Settings]] = BookSettings
+    settings: BookSettings
 
     @abstractmethod
     def book_url(self, instrument: Instrument) -> str:
@@ -45,7 +46,6 @@ class BookFeed(VenueFeed):
 
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         """Order books of the majors, when ``depth`` is asked for."""
-        assert isinstance(self.settings, BookSettings)
         if not self.carries(Channel.DEPTH):
             return []
         bases = self.settings.depth_bases

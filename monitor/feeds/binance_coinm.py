@@ -59,6 +59,7 @@ class BinanceCoinmFeed(FuturesFeed):
         shares_with=("binance_usdm",),
     )  # fmt: skip
     settings_type = CoinmSettings
+    settings: CoinmSettings
     plan = RestPlan("https://dapi.binance.com/dapi/v1", interest_weight_per_min=300.0)
     trades_url: ClassVar[str] = "https://dapi.binance.com/dapi/v1/aggTrades"
     gap_url: ClassVar[str] = WS
@@ -70,7 +71,6 @@ class BinanceCoinmFeed(FuturesFeed):
     @property
     def counts_liquidations(self) -> bool:
         """Whether this feed, not USD-M's, counts them."""
-        assert isinstance(self.settings, CoinmSettings)
         usdm = self.options.beside.get("binance_usdm")
         elsewhere = self.settings.liquidations_via_merged if usdm is None else counted_by_usdm(usdm, self.options)
         return self.carries(Channel.LIQUIDATIONS) and not elsewhere

@@ -7,18 +7,9 @@ The book ticker has neither a type nor a time (``{"u":400900217,"s":"BNBUSDT","b
 
 from __future__ import annotations
 
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
-from typing import (
-    ClassVar,
-)
-from urllib.parse import (
-    quote,
-    urlsplit,
-)
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -29,21 +20,8 @@ from monitor.dialects.depth import depth
 from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import BARS, arrays
 from monitor.errors import DecodeError, FeedRefused
-from monitor.events import (
-    Channel,
-    MarketEvent,
-)
-from monitor.feed import (
-    Bad,
-    Connection,
-    FeedSpec,
-    Limits,
-    Poll,
-    ReportingLaw,
-    Request,
-    Session,
-    Topic,
-)
+from monitor.events import Channel, MarketEvent
+from monitor.feed import Bad, Connection, FeedSpec, Limits, Poll, ReportingLaw, Request, Session, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base
 from monitor.past import Archive, HistorySpan
 from monitor.venue import Settings, shards
@@ -110,6 +88,7 @@ class BinanceSpotFeed(GapFeed):
         },
     )  # fmt: skip
     settings_type = SpotSettings
+    settings: SpotSettings
     trades_url: ClassVar[str] = f"{REST}aggTrades"
     trades_weight: ClassVar[int] = 4
     gap_url: ClassVar[str] = WS
@@ -185,7 +164,6 @@ class BinanceSpotFeed(GapFeed):
 
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         """Order books of the majors, when ``depth`` is asked for."""
-        assert isinstance(self.settings, SpotSettings)
         if not self.carries(Channel.DEPTH):
             return []
         majors = [i for i in instruments if i.quote == "USDT" and i.base in self.settings.depth_bases]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -24,19 +24,7 @@ from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
-from monitor.feed import (
-    Cap,
-    Connection,
-    FeedOptions,
-    FeedSpec,
-    Frame,
-    HistoryPage,
-    Limits,
-    Refused,
-    ReportingLaw,
-    Request,
-    Topic,
-)
+from monitor.feed import Cap, Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
 from monitor.venue import Settings, shards
@@ -169,6 +157,7 @@ class BitgetFeed(BookFeed):
     """Bitget."""
 
     settings_type: ClassVar[type[Settings]] = BitgetSettings
+    settings: BitgetSettings
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="bitget",
         title="Bitget",
@@ -206,13 +195,9 @@ class BitgetFeed(BookFeed):
         },
     )
 
-    def __init__(self, options: FeedOptions) -> None:
-        super().__init__(options)
-        self.own = cast("BitgetSettings", self.settings)
-
     def metadata(self) -> list[Request]:
         """Contracts of each product line."""
-        return [self._request("contracts", line) for line in self.own.product_lines]
+        return [self._request("contracts", line) for line in self.settings.product_lines]
 
     def _request(self, page: str, line: str) -> Request:
         return Request(f"{page}/{line}", self.rest(f"{REST}/{page}?productType={line.upper()}"))
@@ -224,7 +209,7 @@ class BitgetFeed(BookFeed):
 
     def ranking(self) -> list[Request]:
         """Tickers of each product line hold open interest and mark price."""
-        return [self._request("tickers", line) for line in self.own.product_lines]
+        return [self._request("tickers", line) for line in self.settings.product_lines]
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
@@ -233,7 +218,7 @@ class BitgetFeed(BookFeed):
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """Liquidations of whole product lines first, then tickers and trades, 50 topics to a connection."""
-        lines = [line for line in self.own.product_lines if any(item.category == line for item in instruments)]
+        lines = [line for line in self.settings.product_lines if any(item.category == line for item in instruments)]
         topics = []
         if self.carries(Channel.LIQUIDATIONS):
             chosen = self.selection(instruments)
@@ -302,7 +287,7 @@ class BitgetSession(TradeSession):
 
     def __init__(self, feed: BitgetFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
-        self._unit = feed.own.amount_unit
+        self._unit = feed.settings.amount_unit
         self._tickers: dict[str, _Ticker] = {}
         if any("/publicTrade/" in topic.name for topic in connection.topics):
             self.typed = _TRADE_FRAME

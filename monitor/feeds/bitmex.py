@@ -11,57 +11,20 @@ open orders, without a time: what an order holds counts once, when it is inserte
 
 from __future__ import annotations
 
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    Any,
-    ClassVar,
-    Literal,
-)
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from monitor.clock import (
-    NS_PER_S,
-)
+from monitor.clock import NS_PER_S
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import BARS, SETTLEMENTS, iso_ms, listed_rows, number
 from monitor.errors import DecodeError
-from monitor.events import (
-    Channel,
-    MarketEvent,
-    TakerSide,
-    Trade,
-)
-from monitor.feed import (
-    Connection,
-    FeedSpec,
-    Frame,
-    HistoryPage,
-    Limits,
-    Refused,
-    ReportingLaw,
-    Request,
-    Topic,
-)
-from monitor.instruments import (
-    ContractForm,
-    Instrument,
-    MarketKind,
-    Registry,
-    canonical_base,
-    to_micros,
-)
-from monitor.past import (
-    Archive,
-    HistorySpan,
-    as_history,
-    newer_edge,
-)
+from monitor.events import Channel, MarketEvent, TakerSide, Trade
+from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
+from monitor.past import Archive, HistorySpan, as_history, newer_edge
 from monitor.session import SessionRules
 from monitor.venue import VenueFeed, VenueSession
 from monitor.wire import Rows, exact, iso_ns, listed, positive, read

@@ -18,18 +18,9 @@ A spot pair has the same symbol as the linear contract; its key in the registry 
 from __future__ import annotations
 
 import json
-from collections.abc import (
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    Any,
-    ClassVar,
-    Literal,
-)
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -41,17 +32,7 @@ from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, writ
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, TakerSide
-from monitor.feed import (
-    Connection,
-    FeedSpec,
-    Frame,
-    Limits,
-    Reply,
-    ReportingLaw,
-    Request,
-    Session,
-    Topic,
-)
+from monitor.feed import Connection, FeedSpec, Frame, Limits, Reply, ReportingLaw, Request, Session, Topic
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
 from monitor.session import SessionRules
 from monitor.venue import VenueFeed
@@ -483,10 +464,10 @@ class BybitFeed(BybitPast, BookFeed):
         },
     )  # fmt: skip
     settings_type = BybitSettings
+    settings: BybitSettings
 
     @property
     def _categories(self) -> tuple[Category, ...]:
-        assert isinstance(self.settings, BybitSettings)
         return self.settings.categories
 
     # --- metadata and ranking -------------------------------------------------------------------------------------

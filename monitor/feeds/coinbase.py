@@ -10,23 +10,13 @@ On both feeds a trade's ``side`` is the *maker's*, so the taker's is the other. 
 
 from __future__ import annotations
 
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    ClassVar,
-    Literal,
-    cast,
-)
+from typing import ClassVar, Literal
 
 import msgspec
 
-from monitor.clock import (
-    NS_PER_S,
-)
+from monitor.clock import NS_PER_S
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import arrays, listed_rows
@@ -35,7 +25,6 @@ from monitor.events import Channel, Funding, MarketEvent, OpenInterest, TakerSid
 from monitor.feed import (
     Bad,
     Connection,
-    FeedOptions,
     FeedSpec,
     Frame,
     HistoryPage,
@@ -191,6 +180,7 @@ class CoinbaseFeed(BookFeed):
     """Coinbase."""
 
     settings_type: ClassVar[type[Settings]] = CoinbaseSettings
+    settings: CoinbaseSettings
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="coinbase",
         title="Coinbase",
@@ -210,10 +200,6 @@ class CoinbaseFeed(BookFeed):
         },
     )  # fmt: skip
 
-    def __init__(self, options: FeedOptions) -> None:
-        super().__init__(options)
-        self.own = cast("CoinbaseSettings", self.settings)
-
     @property
     def _futures(self) -> Request:
         return Request("futures", self.rest(f"{ADVANCED_REST}?product_type=FUTURE"))
@@ -222,7 +208,7 @@ class CoinbaseFeed(BookFeed):
         """Spot products of the chosen feed; futures when their funding or open interest is asked for."""
         spot = (
             Request("exchange", self.rest(EXCHANGE_REST))
-            if self.own.api == "exchange"
+            if self.settings.api == "exchange"
             else Request("advanced", self.rest(f"{ADVANCED_REST}?product_type=SPOT"))
         )
         return [spot, self._futures] if self.carries(Channel.FUNDING, Channel.OPEN_INTEREST) else [spot]
@@ -239,7 +225,7 @@ class CoinbaseFeed(BookFeed):
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """Ticker, trades and heartbeats of spot products."""
         spot = [item for item in instruments if item.kind == "spot"]
-        advanced = self.own.api == "advanced"
+        advanced = self.settings.api == "advanced"
         names = {Channel.PRICE: "ticker", Channel.TRADES: "market_trades" if advanced else "matches"}
         topics = [
             Topic(f"{name}:{item.symbol}", (channel,), item.symbol)
@@ -250,7 +236,7 @@ class CoinbaseFeed(BookFeed):
         beat = "heartbeats" if advanced else "heartbeat"
         return [
             Connection(
-                f"coinbase/{self.own.api}/{number}", self.ws(ADVANCED_WS if advanced else EXCHANGE_WS), (*shard, *_beats(beat, shard))
+                f"coinbase/{self.settings.api}/{number}", self.ws(ADVANCED_WS if advanced else EXCHANGE_WS), (*shard, *_beats(beat, shard))
             )
             for number, shard in enumerate(shards(topics, _TOPICS_PER_CONNECTION))
         ]  # fmt: skip

@@ -12,17 +12,9 @@ contracts and base coins on linear ones and options::
 from __future__ import annotations
 
 import re
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    ClassVar,
-    Literal,
-    cast,
-)
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -32,17 +24,10 @@ from monitor.dialects.fields import Millis, PositiveFloat
 from monitor.dialects.history import SETTLEMENTS, listed_rows, number, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import (
-    Channel,
-    MarketEvent,
-    PositionSide,
-    Sample,
-    TakerSide,
-)
+from monitor.events import Channel, MarketEvent, PositionSide, Sample, TakerSide
 from monitor.feed import (
     Closing,
     Connection,
-    FeedOptions,
     FeedSpec,
     Frame,
     HistoryPage,
@@ -205,6 +190,7 @@ class DeribitFeed(BookFeed):
     """Deribit."""
 
     settings_type: ClassVar[type[Settings]] = DeribitSettings
+    settings: DeribitSettings
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="deribit",
         title="Deribit",
@@ -245,13 +231,9 @@ class DeribitFeed(BookFeed):
         },
     )
 
-    def __init__(self, options: FeedOptions) -> None:
-        super().__init__(options)
-        self.own = cast("DeribitSettings", self.settings)
-
     def metadata(self) -> list[Request]:
         """Every future and perpetual; options when they are taken."""
-        kinds = ("future", "option") if self.own.options else ("future",)
+        kinds = ("future", "option") if self.settings.options else ("future",)
         return [
             Request(f"instruments/{kind}", self.rest(f"{REST}/get_instruments?currency=any&kind={kind}"))
             for kind in kinds
@@ -278,7 +260,7 @@ class DeribitFeed(BookFeed):
 
     def wanted(self, registry: Registry) -> list[Instrument]:
         """Futures and perpetuals; options only by setting or by name."""
-        kinds = {"perp", "future", "option"} if self.own.options or not self.selects_all else {"perp", "future"}
+        kinds = {"perp", "future", "option"} if self.settings.options or not self.selects_all else {"perp", "future"}
         return [item for item in super().wanted(registry) if item.kind in kinds]
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
@@ -292,12 +274,12 @@ class DeribitFeed(BookFeed):
     def _market_topics(self, instruments: Sequence[Instrument]) -> list[Topic]:
         topics = []
         if self.carries(Channel.TRADES, Channel.LIQUIDATIONS):
-            kinds = ("future", "option") if self.own.options else ("future",)
+            kinds = ("future", "option") if self.settings.options else ("future",)
             channels = tuple(c for c in (Channel.TRADES, Channel.LIQUIDATIONS) if self.carries(c))
             chosen = self.selection(instruments)
             topics += [Topic(f"trades.{kind}.any.100ms", channels, payload=chosen) for kind in kinds]
         if self.carries(Channel.VOLATILITY):
-            names = [f"deribit_volatility_index.{base.lower()}_usd" for base in self.own.volatility]
+            names = [f"deribit_volatility_index.{base.lower()}_usd" for base in self.settings.volatility]
             topics += [Topic(name, (Channel.VOLATILITY,)) for name in names]
         return topics
 
@@ -385,7 +367,7 @@ class DeribitSession(TradeSession):
     def __init__(self, feed: DeribitFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._fills = Channel.LIQUIDATIONS if self.carries[Channel.LIQUIDATIONS] else Channel.TRADES
-        if not feed.own.options:  # an option's trade is worth its underlying: it is read exactly
+        if not feed.settings.options:  # an option's trade is worth its underlying: it is read exactly
             self.typed = _TYPED
 
     rules = SessionRules(chunk=100, pace_s=0.4, ack_s=10.0)

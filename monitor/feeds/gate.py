@@ -12,19 +12,9 @@ as the position's, and says what it found::
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    cast,
-)
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -237,6 +227,7 @@ class GateFeed(BookFeed):
     """Gate."""
 
     settings_type: ClassVar[type[Settings]] = GateSettings
+    settings: GateSettings
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="gate",
         title="Gate",
@@ -273,8 +264,7 @@ class GateFeed(BookFeed):
 
     def __init__(self, options: FeedOptions) -> None:
         super().__init__(options)
-        self.own = cast("GateSettings", self.settings)
-        self.calibration = SignCalibration(self.own.liquidation_sign)
+        self.calibration = SignCalibration(self.settings.liquidation_sign)
 
     def memory(self) -> bytes:
         """What the calibration found."""
@@ -286,7 +276,7 @@ class GateFeed(BookFeed):
 
     def metadata(self) -> list[Request]:
         """Contracts of each settlement currency."""
-        return [Request(f"contracts/{coin}", self.rest(f"{REST}/{coin}/contracts")) for coin in self.own.settle]
+        return [Request(f"contracts/{coin}", self.rest(f"{REST}/{coin}/contracts")) for coin in self.settings.settle]
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Contracts; those settled in bitcoin but not inverse have no dollar value of their own and are left out."""
@@ -306,7 +296,7 @@ class GateFeed(BookFeed):
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """One or more connections per settlement currency."""
-        return [each for coin in self.own.settle for each in self._connections(coin, instruments)]
+        return [each for coin in self.settings.settle for each in self._connections(coin, instruments)]
 
     def _connections(self, coin: str, instruments: Sequence[Instrument]) -> list[Connection]:
         mine = [item for item in instruments if item.category == coin]
@@ -332,7 +322,7 @@ class GateFeed(BookFeed):
     def _calibration_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         if self.calibration.settled or not self.carries(Channel.LIQUIDATIONS):
             return []
-        coins = [coin for coin in self.own.settle if any(item.category == coin for item in instruments)]
+        coins = [coin for coin in self.settings.settle if any(item.category == coin for item in instruments)]
         requests = [Request(f"liq_orders/{coin}", self.rest(f"{REST}/{coin}/liq_orders?limit=1000")) for coin in coins]
         return [Poll(request, Channel.LIQUIDATIONS, every_s=60.0) for request in requests]
 

@@ -9,17 +9,8 @@ covered. The first ``trades`` message after a subscription holds recent trades::
 
 from __future__ import annotations
 
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
-from typing import (
-    Any,
-    ClassVar,
-    Literal,
-    cast,
-)
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -29,17 +20,7 @@ from monitor.dialects.history import BARS, SETTLEMENTS, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Depth, MarketEvent, TakerSide
-from monitor.feed import (
-    Connection,
-    FeedOptions,
-    FeedSpec,
-    Frame,
-    Limits,
-    Refused,
-    ReportingLaw,
-    Request,
-    Topic,
-)
+from monitor.feed import Connection, FeedSpec, Frame, Limits, Refused, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, canonical_base
 from monitor.past import Archive, HistorySpan
 from monitor.session import SessionRules
@@ -156,6 +137,7 @@ class HyperliquidFeed(VenueFeed):
     """Hyperliquid."""
 
     settings_type: ClassVar[type[Settings]] = HyperliquidSettings
+    settings: HyperliquidSettings
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="hyperliquid",
         title="Hyperliquid",
@@ -185,13 +167,9 @@ class HyperliquidFeed(VenueFeed):
         },
     )
 
-    def __init__(self, options: FeedOptions) -> None:
-        super().__init__(options)
-        self.own = cast("HyperliquidSettings", self.settings)
-
     def metadata(self) -> list[Request]:
         """The main exchange's universe, and that of each builder-run one that is configured."""
-        extra = [self._info(f"meta/{dex}", {"type": "meta", "dex": dex}) for dex in self.own.dexes]
+        extra = [self._info(f"meta/{dex}", {"type": "meta", "dex": dex}) for dex in self.settings.dexes]
         return [self._info("meta/", {"type": "meta"}), *extra]
 
     def _info(self, name: str, query: Mapping[str, object]) -> Request:

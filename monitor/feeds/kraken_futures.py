@@ -9,17 +9,9 @@ Liquidations are trades of type ``liquidation``; ``side`` is the taker's. ``rela
 
 from __future__ import annotations
 
-from collections.abc import (
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import (
-    Any,
-    ClassVar,
-    Literal,
-)
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -30,17 +22,7 @@ from monitor.dialects.history import BARS, HOURS, iso_ms, listed_rows, number, r
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
-from monitor.feed import (
-    BadRow,
-    Connection,
-    FeedSpec,
-    Frame,
-    HistoryPage,
-    Limits,
-    ReportingLaw,
-    Request,
-    Topic,
-)
+from monitor.feed import BadRow, Connection, FeedSpec, Frame, HistoryPage, Limits, ReportingLaw, Request, Topic
 from monitor.instruments import ContractForm, Instrument, Registry, canonical_base, notional_micros
 from monitor.past import Archive, HistorySpan, older_edge
 from monitor.session import SessionRules

@@ -20,16 +20,9 @@ every 30 to 90 s and open interest every 3 s.
 from __future__ import annotations
 
 import json
-from collections.abc import (
-    Callable,
-    Sequence,
-)
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import (
-    Any,
-    ClassVar,
-    Literal,
-)
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -478,6 +471,7 @@ class OkxFeed(OkxPast, BookFeed):
         },
     )  # fmt: skip
     settings_type = OkxSettings
+    settings: OkxSettings
 
     def __init__(self, options: FeedOptions) -> None:
         super().__init__(options)
@@ -485,7 +479,6 @@ class OkxFeed(OkxPast, BookFeed):
 
     @property
     def _types(self) -> tuple[InstType, ...]:
-        assert isinstance(self.settings, OkxSettings)
         return self.settings.inst_types
 
     # --- metadata and ranking -------------------------------------------------------------------------------------
