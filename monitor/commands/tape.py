@@ -27,7 +27,8 @@ EPILOG = """examples:
   python -m monitor tape info tapes
   python -m monitor tape info tapes --verify --json
   python -m monitor tape cut tapes --from 2025-11-21T04:40 --to 2025-11-21T05:10 --out incident
-Times are UTC unless they say otherwise, or unix seconds. `info` ends with 1 when something is missing.
+Times are UTC unless they say otherwise, or unix seconds.
+exit code: 0 when the tape is whole, 1 when `info` finds something missing, 2 for wrong input or no tape
 """
 _DURATION = re.compile(r"(\d+)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -77,7 +78,7 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps({"files": [_plain(info) for info in found]}, indent=2))
     else:
         _print(found)
-    return 1 if any(info.losses for info in found) else 0
+    return 0 if all(info.is_whole for info in found) else 1
 
 
 def _plain(info: FileInfo) -> dict[str, object]:
@@ -96,6 +97,7 @@ def _plain(info: FileInfo) -> dict[str, object]:
         "venues": sorted(info.venues),
         "note": info.note,
         "losses": losses,
+        "dropped": dict(info.dropped),
     }
 
 
@@ -106,9 +108,19 @@ def _print(found: Sequence[FileInfo]) -> None:
         print(f"    {', '.join(sorted(info.venues))}{'  ' + info.note if info.note else ''}")
         for loss in info.losses:
             print(f"    MISSING {loss}")
+        for reason, count in info.dropped.items():
+            print(f"    MISSING {dropped_text(count, reason)}")
     records, size, raw = (sum(getattr(info, name) for info in found) for name in ("records", "size", "raw_bytes"))
     ratio = f", 1:{raw / size:.1f}" if size else ""
-    print(f"{len(found)} files, {records} records, {size} bytes{ratio}, {sum(len(i.losses) for i in found)} losses")
+    losses, dropped = sum(len(info.losses) for info in found), sum(info.dropped.total() for info in found)
+    never = f", {dropped} records never written" if dropped else ""
+    print(f"{len(found)} files, {records} records, {size} bytes{ratio}, {losses} losses{never}")
+
+
+def dropped_text(count: int, reason: str) -> str:
+    """What the recorder could not write, in words."""
+    why = {"slow": "the disk was too slow", "disk": "the disk refused"}.get(reason, reason)
+    return f"{count} records that were never written: {why}"
 
 
 def _shown(moment_ns: int | None) -> str:
@@ -131,13 +143,15 @@ def _cut(options: argparse.Namespace) -> int:
         raise TapeError(error.strerror or str(error), str(options.out)) from None
     for loss in report.losses:
         sys.stderr.write(f"MISSING {loss}\n")
+    for reason, count in report.dropped.items():
+        sys.stderr.write(f"MISSING {dropped_text(count, reason)}\n")
     if report.unknown:
         sys.stderr.write(
             f"{report.unknown} connections were open before, and what they had said is unknown: "
             "the tape names no feeds for them (give --config)\n"
         )
     print(f"{report.records} records, and {report.carried} of before, to {options.out}; {len(report.losses)} losses")
-    return 1 if report.losses else 0
+    return 1 if report.losses or report.dropped else 0
 
 
 def _replay(options: argparse.Namespace) -> Replay:
@@ -154,13 +168,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor tape", description=__doc__, epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", required=True)
     info = actions.add_parser("info", help="files, times, venues, losses")
-    info.add_argument("folder", type=Path, metavar="DIR")
-    info.add_argument("--json", action="store_true")
+    info.add_argument("folder", type=Path, metavar="DIR", help="folder of the tape")
+    info.add_argument("--json", action="store_true", help="print JSON instead of text")
     info.add_argument("--verify", action="store_true", help="read every block, not just the index")
     piece = actions.add_parser("cut", help="copy a stretch into a tape of its own")
-    piece.add_argument("folder", type=Path, metavar="DIR")
-    piece.add_argument("--from", dest="start", type=time_ns, metavar="TIME")
-    piece.add_argument("--to", dest="end", type=time_ns, metavar="TIME")
-    piece.add_argument("--out", type=Path, required=True, metavar="DIR")
+    piece.add_argument("folder", type=Path, metavar="DIR", help="folder of the tape")
+    piece.add_argument("--from", dest="start", type=time_ns, metavar="TIME", help="where the piece begins")
+    piece.add_argument("--to", dest="end", type=time_ns, metavar="TIME", help="where it ends")
+    piece.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder for it")
     piece.add_argument("--config", type=Path, metavar="FILE", help="feeds, where the tape does not name them")
     return parser

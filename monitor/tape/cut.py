@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.carry import Carry
-from monitor.tape.folder import created_ns, open_tape, read_blocks, some_files
+from monitor.tape.folder import created_ns, dropped, open_tape, read_blocks, some_files
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
@@ -31,12 +32,14 @@ class CutReport:
         carried: Records that lead them.
         unknown: Links that were open and of whose time before nothing is known.
         losses: What the source has lost.
+        dropped: Records of the stretch that were never written, by reason.
     """
 
     records: int = 0
     carried: int = 0
     unknown: int = 0
     losses: list[Loss] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Record | Loss]:
@@ -91,6 +94,7 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
             report.unknown = _unknown(carried)
             report.carried = _write(writer, carried)
         report.records += _write(writer, part.rows)
+        report.dropped += dropped(part.rows)
     if not report.records:
         raise TapeError("nothing was recorded in this stretch", str(folder))
     return report

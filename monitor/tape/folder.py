@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,12 @@ from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.course import OWNER
 from monitor.tape.format import BlockHead, Record, Row
-from monitor.tape.reader import Loss, TapeReader
+from monitor.tape.reader import Loss, Place, TapeReader
 
 SUFFIX = ".tape"
-_OURS = frozenset({OWNER, "recorder"})
+RECORDER = "recorder"
+"""The name of records that say what could not be recorded."""
+_OURS = frozenset({OWNER, RECORDER})
 _NAME = re.compile(r"(\d{8})-(\d{8}T\d{6}Z)\.tape")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -111,7 +114,13 @@ def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
 
 @dataclass(slots=True)
 class FileInfo:
-    """One file's index, added up; ``first_ns`` and ``last_ns`` are of what happened in it, not of what it repeats."""
+    """One file's index, added up.
+
+    Attributes:
+        first_ns: With ``last_ns`` of what happened in it, not of what it repeats.
+        losses: What cannot be read.
+        dropped: Records that were never written, by reason, as the recorder noted: ``slow`` or ``disk``.
+    """
 
     path: Path
     size: int
@@ -122,25 +131,40 @@ class FileInfo:
     last_ns: int | None = None
     venues: set[str] = field(default_factory=set)
     losses: list[Loss] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
     note: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was heard was written and can be read, as far as was looked."""
+        return not self.losses and not self.dropped
 
 
 def inspect(path: Path, *, deep: bool = False) -> FileInfo:
-    """What is in a file, by its index; `deep` also reads every block, so that damage inside one is found."""
+    """What is in a file, by its index and the recorder's notes; `deep` also reads every block, so that damage inside one is found."""
     info = FileInfo(path, path.stat().st_size)
     try:
         with open_tape(path) as reader:
             info.note = reader.about.note
             for step in reader.index():
-                damage = step if isinstance(step, Loss) else reader.block(step) if deep else []
-                if isinstance(damage, Loss):
-                    info.losses.append(damage)
-                elif not isinstance(step, Loss):
-                    _add(info, step.head)
-                    info.venues.update(name for name in step.head.venues if name not in _OURS)
+                _look(info, reader, step, deep=deep)
     except TapeError as error:
         info.losses.append(Loss(str(path), error.offset or 0, info.size, error.reason))
     return info
+
+
+def _look(info: FileInfo, reader: TapeReader, step: Place | Loss, *, deep: bool) -> None:
+    if isinstance(step, Loss):
+        info.losses.append(step)
+        return
+    noted = RECORDER in step.head.venues
+    found = reader.block(step) if deep or noted else []
+    if isinstance(found, Loss):
+        info.losses.append(found)
+        return
+    _add(info, step.head)
+    info.venues.update(name for name in step.head.venues if name not in _OURS)
+    info.dropped += dropped(found)
 
 
 def _add(info: FileInfo, head: BlockHead) -> None:
@@ -150,6 +174,19 @@ def _add(info: FileInfo, head: BlockHead) -> None:
     if not head.carried:
         info.first_ns = head.first_ns if info.first_ns is None else min(info.first_ns, head.first_ns)
         info.last_ns = head.last_ns if info.last_ns is None else max(info.last_ns, head.last_ns)
+
+
+def dropped(rows: Iterable[Row]) -> Counter[str]:
+    """How many records were never written, by reason, as these rows say."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        if row[2] == "lost":
+            try:
+                frames, reason = read_lost(row[3])
+            except ValueError:
+                frames, reason = 1, "the note on it cannot be read"
+            found[reason] += frames
+    return found
 
 
 def write_lost(frames: int, reason: str) -> str:

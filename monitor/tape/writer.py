@@ -90,9 +90,9 @@ class TapeWriter:
         Raises:
             OSError: The disk refused; nothing of the block is on it.
         """
-        if self._is_full(now_ns):
-            self.rotate()
         try:
+            if self._is_full(now_ns):
+                self.rotate()
             if self._fd is None:
                 self._begin(now_ns)
             self._append(encode_block(rows, self._compress))
@@ -108,10 +108,13 @@ class TapeWriter:
 
     def rotate(self) -> None:
         """End the file; the next block begins a new one."""
-        if self._fd is not None:
-            os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     close = rotate
 
@@ -126,10 +129,23 @@ class TapeWriter:
         self._path = self.folder / file_name(self._number, now_ns)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
         self._size, self._created_ns = 0, now_ns
+        try:
+            self._append(encode_file_head(About(now_ns, self._program, self._note)))
+            for part in parts(self._carry.records()):
+                self._append(encode_block(part, self._compress))
+        except Exception:
+            self._abandon()
+            raise
         self.files += 1
-        self._append(encode_file_head(About(now_ns, self._program, self._note)))
-        for part in parts(self._carry.records()):
-            self._append(encode_block(part, self._compress))
+
+    def _abandon(self) -> None:
+        """Remove a file that does not hold all that it must begin with; the next block tries again."""
+        self.rotate()
+        assert self._path is not None
+        self._path.unlink()
+        self._number -= 1
+        self.bytes_written -= self._size
+        self.folder_bytes -= self._size
 
     def _append(self, data: bytes) -> None:
         assert self._fd is not None
@@ -145,15 +161,10 @@ class TapeWriter:
         self.folder_bytes += len(data)
 
     def _undo(self) -> None:
-        """Cut the torn end off; a file without a whole header is removed, and the next block begins another."""
+        """Cut the torn end off."""
         assert self._fd is not None
-        assert self._path is not None
         os.ftruncate(self._fd, self._size)
         os.lseek(self._fd, self._size, os.SEEK_SET)
-        if self._size == 0:
-            os.close(self._fd)
-            self._fd = None
-            self._path.unlink(missing_ok=True)
 
     def _make_room(self, now_ns: int) -> None:
         """Remove the oldest files, so that a full new one will fit into the budget."""

@@ -14,7 +14,7 @@ from monitor.commands import dispatch
 from monitor.commands.record import without_alerts
 from monitor.commands.tape import duration_s, size_bytes, time_ns
 from monitor.runtime.load import load_text
-from monitor.tape.folder import read_folder, tape_files
+from monitor.tape.folder import read_folder, tape_files, write_lost
 from monitor.tape.format import Record, Row
 from monitor.tape.writer import TapeWriter
 from monitor.testing.venue_server import VenueServer
@@ -56,6 +56,28 @@ def test_info_says_what_is_missing(folder: Path, capsys: pytest.CaptureFixture[s
     assert dispatch(["tape", "info", str(folder)]) == 0  # the index alone is whole
     assert dispatch(["tape", "info", str(folder), "--verify"]) == 1
     assert "checksum" in capsys.readouterr().out
+
+
+def test_what_was_never_written_is_missing_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = TapeWriter(folder)
+    now_ns = START_NS + 60 * NS_PER_S
+    notes = [write_lost(3, "slow"), write_lost(2, "disk"), write_lost(5, "slow"), "no note"]
+    writer.write([(now_ns, "recorder", "lost", note, False) for note in notes], now_ns)
+    writer.close()
+    assert dispatch(["tape", "info", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "MISSING 8 records that were never written: the disk was too slow" in out
+    assert "MISSING 2 records that were never written: the disk refused" in out
+    assert "0 losses, 11 records never written" in out
+    assert dispatch(["tape", "info", str(folder), "--json", "--verify"]) == 1
+    assert [info["dropped"] for info in json.loads(capsys.readouterr().out)["files"]] == [
+        {},
+        {"slow": 8, "disk": 2, "the note on it cannot be read": 1},
+    ]
+    assert dispatch(["tape", "cut", str(folder), "--from", str(now_ns // NS_PER_S), "--out", str(tmp_path / "p")]) == 1
+    assert "MISSING 2 records that were never written: the disk refused" in capsys.readouterr().err
 
 
 def test_cut_copies_a_stretch(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,56 @@ def test_a_refused_write_leaves_no_torn_block(tmp_path: Path, monkeypatch: pytes
     assert records(tmp_path) == [*good, *after]
 
 
+@pytest.mark.parametrize("refused", range(4))
+def test_a_file_that_could_not_be_begun_whole_is_begun_anew(
+    refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its first four writes (header, carried, what is new, the next block) one fails; each file can be read alone."""
+    writer = TapeWriter(tmp_path)
+    writer.write([connect(), *rows(1)], NOW_NS)
+    real, calls = os.write, iter(range(100))
+
+    def full_once(fd: int, data: memoryview) -> int:
+        if next(calls) == refused:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", full_once)
+    lost = 0
+    for number in range(2, 5):
+        try:
+            writer.write(rows(number), NOW_NS + HOUR_NS)
+        except OSError:
+            lost += 1
+    writer.close()
+    assert lost == 1
+    assert [path.name[:8] for path in tape_files(tmp_path)] == ["00000001", "00000002"]
+    assert (writer.files, writer.folder_bytes) == (2, sum(path.stat().st_size for path in tape_files(tmp_path)))
+    assert writer.bytes_written == writer.folder_bytes
+    tape_files(tmp_path)[0].unlink()
+    found = records(tmp_path)
+    assert found[0] == (*connect()[:4], True)
+    assert len(found) == 1 + 2 * 3
+
+
+def test_a_disk_that_cannot_sync_ends_the_file_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = TapeWriter(tmp_path, TapeLimits(file_bytes=1))
+    writer.write(rows(1), NOW_NS)
+
+    def fails(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            writer.write([connect(), *rows(2)], NOW_NS)
+        writer.write(after := rows(3), NOW_NS)
+        assert records(tmp_path)[-3:] == after
+    tape_files(tmp_path)[0].unlink()
+    assert records(tmp_path)[0] == (*connect()[:4], True), "what was lost still holds"
+    writer.close()
+
+
 def test_an_unreadable_file_is_one_loss_and_the_rest_is_read(tmp_path: Path) -> None:
     writer = TapeWriter(tmp_path)
     for hour in range(3):

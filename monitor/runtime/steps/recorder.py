@@ -20,17 +20,18 @@ from monitor.config import RecordOptions
 from monitor.errors import ConfigError, Problem
 from monitor.feed import Frame
 from monitor.runtime.feeds.desk import TapKind
-from monitor.tape.folder import write_lost
+from monitor.tape.folder import RECORDER, write_lost
 from monitor.tape.format import Row
 from monitor.tape.writer import TapeLimits, TapeWriter
 from monitor.telemetry.view import TapeView
 
-NAME = "recorder"
 _ROW_BYTES = 200
 """What a waiting row costs besides its payload, about."""
 _MOST_ROWS = 1024
 """Of a block: what the thread encodes in one go, about 0.4 ms in which the event loop may have to wait."""
 _SYNC_S = 1.0
+_SAY_S = 10.0
+"""Between two lines of the log about what is missing, however often the disk refuses."""
 
 
 class Recorder:
@@ -72,7 +73,9 @@ class Recorder:
         self._queue: deque[Row] = deque()
         self._put = 0  # bytes ever queued; written by the event loop only
         self._taken = 0  # bytes ever taken; written by the thread only
-        self._told: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()  # on the tape
+        self._said: Counter[str] = Counter()  # in the log
+        self._said_ns = 0
         self._rows: list[Row] = []
         self._rows_bytes = 0
         self._flushed_ns = self._synced_ns = clock.mono_ns()
@@ -134,6 +137,7 @@ class Recorder:
             self._work()
         self._work()
         self._flush()
+        self._say()
         try:
             self.writer.close()
         except OSError as error:
@@ -154,13 +158,17 @@ class Recorder:
         if now_ns - self._flushed_ns >= self._flush_ns:
             self._flush()
             self._sync(now_ns)
+        if not self._said_ns or now_ns - self._said_ns >= _SAY_S * NS_PER_S:
+            self._say()
 
     def _flush(self) -> None:
         self._flushed_ns = self._clock.mono_ns()
         now_ns = self._clock.wall_ns()
         lost = self.dropped - self._told
         self._told += lost
-        rows = self._rows + [(now_ns, NAME, "lost", write_lost(count, reason), False) for reason, count in lost.items()]
+        rows = self._rows + [
+            (now_ns, RECORDER, "lost", write_lost(count, reason), False) for reason, count in lost.items()
+        ]
         if not rows:
             return
         count, self._rows, self._rows_bytes = len(self._rows), [], 0
@@ -173,7 +181,14 @@ class Recorder:
             self._told -= lost
             self.dropped["disk"] += count
             self.failing = str(error)
-            self._log.error("tape.write_failed", records=count, error=str(error))
+
+    def _say(self) -> None:
+        """Log what is missing since the last line, by reason; nothing where nothing is."""
+        missing = self.dropped - self._said
+        if missing:
+            self._said += missing
+            self._said_ns = self._clock.mono_ns()
+            self._log.error("tape.incomplete", **missing, error=self.failing)
 
     def _sync(self, now_ns: int) -> None:
         if now_ns - self._synced_ns < _SYNC_S * NS_PER_S:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from monitor.clock import SystemClock
 from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.folder import read_folder, read_lost
@@ -83,3 +85,17 @@ def test_a_full_disk_costs_the_block_and_the_tape_goes_on(tmp_path: Path) -> Non
     assert tap.recorded == 100 - writer.refused
     assert [read_lost(r.payload) for r in found if r.kind == "lost"] == [(writer.refused, "disk")]
     assert [r.recv_ns for r in found if r.kind == "in"] == list(range(writer.refused, 100))
+
+
+def test_the_log_says_how_much_is_missing_and_not_for_every_block(tmp_path: Path) -> None:
+    class DeadWriter(TapeWriter):
+        def write(self, rows: Sequence[Row], now_ns: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    with capture_logs() as lines, Recorder(DeadWriter(tmp_path), SystemClock(), block_bytes=500, flush_s=0.01) as tap:
+        for number in range(1000):
+            tap("toy/0#1", "in", "x" * 100, number)
+    said = [line for line in lines if line["event"] == "tape.incomplete"]
+    assert len(said) == len(lines) <= 2  # at once, and at the end
+    assert sum(line["disk"] for line in said) == tap.dropped["disk"] == 1000
+    assert {line["error"] for line in said} == {"[Errno 28] No space left on device"}
