@@ -452,7 +452,7 @@ class Compiler:
         self.store.need(selector.series, pane_ns, subject.window_ns + delay_ns)
         bank = self.domain.bank(selector.series, pane_ns, delay_ns)
         lane = bank.lane(Edge(length_ns=subject.window_ns), self.projection(selector, call.grouping or ALL))
-        node = AbsentNode(lane, bank, subject.window_ns, self.store.sources)
+        node = AbsentNode(lane, bank, subject.window_ns, self.store.sources, delay_ns=delay_ns)
         node.label_names = kept_labels(self.spec(selector.series).labels, call.grouping or ALL)
         return node
 

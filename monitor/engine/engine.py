@@ -358,7 +358,7 @@ class Engine:
 
     def _record(self, tick: Tick) -> None:
         for compiled in self._recordings:
-            rows = compiled.evaluate(tick)
+            rows = compiled.evaluate(tick, self.store.ledger)
             name = compiled.recording.name
             if not rows or (name, 0) not in self.store.logs:
                 continue

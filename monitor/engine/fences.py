@@ -151,7 +151,10 @@ class Watch:
                 else:
                     guards.setdefault(id(leaf), Guard(leaf)).rules.append(rule)
         self._fences: list[Fence | Guard] = [*fences.values(), *guards.values()]
-        self._alarm: Alarm | None = None
+        self._near: list[Fence | Guard] = []
+        """Fences that have to be looked at each time, or rang when last all were: each has its own alarm."""
+        self._far: Alarm | None = None
+        """Of all other fences together; None: all are to be looked at."""
         self._renew = False
         self._seen_ledger = -1
 
@@ -164,7 +167,9 @@ class Watch:
 
     def asleep(self) -> Alarm | None:
         """What would wake a rule, while all of them sleep; None when one has to be looked at in any case."""
-        return None if self._ledger.version != self._seen_ledger else self._alarm
+        if self._far is None or self._ledger.version != self._seen_ledger:
+            return None
+        return joint((self._far, *(fence.alarm for fence in self._near)))
 
     def renew(self) -> None:
         """Look at every fence at the next evaluation, so that its alarm has all the room that there is."""
@@ -183,21 +188,24 @@ class Watch:
         chosen = {id(rule) for rule in rules}
         for fence in self._fences if chosen else ():
             if any(id(rule) in chosen for rule in fence.rules):
-                fence.alarm, fence.fresh, self._alarm = None, True, None
+                fence.alarm, fence.fresh, self._far = None, True, None
 
     def _woken(self, tick: Tick) -> list[CompiledRule]:
         """The rules that a passed fence wakes."""
         moved = self._ledger.version != self._seen_ledger or self._renew
-        if not moved and self._alarm is not None and not self._alarm.rings(tick.now_ns):
-            return []
+        all_of_them = moved or self._far is None or self._far.rings(tick.now_ns)
         self._seen_ledger, self._renew = self._ledger.version, False
-        due: dict[int, CompiledRule] = {}
-        for fence in self._fences:
-            rings = moved or fence.alarm is None or fence.alarm.rings(tick.now_ns)
-            if rings and fence.passed(tick, self._followers):
-                due.update((id(rule), rule) for rule in fence.rules)
-        self._alarm = joint(fence.alarm for fence in self._fences)
-        return list(due.values())
+        rang = [
+            fence
+            for fence in (self._fences if all_of_them else self._near)
+            if moved or fence.alarm is None or fence.alarm.rings(tick.now_ns)
+        ]
+        passed = [fence for fence in rang if fence.passed(tick, self._followers)]
+        if all_of_them:
+            self._near = [fence for fence in rang if fence.alarm is None] if moved else rang
+            near = set(map(id, self._near))
+            self._far = joint(fence.alarm for fence in self._fences if id(fence) not in near)
+        return list({id(rule): rule for fence in passed for rule in fence.rules}.values())
 
 
 def leaves(roots: Sequence[Node]) -> Iterator[ConditionNode]:

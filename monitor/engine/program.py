@@ -10,9 +10,10 @@ from functools import partial
 import numpy as np
 
 from monitor.engine.compile import Compiler
+from monitor.engine.cover.coverage import Ledger
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.align import Places, carried
-from monitor.engine.nodes.base import Bools, ConditionNode, Node, Tick, covers, padded, row_of, take
+from monitor.engine.nodes.base import Alarm, Bools, ConditionNode, Node, Tick, covers, padded, row_of, take
 from monitor.engine.nodes.vector import relabelled
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.log import Log
@@ -68,7 +69,6 @@ class _Ladder:
             out[truth == TRUE] = number
         return out
 
-    def memory(self) -> Memory:
     def threshold(self, first: Floats) -> Floats:
         """What a row is compared with: by the highest level whose condition is true, else by the first.
 
@@ -79,6 +79,7 @@ class _Ladder:
             first = np.where(step.truth() == TRUE, own, first)
         return first
 
+    def memory(self) -> Memory:
         """Which levels hold."""
         size = min(map(len, self.held), default=0)
         columns = {str(number): held[:size] for number, held in enumerate(self.held)}
@@ -244,8 +245,8 @@ class CompiledRule:
         coverage, sound = covers(node), node.sound
         clear = self.base.clear.truth() if self.base.clear else None
         level = self.base.ladder.level(size) if self.base.ladder else None
-        for case, mine in zip(self.cases, self._mine, strict=True):
         threshold = self.base.ladder.threshold(threshold) if self.base.ladder else threshold
+        for case, mine in zip(self.cases, self._mine, strict=True):
             rows, other = case.main.update(), case.node
             truth = np.where(mine, case.main.truth(), truth)
             values = np.where(mine, take(other.values, rows, np.nan), values)
@@ -305,7 +306,8 @@ class CompiledRecording:
         self.node = compiler.node(recording.expr)
         self.extra = tuple(sorted(recording.labels.items()))
         self.label_names = tuple(sorted({*self.node.label_names, *recording.labels}))
-        self._version = -1
+        self._version = self._seen_ledger = -1
+        self._alarm: Alarm | None = None
         self._written: Floats = np.empty(0)
         self._before: dict[Labels, float] = {}
 
@@ -318,9 +320,13 @@ class CompiledRecording:
                 said = zip(members.tolist(), values.tolist(), strict=True)
                 self._before |= {labels[member]: value for member, value in said}
 
-    def evaluate(self, tick: Tick) -> list[tuple[Labels, float]]:
+    def evaluate(self, tick: Tick, ledger: Ledger) -> list[tuple[Labels, float]]:
         """Values that changed, by label set. NaN says that the value is missing from now on."""
+        if self._alarm is not None and ledger.version == self._seen_ledger and not self._alarm.rings(tick.now_ns):
+            return []
         version = self.node.pull(tick)
+        self._seen_ledger = ledger.version
+        self._alarm = self.node.still() if version == self._version else None  # while it moves it will move again
         if version == self._version:
             return []
         self._version = version

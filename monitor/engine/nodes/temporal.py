@@ -71,7 +71,10 @@ class CrossNode(ConditionNode):
 
     def still(self) -> Alarm | None:
         """Until either side moves; a crossing, and what came from nowhere, are taken back at the next evaluation."""
-        return joint((self.left.still(), self.right.still())) if (self.truth == FALSE).all() else None
+        missing = np.isnan(self.values) | np.isnan(self.threshold)
+        missing[list(self.join.ambiguous)] = True
+        stays = (self.truth == FALSE) | ((self.truth == UNKNOWN) & missing)
+        return joint((self.left.still(), self.right.still())) if stays.all() else None
 
     def memory(self) -> Memory | None:
         """Both sides as of the newest evaluation."""
@@ -291,9 +294,10 @@ class ThenNode(ConditionNode):
 class AbsentNode(ConditionNode):
     """``absent(x[w])``: no row arrived in the window, per group seen before; unknown until the engine has run for w."""
 
-    def __init__(self, lane: Lane, bank: Bank, window_ns: int, sources: Sources) -> None:
+    def __init__(self, lane: Lane, bank: Bank, window_ns: int, sources: Sources, *, delay_ns: int = 0) -> None:
         super().__init__()
         self.lane, self.bank, self.window_ns, self.sources = lane, bank, window_ns, sources
+        self.delay_ns = delay_ns
         self.index = lane.projection.index
         self._key: tuple[int, int, bool] | None = None
 
@@ -312,6 +316,27 @@ class AbsentNode(ConditionNode):
         self.threshold = np.zeros(len(counts))
         self.sound = np.zeros(len(counts), np.bool_)
         return True
+
+    def still(self) -> Alarm | None:
+        """Until a row comes or goes, or the engine has run long enough."""
+        edge_ns = self.bank.next_edge_ns()
+        return self._quiet(FAR_NS if edge_ns is None else edge_ns)
+
+    def stands(self) -> Alarm | None:
+        """Until the newest row of some group leaves; while one has none, until a row comes."""
+        if (self.truth != FALSE).any():
+            return self.still()
+        groups = self.lane.projection
+        until_ns = self.bank.occupied_until_ns(self.lane)
+        return None if self.delay_ns else Alarm(until_ns, ((groups, groups.value),))
+
+    def _quiet(self, until_ns: int) -> Alarm | None:
+        """Until an instant, or a row comes, or the engine has run long enough."""
+        if (self.truth == UNKNOWN).any():
+            until_ns = min(until_ns, self.sources.started_ns + self.window_ns)
+        arrived, members = self.bank.log.arrived, self.lane.projection.members
+        marks = ((arrived, arrived.value), (members, len(members)))
+        return None if self.delay_ns else Alarm(until_ns, marks)
 
     def holdings(self) -> Sequence[Holding]:
         """The rows that are counted."""

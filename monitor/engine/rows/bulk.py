@@ -293,8 +293,7 @@ class Stream:
 
     def count(self, step: int, stop: int) -> int:
         """How many rows the steps ``step:stop`` have."""
-        rows = self._slice(step, stop)
-        return rows.stop - rows.start
+        return self._ends[stop - 1] - (self._ends[step - 1] if step else 0)
 
     def filled_by(self, step: int, stop: int, amount: float) -> int | None:
         """The row, counted from the first row of `step`, with which more than `amount` has come in; None where none does.

@@ -13,7 +13,7 @@ from monitor.engine.rows.projection import Projection
 from monitor.series import Fold
 from monitor.window import Floats, Ints, add_by_key
 
-NEVER_NS = -(1 << 62)
+NEVER_NS, FAR_NS = -(1 << 62), 1 << 62
 NAN = float("nan")
 DRIFT_UNITS = 1e12
 """Parts of a logarithm in which `LastValues.drift` counts; each step is rounded up by one."""
@@ -43,6 +43,8 @@ class LastValues:
         self.metered_ns = 0.0
         self.members = members
         self.head = log.first
+        self._next_ns = NEVER_NS
+        """No row after the head is older."""
         self._standing = log.standing.rows()
         log.readers.append(self)
 
@@ -59,15 +61,21 @@ class LastValues:
     def seek(self, now_ns: int) -> None:
         """Move forward to `now_ns`."""
         self.now_ns = now_ns
-        end = self.log.position(now_ns)
         if len(self.members) > len(self.values):
             self._grow()
+        if now_ns >= self._next_ns:
+            self._go_on()
+        if len(self._standing[0]):
+            self._take_up()
+
+    def _go_on(self) -> None:
+        """Take in the rows up to this instant."""
+        end = self.log.position(self.now_ns)
         if end > self.head:
             self._hold(*self.log.rows(self.head, end))
             self.head = end
             self.version += 1
-        if len(self._standing[0]):
-            self._take_up()
+        self._next_ns = self.log.time_at(end) if end < self.log.end else FAR_NS
 
     def _take_up(self) -> None:
         """Hold what stands by rows that were forgotten before this reader began, each from its own instant on."""
@@ -83,10 +91,12 @@ class LastValues:
     def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
         """Take in merged rows that are at or before this instant and newer than what is held."""
         del log, counts
-        if ts[0] > self.now_ns:
+        passed = int(ts.searchsorted(self.now_ns, side="right"))
+        if passed < len(ts):
+            self._next_ns = min(self._next_ns, int(ts[passed]))
+        if not passed:
             return
         self._grow()
-        passed = int(ts.searchsorted(self.now_ns, side="right"))
         self.head += passed
         ts, members, values = ts[:passed], members[:passed], values[:passed]
         newer = ts >= self.ts[members]

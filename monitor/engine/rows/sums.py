@@ -211,6 +211,22 @@ class Bank:
             return int(ts[beyond]) + edge.length_ns
         return FAR_NS if stop == self._head else int(ts[-1]) + edge.length_ns
 
+    def occupied_until_ns(self, lane: Lane) -> int:
+        """Before this instant every group of a lane that has rows keeps one: the newest of it has not left."""
+        occupied, size = lane.counts > 0, AHEAD
+        tail = self._windows[lane.edge].tail
+        newest = np.full(len(occupied), -FAR_NS)
+        while occupied.any():
+            start = max(self._head - size, tail)
+            ts, members, _ = self.log.rows(start, self._head)
+            group = lane.projection.group[members]
+            newest[group[group >= 0]] = ts[group >= 0]  # rows lie in the order of time: the last one counts
+            oldest_ns = int(newest[occupied].min())
+            if start == tail or oldest_ns > -FAR_NS:
+                return oldest_ns + lane.edge.length_ns
+            size *= 4
+        return FAR_NS
+
     def late(self, log: Log, ts: Ints, members: Members, values: Column, counts: Ints | None) -> None:
         """Take in merged rows that lie before the instant up to which this bank has counted."""
         del log
