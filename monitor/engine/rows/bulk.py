@@ -243,7 +243,7 @@ class Stream:
         keys = (np.repeat(rows.codes * width, width) + np.tile(np.arange(width), size))[keep]
         steps = np.repeat(steps, width)[keep]
         self.ends: Ints = np.searchsorted(steps, np.arange(len(rows.ends)), side="right")
-        self._ends = self.ends.tolist()
+        self._ends: list[int] = self.ends.tolist()
         fresh = np.sort(self._first_rows(keys))
         self._births: tuple[Ints, Ints] = steps[fresh], keys[fresh]
         self._fresh = set(self._births[0].tolist())
