@@ -324,7 +324,7 @@ def _scalar_offsets(raw: str, text: str, style: str) -> list[int]:
 
     Exact for every visible character; white space that was folded maps to the fold.
     """
-    at = _PROPERTIES.match(raw).end()  # type: ignore[union-attr]
+    at = _PROPERTIES.match(raw).end()  # type: ignore[union-attr]  # it matches nothing, too
     if style in ("|", ">"):
         first_break = _BREAK.search(raw, at)
         at = first_break.end() if first_break else len(raw)

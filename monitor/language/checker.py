@@ -285,8 +285,12 @@ class Checker:
             return typed
         shape = typed.type.shape
         if signature.trailing == "same form":
-            same = isinstance(typed, Range) and isinstance(main, Range)
-            if not same or (typed.window_ns, typed.step_ns) != (main.window_ns, main.step_ns):  # type: ignore[attr-defined]
+            same = (
+                isinstance(typed, Range)
+                and isinstance(main, Range)
+                and (typed.window_ns, typed.step_ns) == (main.window_ns, main.step_ns)
+            )
+            if not same:
                 hint = f"write {signature.example}"
                 return self._broken(typed, f"{signature.name} needs two windows of the same length and step", hint)
         elif shape is not Shape.VECTOR and not (shape is Shape.SCALAR and signature.trailing == "vector or number"):

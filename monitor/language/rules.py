@@ -122,7 +122,7 @@ class _Loader:
             if group is None:
                 continue
             if group.name in seen:
-                self._problem(document, (*path, "name"), f"a second group {group.name!r} in this file")
+                self.problem(document, (*path, "name"), f"a second group {group.name!r} in this file")
             seen.add(group.name)
             for place in range(len(group.rules)):
                 self._read_rule(document, (*path, "rules", place), group)
@@ -147,7 +147,7 @@ class _Loader:
         if rule is None:
             return
         if (rule.alert is None) == (rule.record is None):
-            self._problem(document, path, "a rule has either alert: or record:")
+            self.problem(document, path, "a rule has either alert: or record:")
             return
         entry = _Entry(document, path, group, rule)
         kind = "alert" if rule.alert else "record"
@@ -155,7 +155,7 @@ class _Loader:
             first = self.names[entry.name]
             message = f"a second rule named {entry.name!r}"
             hint = f"the first is at {first.document.file}:{first.line}"
-            self._problem(document, (*path, kind), message, hint)
+            self.problem(document, (*path, kind), message, hint)
             return
         self.names[entry.name] = entry
         if rule.alert:
@@ -170,10 +170,11 @@ class _Loader:
             return True
         message = f"{name!r} is taken" if taken else f"{name!r} cannot be the name of a series"
         hint = "like level:metric:operation, as in base:liquidations_usd:sum1h"
-        self._problem(entry.document, (*entry.path, "record"), message, hint)
+        self.problem(entry.document, (*entry.path, "record"), message, hint)
         return False
 
-    def _problem(self, document: Document, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+    def problem(self, document: Document, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """Note a mistake at a place of a file."""
         self.problems.append(document.problem(path, message, hint=hint, key=key))
 
     # Rules
@@ -197,7 +198,7 @@ class _Loader:
                     entry = self.recordings[name]
                     others = ", ".join(sorted(needs[name] - done))
                     message = f"recording rules read each other in a circle: {name} reads {others}"
-                    self._problem(entry.document, (*entry.path, "expr"), message)
+                    self.problem(entry.document, (*entry.path, "expr"), message)
                 return
             for name in ready:
                 done.add(name)
@@ -218,10 +219,10 @@ class _Loader:
         for name in ("for_", "clear", "ladder", "overrides", "annotations", "min_coverage"):
             if name in rule.model_fields_set:
                 key = name.rstrip("_")
-                self._problem(entry.document, (*entry.path, key), f"a recording rule has no {key}:", key=True)
+                self.problem(entry.document, (*entry.path, key), f"a recording rule has no {key}:", key=True)
         if rule.expr is None:
             if not entry.gives("expr"):
-                self._problem(entry.document, entry.path, "the key 'expr' is missing")
+                self.problem(entry.document, entry.path, "the key 'expr' is missing")
             return None
         scope = _Scope(self, entry, rule.params)
         expr = scope.expression(rule.expr, "expr", "value")
@@ -257,7 +258,7 @@ class _Scope:
         taken = name in SERIES or name in FUNCTIONS or name in _KEYWORDS or name in self.loader.series
         if taken:
             path = (*self.entry.path, "let", name)
-            self.loader._problem(self.entry.document, path, f"{name!r} is taken", key=True)  # noqa: SLF001
+            self.loader.problem(self.entry.document, path, f"{name!r} is taken", key=True)
             self.broken = True
         return not taken
 

@@ -116,7 +116,7 @@ class VenueClient:
 
     def pause(self) -> None:
         """Stop reading what the client sends; its buffers fill."""
-        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # typeshed has the writing half only
 
     def flush(self) -> None:
         """Hand what the protocol wants to say to the socket."""

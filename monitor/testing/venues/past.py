@@ -82,7 +82,7 @@ class Asked:
         return [
             event
             for event in self.told
-            if isinstance(event, kind) and first_ns <= event.ts_ns <= last_ns and id(event.instrument) in listed  # type: ignore[union-attr]
+            if isinstance(event, kind) and first_ns <= event.ts_ns <= last_ns and id(event.instrument) in listed  # type: ignore[union-attr]  # `kind` has one
         ]
 
     def trades(self, symbol: str) -> list[Trade]:
