@@ -42,9 +42,7 @@ class MarketBoard:
         """Take in a batch. Backfilled history is not counted; a listed TradFi contract is nobody's crypto."""
         prices = self._prices
         for event in events:
-            kind = type(
-                event
-            )  # half the price of isinstance; the type checker does not follow, hence the ignores
+            kind = type(event)  # half the price of isinstance; the type checker does not follow, hence the ignores
             if kind is Trade:
                 continue  # the most frequent, and not shown here
             if kind is not Depth and getattr(event, "backfill", False):
