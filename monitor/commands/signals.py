@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from monitor import format as fmt
@@ -14,10 +17,34 @@ from monitor.commands.client import add_client_options, call
 EPILOG = """examples:
   python -m monitor signals
   python -m monitor signals --json | jq '.data.signals[] | select(.firing)'
+The value, its coverage and FIRING are of the rule named first in docs/signals.md; another rule of the row that fires is named.
+Wide terminals show more: the rule from 110 columns on, the input from 150, the metric from 190; --json has all, and the panel.
 exit code: 0, or 2 when no monitor answers
 """
-COLUMNS = ("", "value", "age", "coverage", "state", "rule", "signal")
-WIDTHS = (4, 17, 8, 9, 7, 31)
+NOT_A_TERMINAL = 120
+"""Columns for a pipe; ``COLUMNS`` sets another width."""
+LEAST_TEXT = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: its key in a row of cells, its width, and the terminal that it needs."""
+
+    name: str
+    width: int
+    from_width: int = 0
+
+
+COLUMNS = (
+    Column("", 4),
+    Column("value", 15),
+    Column("age", 7),
+    Column("coverage", 8),
+    Column("state", 6),
+    Column("rule", 30, 110),
+    Column("input", 38, 150),
+    Column("metric", 38, 190),
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -29,27 +56,50 @@ def run(argv: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(reply, indent=2))
     else:
-        data = reply["data"]
-        print(render(data["signals"], now_ns=data["now"] * NS_PER_MS))
+        data, width = reply["data"], shutil.get_terminal_size((NOT_A_TERMINAL, 24)).columns
+        print(render(data["signals"], now_ns=data["now"] * NS_PER_MS, width=width))
     return 0
 
 
-def render(rows: Sequence[Mapping[str, Any]], now_ns: int) -> str:
-    """One line per signal; an absent one says why instead of a value."""
+def render(rows: Sequence[Mapping[str, Any]], now_ns: int, width: int = NOT_A_TERMINAL) -> str:
+    """A line or a few per signal; an absent one says why instead of a value.
+
+    Args:
+        rows: As the API gives them.
+        now_ns: For ages.
+        width: Of the terminal; what the signal is wraps within it.
+    """
+    shown = [column for column in COLUMNS if column.from_width <= width]
     alive = sum(not row["absent"] for row in rows)
-    lines = [_line(COLUMNS), *(_row(row, now_ns) for row in rows)]
+    head = {column.name: column.name for column in shown}
+    lines = [
+        _line(head, "signal", shown, width),
+        *(_line(_cells(row, now_ns), _text(row), shown, width) for row in rows),
+    ]
     return "\n".join([*lines, "", f"{alive} of {len(rows)} signals have a value"])
 
 
-def _row(row: Mapping[str, Any], now_ns: int) -> str:
+def _cells(row: Mapping[str, Any], now_ns: int) -> dict[str, str]:
+    cells = {"": row["id"], "rule": row["rule"], "input": row["input"], "metric": row["metric"]}
     if row["absent"]:
-        return _line((row["id"], "absent", "", "", "", row["rule"], f"{row['title']}: {row['absent']}"))
+        return cells | {"value": "absent"}
     age = fmt.duration(max(0, now_ns - row["as_of_ns"]) // 10**9 * 10**9) if row["as_of_ns"] else fmt.MISSING
-    state = "FIRING" if row["firing"] else "quiet"
-    cells = (row["id"], fmt.amount(row["value"], row["unit"]), age, fmt.share(row["coverage_ratio"]), state)
-    return _line((*cells, row["rule"], row["title"]))
+    state = "FIRING" if row["rule"] in row["firing_rules"] else "quiet"
+    value = fmt.amount(row["value"], row["unit"])
+    return cells | {"value": value, "age": age, "coverage": fmt.share(row["coverage_ratio"]), "state": state}
 
 
-def _line(cells: Sequence[str]) -> str:
-    padded = [f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=False)]
-    return " ".join([*padded, cells[-1]]).rstrip()
+def _text(row: Mapping[str, Any]) -> str:
+    others = [rule for rule in row["firing_rules"] if rule != row["rule"]]
+    parts = [
+        row["title"],
+        *([row["absent"]] if row["absent"] else []),
+        *([f"{', '.join(others)} fires"] if others else []),
+    ]
+    return ": ".join(parts)
+
+
+def _line(cells: Mapping[str, str], text: str, shown: Sequence[Column], width: int) -> str:
+    before = "".join(f"{cells.get(column.name, ''):<{column.width}} " for column in shown)
+    wrapped = textwrap.wrap(text, max(LEAST_TEXT, width - len(before)), break_on_hyphens=False) or [""]
+    return "\n".join([(before + wrapped[0]).rstrip(), *(" " * len(before) + part for part in wrapped[1:])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -300,9 +300,9 @@ class AppView:
             if alert.state in (AlertState.FIRING, AlertState.HELD)
         }
         now = readings(item for item in newest if item is not None)
-        return [self._signal_row(reading, firing=not firing.isdisjoint(reading.signal.rules)) for reading in now]
+        return [self._signal_row(reading, firing) for reading in now]
 
-    def _signal_row(self, reading: SignalReading, *, firing: bool) -> SignalRow:
+    def _signal_row(self, reading: SignalReading, firing: Container[str]) -> SignalRow:
         signal = reading.signal
         seen_ns = [at_ns for series in signal.series if (at_ns := self.parts.engine.newest_ns(series))]
         return SignalRow(
@@ -315,7 +315,11 @@ class AppView:
             absent=self._why_absent(reading),
             coverage_ratio=reading.coverage,
             rule=signal.rules[0],
-            firing=firing,
+            firing=any(rule in firing for rule in signal.rules),
+            firing_rules=tuple(rule for rule in signal.rules if rule in firing),
+            input=": ".join(signal.input),
+            metric=signal.metric,
+            panel=": ".join(signal.panel),
         )
 
     def _why_absent(self, reading: SignalReading) -> str:

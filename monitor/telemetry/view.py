@@ -395,7 +395,8 @@ class SignalRow:
     """One signal of the catalogue: its value now, or why it is absent.
 
     ``as_of_ns`` is the time of the newest value of its input (of the oldest input where it has several); ``firing``
-    says whether an alert of any of its rules fires (a condition that is true on too little data does not), `rule` is the one whose value stands for it.
+    says whether an alert of any of its rules fires (a condition that is true on too little data does not), `firing_rules` which,
+    and `rule` is the one whose value stands for it. ``metric`` and ``panel`` are where the value is shown, too.
     """
 
     id: str
@@ -408,6 +409,10 @@ class SignalRow:
     coverage_ratio: float = 1.0
     rule: str = ""
     firing: bool = False
+    firing_rules: tuple[str, ...] = ()
+    input: str = ""
+    metric: str = ""
+    panel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,17 +194,40 @@ def test_mistakes_are_found_when_the_configuration_is_loaded(tmp_path: Path) -> 
     assert [problem.line for problem in error.value.problems] == [4, 5]
 
 
+def row(number: int, value: float | None, **said: object) -> dict[str, object]:
+    return {
+        "id": f"S{number:02}", "title": "Fall of a coin", "value": value, "unit": "ratio", "source": "price", "rule": "PriceFall",
+        "as_of_ns": 60 * 10**9, "coverage_ratio": 0.9, "absent": "", "firing": False, "firing_rules": [],
+        "input": "feeds: price", "metric": "market_signal_value", "panel": "signals: Signals",
+    } | said  # fmt: skip
+
+
+TABLE = [
+    row(1, 2.9e12, unit="USD", firing=True, firing_rules=["PriceFall"]),
+    row(2, -0.251, as_of_ns=0, firing=True, firing_rules=["PriceFallMonth"]),
+    row(3, None, as_of_ns=0, absent="no data; configure feeds with price"),
+]
+
+
 def test_the_table_shows_value_age_state_or_why_there_is_none() -> None:
-    common = {"title": "t", "source": "s", "rule": "R", "coverage_ratio": 0.9, "firing": False, "absent": ""}
-    rows = [
-        common | {"id": "S01", "value": 2.9e12, "unit": "USD", "as_of_ns": 60 * 10**9, "firing": True},
-        common | {"id": "S02", "value": -0.251, "unit": "ratio", "as_of_ns": 0},
-        common | {"id": "S03", "value": None, "unit": "USD", "as_of_ns": 0, "absent": "no data; configure x"},
-    ]
-    lines = render(rows, now_ns=120 * 10**9).splitlines()
-    assert lines[1].split()[:2] == ["S01", "2.9T"] or "2.9T" in lines[1]
-    assert "FIRING" in lines[1]
-    assert "60s" in lines[1] or "1m" in lines[1]
+    lines = render(TABLE, now_ns=120 * 10**9).splitlines()
+    assert lines[1].split() == ["S01", "2.9T", "USD", "1m", "90%", "FIRING", "PriceFall", "Fall", "of", "a", "coin"]
     assert "-25.1%" in lines[2]
-    assert "no data; configure x" in lines[3]
+    assert "no data; configure feeds with price" in " ".join(line.strip() for line in lines[3:5])
     assert lines[-1].startswith("2 of 3")
+
+
+def test_firing_is_said_of_the_rule_whose_value_is_shown_and_another_one_by_name() -> None:
+    lines = render(TABLE, now_ns=120 * 10**9, width=200).splitlines()
+    assert "FIRING" not in lines[2]
+    assert "quiet" in lines[2]
+    assert lines[2].endswith("Fall of a coin: PriceFallMonth fires")
+
+
+@pytest.mark.parametrize("width", [80, 109, 110, 149, 150, 189, 190, 200, 300])
+def test_the_table_fits_the_terminal_and_hides_nothing_but_whole_columns(width: int) -> None:
+    text = render(TABLE, now_ns=120 * 10**9, width=width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "configure feeds with price" in " ".join(text.split())
+    assert [name in lines[0] for name in ("rule", "input", "metric")] == [width >= 110, width >= 150, width >= 190]
