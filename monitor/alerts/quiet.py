@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 import msgspec
 
 from monitor.alert import AlertView, MemoryRow
+from monitor.alerts.matchers import matches
 from monitor.alerts.memory import Memory, rows
 from monitor.alerts.routes import Route, RoutingConfig
 from monitor.alerts.silences import Acknowledgement, Silence
@@ -32,10 +33,12 @@ class Quiet:
         """Add or replace a silence.
 
         Raises:
-            ValueError: When it is empty, ends before it begins, or there are too many.
+            ValueError: When it is empty, mutes everything, ends before it begins, or there are too many.
         """
         if not silence.matchers or silence.ends_ns <= silence.starts_ns:
             raise ValueError("a silence needs a matcher, and must end after it starts")
+        if all(matcher.op in {"=", "=~"} and matches([matcher], {}) for matcher in silence.matchers):
+            raise ValueError("at least one matcher must not match the empty text, or everything would be muted")
         for over in [s.id for s in self._silences.values() if s.ends_ns <= now_ns]:
             self.expire(over)
         if len(self._silences) >= MAX_SILENCES:
