@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +23,7 @@ from monitor.backtest.run import Progress
 from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict
+from monitor.clock import NS_PER_S, Clock, SystemClock
 from monitor.commands.arguments import Parser
 from monitor.commands.tape import time_ns
 from monitor.errors import ConfigError, Problem, TapeError
@@ -38,6 +41,8 @@ exit codes: 0 it ran, 1 the condition of --fail-if holds, 2 wrong input, a rule 
 Times are UTC unless they say otherwise, or unix seconds.
 """
 _BAR = 30
+_PACE_NS = 20 * NS_PER_S
+"""Over so long the pace is taken; a tenth of it has to pass first."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -62,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
         reference=options.reference,
         charts=options.html is not None,
     )
-    progress = Bar(sys.stderr, stretch_of(history, ask)) if sys.stderr.isatty() else None
+    progress = Bar(sys.stderr, stretch_of(history, ask), SystemClock()) if sys.stderr.isatty() else None
     found = _exact(loaded, options, ask, progress) if options.exact else answer(loaded, history, ask, progress)
     if progress is not None:
         progress.clear()
@@ -110,22 +115,46 @@ def _write(path: Path, text: str) -> None:
 
 
 class Bar:
-    """How far it has come, in one line of a terminal."""
+    """How far it has come, and how long the rest will take, in one line of a terminal.
 
-    def __init__(self, out: TextIO, stretch: Stretch) -> None:
-        self._out = out
-        self._stretch = stretch
+    Filling the windows is a part of the way, too. The time to go is that of the rest at the pace of the last seconds.
+
+    Args:
+        out: The terminal.
+        stretch: Where the way ends, and alerts begin to count.
+        clock: Tells how much time has passed.
+    """
+
+    def __init__(self, out: TextIO, stretch: Stretch, clock: Clock) -> None:
+        self._out, self._stretch, self._clock = out, stretch, clock
+        self._from_ns: int | None = None
+        self._marks: deque[tuple[int, int]] = deque()
         self._shown = ""
 
     def __call__(self, now_ns: int) -> None:
         """Show an instant."""
-        share = min(1.0, max(0.0, (now_ns - self._stretch.start_ns) / self._stretch.length_ns))
+        if self._from_ns is None:
+            self._from_ns = min(now_ns, self._stretch.start_ns)
+        way_ns = self._stretch.end_ns - self._from_ns
+        share = min(1.0, (now_ns - self._from_ns) / way_ns)
         what = fmt.utc_time(now_ns) if now_ns >= self._stretch.start_ns else "filling the windows"
-        line = f"[{'=' * int(share * _BAR):<{_BAR}}] {share:4.0%}  {what}"
+        line = f"[{'=' * int(share * _BAR):<{_BAR}}] {share:4.0%}  {what}{self._to_go(now_ns)}"
         if line != self._shown:
             self._shown = line
             self._out.write(f"\r\x1b[K{line}")
             self._out.flush()
+
+    def _to_go(self, now_ns: int) -> str:
+        """How long the rest takes at the pace of the last seconds; nothing until there is one."""
+        read_ns = self._clock.mono_ns()
+        self._marks.append((read_ns, now_ns))
+        while read_ns - self._marks[0][0] > _PACE_NS and len(self._marks) > 2:
+            self._marks.popleft()
+        then_ns, at_ns = self._marks[0]
+        if read_ns - then_ns < _PACE_NS // 10 or now_ns <= at_ns:
+            return ""
+        left_s = (self._stretch.end_ns - now_ns) * (read_ns - then_ns) / (now_ns - at_ns) / NS_PER_S
+        return f", {fmt.duration(math.ceil(left_s) * NS_PER_S)} to go" if left_s > 0 else ""
 
     def clear(self) -> None:
         """Leave the line empty."""

@@ -46,7 +46,7 @@ def run(argv: Sequence[str], clock: Clock | None = None) -> int:
     sink = _sink(loaded, options.sink)
     live = _read(options.against) if options.against else None
     stretch = open_history(options.tape, loaded).stretch
-    bar = Bar(sys.stderr, stretch) if sys.stderr.isatty() else None
+    bar = Bar(sys.stderr, stretch, clock) if sys.stderr.isatty() else None
     log, began_ns = AlertLog(), clock.mono_ns()
     report = run_again(loaded, options.tape, log, rules=Rules(options.rules), watcher=_moving(bar) if bar else None)
     took_s = (clock.mono_ns() - began_ns) / NS_PER_S

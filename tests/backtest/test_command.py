@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from monitor.backtest.history import Stretch
+from monitor.clock import NS_PER_S, StillClock
 from monitor.commands import dispatch
 from monitor.commands.backtest import Bar
 from tests.backtest.scene import CONFIG, RULES, START_NS, at, cascade, loaded, write_tape
@@ -184,16 +185,19 @@ def test_a_venue_that_the_history_does_not_have_leaves_rules_undecided(
 
 def test_the_bar_is_one_line_that_goes_away() -> None:
     out = io.StringIO()
-    bar = Bar(out, Stretch(START_NS, at(100)))
-    for second in (-5, 0, 50, 50, 120):
+    clock = StillClock()
+    bar = Bar(out, Stretch(START_NS, at(100)), clock)
+    for second, took_s in ((-100, 0), (0, 1), (50, 9), (50, 0), (95, 30), (120, 1)):
+        clock.now_ns += took_s * NS_PER_S
         bar(at(second))
     bar.clear()
     lines = out.getvalue().split("\r\x1b[K")
     assert lines == [
         "",
         "[                              ]   0%  filling the windows",
-        "[                              ]   0%  2025-11-21 05:00:00Z",
-        "[===============               ]  50%  2025-11-21 05:00:50Z",
+        "[===============               ]  50%  2025-11-21 05:00:00Z",
+        "[======================        ]  75%  2025-11-21 05:00:50Z, 4s to go",
+        "[============================= ]  98%  2025-11-21 05:01:35Z, 4s to go",
         "[==============================] 100%  2025-11-21 05:02:00Z",
         "",
     ]
