@@ -104,6 +104,8 @@ SERIES: dict[str, SeriesSpec] = {
                    "Index level of a configured basket, 100 at its start.", stale_s=2 * HOUR),
         SeriesSpec("band_correlation", "gauge", Unit.NUMBER, ("band",), Fold.MEAN, Channel.REFERENCE,
                    "Mean pairwise correlation of daily returns inside a band of ranks, or between two (1-10, 50-100, 1-10:50-100).", stale_s=2 * DAY),
+        SeriesSpec("price_peak", "gauge", Unit.PRICE, ("base",), Fold.MAX, Channel.PRICE,
+                   "Highest price of a coin ever, as configured or seen since.", stale_s=300.0),
         SeriesSpec("treasury_pnl", "gauge", Unit.USD, ("holder", "base"), Fold.SUM, Channel.PRICE,
                    "Unrealised profit of a configured holding at the live price; negative: a loss.", stale_s=300.0),
         SeriesSpec("treasury_distance", "gauge", Unit.RATIO, ("holder", "base"), Fold.MIN, Channel.PRICE,

@@ -31,7 +31,9 @@ from monitor.sinks import sink_options
 SAMPLES = 480
 """Readings per line of a chart, about."""
 PROGRESS_EVERY = 200
-DERIVED = frozenset({"basket", "treasury_pnl", "treasury_distance", "band_correlation", "streak", "etf_flow_month"})
+DERIVED = frozenset(
+    {"basket", "price_peak", "treasury_pnl", "treasury_distance", "band_correlation", "streak", "etf_flow_month"}
+)
 """What `monitor.derived` makes of other series."""
 
 Progress = Callable[[int], None]

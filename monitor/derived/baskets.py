@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -12,6 +12,8 @@ from monitor.events import Price, Sample
 
 DAY_NS = 86_400 * NS_PER_S
 START_LEVEL = 100.0
+LEAST_SHARE = 0.5
+"""Of the weight that has a price now; with less the level would mostly stand on what was."""
 
 SECTORS: dict[str, tuple[str, ...]] = {
     "layer-1": ("BTC", "ETH", "SOL", "BNB", "ADA", "AVAX", "SUI"),
@@ -51,9 +53,9 @@ class Basket:
     """The level of one basket as prices come in.
 
     The level is the sum of units times prices. Units are set from the weights at the start and at every rebalancing,
-    at the prices of that instant, so that the level is continuous. A coin that has no price when units are set takes no
-    part until the next rebalancing; `coverage` is the weight of those that do. A coin whose price is missing later
-    keeps its last one.
+    at the prices of that instant, so that the level is continuous. A coin whose first price comes later joins at its
+    weight, without moving the level. A coin whose price is missing keeps its last one, so that what it lost meanwhile
+    shows when it is back; while that is true of more than half of the weight there is no level.
     """
 
     def __init__(self, spec: BasketSpec) -> None:
@@ -63,23 +65,23 @@ class Basket:
         self._period: int | None = None
         self._start = START_LEVEL
 
-    @property
-    def coverage(self) -> float:
-        """Share of the weights that the level stands on, 0..1."""
-        total = sum(self.spec.weights.values())
-        return sum(self.spec.weights[base] for base in self._units) / total
-
     def update(self, prices: Mapping[str, float], at_ns: int) -> float | None:
-        """Take the newest price by coin; returns the level, or None while less than half of the weight has a price."""
-        self._prices.update({base: prices[base] for base in self.spec.weights if prices.get(base, 0.0) > 0})
-        known = sum(w for base, w in self.spec.weights.items() if base in self._prices)
-        if known < 0.5 * sum(self.spec.weights.values()):
+        """Take the prices of now by coin; returns the level, or None where less than half of the weight has a price."""
+        present = {base: price for base in self.spec.weights if (price := prices.get(base, 0.0)) > 0}
+        self._prices |= present
+        if self._share(present) < LEAST_SHARE:
             return None
         period = at_ns // (self.spec.rebalance_days * DAY_NS)
         if period != self._period:
             self._rebalance(self.level or self._start)
             self._period = period
+        for base in present.keys() - self._units.keys():
+            self._join(base)
         return self.level
+
+    def _share(self, bases: Iterable[str]) -> float:
+        """Of the weights, 0..1."""
+        return sum(self.spec.weights[base] for base in bases) / sum(self.spec.weights.values())
 
     @property
     def level(self) -> float | None:
@@ -112,6 +114,13 @@ class Basket:
             raise KeyError("units without prices")
         self._units, self._prices, self._period = units, prices, int(period)
 
+    def _join(self, base: str) -> None:
+        """Take a coin in at its weight; the others give way in proportion, so that the level stays."""
+        level = self.level or self._start
+        share = self.spec.weights[base] / sum(self.spec.weights[known] for known in (*self._units, base))
+        self._units = {known: units * (1 - share) for known, units in self._units.items()}
+        self._units[base] = level * share / self._prices[base]
+
     def _rebalance(self, level: float) -> None:
         present = {base: weight for base, weight in self.spec.weights.items() if base in self._prices}
         total = sum(present.values())
@@ -123,16 +132,16 @@ def _numbers(raw: Mapping[str, Any]) -> dict[str, float]:
 
 
 class PriceBook:
-    """The newest price of one coin by base, out of the stream: the median over venues of the newest mark or last."""
+    """The newest price of one coin by base, out of the stream: the median over pairs of the newest mark or last."""
 
     def __init__(self, stale_ns: int = 60 * NS_PER_S) -> None:
         self._stale_ns = stale_ns
         self._by_base: dict[str, dict[tuple[str, str], tuple[int, float]]] = {}
 
     def take(self, event: Price) -> None:
-        """Note a mark price, or a spot pair's last price."""
+        """Note a perpetual's mark price, or a spot pair's last price."""
         instrument = event.instrument
-        if event.kind == ("last" if instrument.kind == "spot" else "mark") and instrument.usd_quoted:
+        if is_price_of_now(event):
             venues = self._by_base.setdefault(instrument.base, {})
             venues[instrument.venue, instrument.symbol] = event.ts_ns, event.value / instrument.base_units
 
@@ -144,6 +153,12 @@ class PriceBook:
             if fresh:
                 found[base] = (fresh[(len(fresh) - 1) // 2] + fresh[len(fresh) // 2]) / 2
         return found
+
+
+def is_price_of_now(event: Price) -> bool:
+    """Whether it says what the coin costs in dollars: a perpetual's mark, a spot pair's last; a future has a premium."""
+    kind = {"perp": "mark", "spot": "last"}.get(event.instrument.kind)
+    return event.kind == kind and event.instrument.usd_quoted
 
 
 def basket_sample(name: str, level: float, now_ns: int) -> Sample:

@@ -8,14 +8,23 @@ from typing import Any, TypeVar
 
 from monitor.clock import NS_PER_S
 from monitor.derived.bands import BANDS, Band, band_correlations, band_samples
-from monitor.derived.baskets import DAY_NS, Basket, BasketSpec, PriceBook, basket_sample, starter_baskets
+from monitor.derived.baskets import (
+    DAY_NS,
+    Basket,
+    BasketSpec,
+    PriceBook,
+    basket_sample,
+    is_price_of_now,
+    starter_baskets,
+)
 from monitor.derived.flows import MonthToDate
+from monitor.derived.peaks import Peaks, read_peaks
 from monitor.derived.streaks import Streak, StreakSpec
 from monitor.derived.treasuries import Holding, treasury_samples
 from monitor.events import Event, Price, Sample
 
 T = TypeVar("T")
-KEYS = ("baskets", "treasuries", "streaks", "bands", "every_s")
+KEYS = ("baskets", "treasuries", "streaks", "bands", "peaks", "every_s")
 
 CLOSES_KEPT = 90
 NOT_RANKED = frozenset({"TOTAL", "USDT", "USDC", "USDE", "DAI", "USDS", "FDUSD", "PYUSD", "WBTC", "STETH", "WSTETH", "WETH", "WEETH", "CBBTC"})  # fmt: skip
@@ -30,6 +39,7 @@ class DerivedSpec:
     holdings: tuple[Holding, ...] = ()
     streaks: tuple[StreakSpec, ...] = ()
     bands: tuple[Band, ...] = BANDS
+    peaks_usd: Mapping[str, float] = field(default_factory=dict)
     every_s: float = 5.0
 
 
@@ -42,6 +52,7 @@ class DerivedDesk:
         self.baskets = [Basket(basket) for basket in spec.baskets]
         self._streaks = [Streak(streak) for streak in spec.streaks]
         self._flows = MonthToDate()
+        self._peaks = Peaks(spec.peaks_usd)
         self._closes: dict[str, dict[int, float]] = {}
         self._caps: dict[str, float] = {}
         self._next_ns = 0
@@ -62,7 +73,7 @@ class DerivedDesk:
         return found
 
     def tick(self, now_ns: int) -> list[Sample]:
-        """Baskets and holdings every ``every_s``, bands when a day has closed or more coins are known."""
+        """Baskets, holdings and peaks every ``every_s``, bands when a day has closed or more coins are known."""
         if now_ns < self._next_ns:
             return []
         self._next_ns = now_ns + int(self.spec.every_s * NS_PER_S)
@@ -70,10 +81,11 @@ class DerivedDesk:
         found = [
             basket_sample(basket.spec.name, level, now_ns)
             for basket in self.baskets
-            if any(base in prices for base in basket.spec.weights)
-            and (level := basket.update(prices, now_ns)) is not None
+            if (level := basket.update(prices, now_ns)) is not None
         ]
-        return found + treasury_samples(self.spec.holdings, prices, now_ns) + self._bands(now_ns)
+        self._peaks.take(prices)
+        found += treasury_samples(self.spec.holdings, prices, now_ns)
+        return found + self._peaks.samples(now_ns) + self._bands(now_ns)
 
     def ranks(self) -> list[str]:
         """Coins from the largest down, without stablecoins and wrapped coins."""
@@ -86,6 +98,7 @@ class DerivedDesk:
             "baskets": {basket.spec.name: basket.memory() for basket in self.baskets},
             "streaks": {streak.spec.name: streak.memory() for streak in self._streaks},
             "flows": self._flows.memory(),
+            "peaks": self._peaks.memory(),
         }
 
     def recall(self, kept: Mapping[str, Any], now_ns: int) -> None:
@@ -100,8 +113,9 @@ class DerivedDesk:
             if basket.spec.name in kept["baskets"]:
                 basket.recall(kept["baskets"][basket.spec.name])
         for streak in self._streaks:
-            streak.recall(kept["streaks"].get(streak.spec.name, {}))
+            streak.recall(kept["streaks"].get(streak.spec.name, ()))
         self._flows.recall(kept["flows"])
+        self._peaks.recall(kept["peaks"])
 
     def _follows(self, event: Sample) -> list[Sample]:
         """What changes with one pushed or polled value."""
@@ -112,7 +126,10 @@ class DerivedDesk:
     def _price(self, event: Price) -> None:
         if not event.backfill:
             self.book.take(event)
-        elif event.ts_ns % DAY_NS == 0:
+            return
+        if is_price_of_now(event):
+            self._peaks.take({event.instrument.base: event.value / event.instrument.base_units})
+        if event.ts_ns % DAY_NS == 0:
             closes = self._closes.setdefault(event.instrument.base, {})
             closes[event.ts_ns] = event.value / event.instrument.base_units
             if len(closes) > CLOSES_KEPT:
@@ -139,9 +156,8 @@ def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
     """``derived:`` of the configuration.
 
     ``baskets`` maps names to lists of coins or to weights by coin (with ``rebalance_days``, both are keys), and replaces
-    the starter set; ``treasuries`` is a
-    list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name, limit, side, zone}``; ``bands`` of pairs
-    of first and last rank.
+    the starter set; ``treasuries`` is a list of ``{holder, base, quantity, cost_price_usd}``; ``streaks`` of ``{name,
+    limit, side, zone, holidays}``; ``bands`` of pairs of first and last rank; ``peaks`` maps coins to prices.
 
     Raises:
         ValueError: With what is wrong, in a sentence.
@@ -158,6 +174,7 @@ def read_derived(raw: Mapping[str, object]) -> DerivedSpec:
         holdings=tuple(_read(Holding, "treasuries", entry) for entry in _entries(raw, "treasuries")),
         streaks=tuple(_read(StreakSpec, "streaks", entry) for entry in _entries(raw, "streaks")),
         bands=_read_bands(raw.get("bands", BANDS)),
+        peaks_usd=read_peaks(raw.get("peaks", {})),
         every_s=float(every_s),
     )
 

@@ -14,31 +14,35 @@ ZONE = ZoneInfo("America/New_York")
 """Months are those of the session: 21:00 UTC on the 31st belongs to the old one, and so does 03:00 UTC on the 1st."""
 
 Month = tuple[int, int]
+Days = dict[int, tuple[int, float]]
+"""By day of the month: time and value of its flow."""
 
 
 class MonthToDate:
     """Sums ``etf_flow`` by asset and fund over the newest month that is known, as ``etf_flow_month``.
 
-    A day that is revised counts with its new value. A day of an earlier month changes nothing that is shown; a month
-    begins anew with its first day, because of no flow it is not known whether it was none or is not yet published.
+    A day has one flow: told again, at whatever hour and by whomever, it counts with its new value. A day of an earlier
+    month changes nothing that is shown; a month begins anew with its first day, because of no flow it is not known
+    whether it was none or is not yet published.
     """
 
     def __init__(self) -> None:
-        self._days: dict[Labels, tuple[Month, dict[int, float]]] = {}
+        self._days: dict[Labels, tuple[Month, Days]] = {}
 
     def take(self, sample: Sample) -> Sample | None:
         """Take a day's flow; returns the month's sum as it now stands, None where nothing that is shown changed."""
         if sample.series != "etf_flow":
             return None
-        month = _month(sample.ts_ns)
+        when = datetime.fromtimestamp(sample.ts_ns // NS_PER_S, UTC).astimezone(ZONE)
+        month = when.year, when.month
         known, days = self._days.get(sample.labels, (month, {}))
         if month < known:
             return None
         days = days if month == known else {}
-        days[sample.ts_ns] = sample.value
+        days[when.day] = sample.ts_ns, sample.value
         self._days[sample.labels] = month, days
-        total = sum(days.values())
-        newest_ns = max(days)
+        total = sum(value for _, value in days.values())
+        newest_ns = max(ts_ns for ts_ns, _ in days.values())
         return Sample("etf_flow_month", sample.labels, total, newest_ns, sample.recv_ns, sample.source, sample.backfill)
 
     def memory(self) -> list[Any]:
@@ -53,9 +57,5 @@ class MonthToDate:
         """
         for labels, (year, month), days in kept:
             key: Labels = tuple((str(name), str(value)) for name, value in labels)
-            self._days[key] = (int(year), int(month)), {int(ts_ns): float(value) for ts_ns, value in days}
-
-
-def _month(ts_ns: int) -> Month:
-    day = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).astimezone(ZONE)
-    return day.year, day.month
+            known = {int(day): (int(ts_ns), float(value)) for day, (ts_ns, value) in days}
+            self._days[key] = (int(year), int(month)), known

@@ -30,13 +30,22 @@ def test_rebalancing_keeps_the_level_and_resets_the_weights() -> None:
     assert basket.update({"A": 4.0, "B": 1.0}, DAY_NS + 1) == pytest.approx(225.0)
 
 
-def test_a_coin_without_a_price_takes_no_part_and_coverage_says_so() -> None:
+def test_a_coin_whose_first_price_comes_later_joins_at_its_weight_and_moves_nothing() -> None:
+    basket = Basket(BasketSpec("x", {"A": 2.0, "B": 1.0, "C": 1.0}))
+    assert basket.update({"A": 10.0, "B": 5.0}, 0) == 100.0
+    assert basket.update({"A": 20.0, "B": 5.0}, 1) == pytest.approx(500 / 3)
+    assert basket.update({"A": 20.0, "B": 5.0, "C": 9.0}, 2) == pytest.approx(500 / 3)
+    assert basket.update({"A": 20.0, "B": 5.0, "C": 18.0}, 3) == pytest.approx(500 / 3 * 1.25), "C has its quarter"
+    assert basket.update({"A": 40.0, "B": 5.0, "C": 18.0}, 4) == pytest.approx(500 / 3 * (1.25 + 0.75 * 4 / 5))
+
+
+def test_less_than_half_of_the_weight_with_a_price_is_no_level_and_what_is_lost_meanwhile_shows_afterwards() -> None:
     basket = Basket(BasketSpec("x", {"A": 1.0, "B": 1.0, "C": 1.0}))
     assert basket.update({"A": 1.0}, 0) is None
-    assert basket.update({"B": 5.0}, 1) == pytest.approx(100.0)
-    assert basket.coverage == pytest.approx(2 / 3)
-    assert basket.update({"C": 9.0}, 2) == pytest.approx(100.0)
-    assert basket.update({"A": 0.5, "B": float("nan")}, 3) == pytest.approx(75.0)
+    assert basket.update({"A": 1.0, "B": 5.0}, 1) == 100.0
+    assert basket.update({"B": 5.0, "A": float("nan")}, 2) is None
+    assert basket.update({"B": 5.0, "C": 4.0}, 3) == pytest.approx(100.0)
+    assert basket.update({"A": 0.5, "B": 5.0, "C": 4.0}, 4) == pytest.approx(100 * (2 / 3 * 0.75 + 1 / 3))
 
 
 def test_bad_weights_are_refused() -> None:
@@ -44,6 +53,15 @@ def test_bad_weights_are_refused() -> None:
         with pytest.raises(ValueError, match="positive"):
             BasketSpec("x", weights)
     assert {spec.name for spec in starter_baskets()} >= {"layer-1", "layer-2", "meme", "privacy"}
+
+
+def test_a_future_has_a_premium_and_is_no_price_of_now() -> None:
+    book = PriceBook()
+    kinds = (("perp", "mark", 100.0), ("future", "mark", 130.0), ("spot", "last", 101.0), ("option", "mark", 5.0))
+    for kind, said, value in kinds:
+        coin = Instrument(venue="v", symbol=kind, base="BTC", quote="USD", settle="BTC", kind=kind)  # type: ignore[arg-type]
+        book.take(Price(coin, said, value, 0, 0))  # type: ignore[arg-type]
+    assert book.prices(0) == {"BTC": 100.5}
 
 
 def test_the_price_book_takes_the_median_of_fresh_marks_per_coin() -> None:

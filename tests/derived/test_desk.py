@@ -102,6 +102,11 @@ def test_streaks_answer_at_once() -> None:
         ({"streaks": [{"name": "co", "limit": 1, "zone": "Nowhere/X"}]}, "no time zone"),
         ({"treasuries": [{"holder": "h"}]}, "missing"),
         ({"treasuries": "x"}, "list of mappings"),
+        ({"streaks": [{"name": "co", "limit": 1, "holidays": "2025-12-24"}]}, "list of dates"),
+        ({"streaks": [{"name": "co", "limit": 1, "holidays": ["Christmas"]}]}, "list of dates"),
+        ({"peaks": 126_200}, "map coins to prices"),
+        ({"peaks": {"BTC": "high"}}, "peaks: BTC: a price"),
+        ({"peaks": {"BTC": -1}}, "peaks: BTC: a price"),
         ({"every_s": 0}, "positive number of seconds"),
         ({"bands": [[10, 1]]}, "pairs of ranks"),
         ({"bands": [[1, 2, 3]]}, "pairs of ranks"),
@@ -178,3 +183,21 @@ def test_what_is_later_than_now_is_not_recalled() -> None:
     again = DerivedDesk(read_derived(SPEC))
     again.recall(desk.memory(9 * S), 8 * S)
     assert again.baskets[0].level is None
+
+
+def peaks(samples: list[Sample]) -> dict[str, float]:
+    return {dict(sample.labels)["base"]: sample.value for sample in samples if sample.series == "price_peak"}
+
+
+def test_a_peak_is_the_configured_one_until_a_higher_price_is_seen_or_told_by_history() -> None:
+    spec = {"baskets": {}, "peaks": {"BTC": 126_200, "ETH": 0}}
+    desk = DerivedDesk(read_derived(spec))
+    assert peaks(desk.tick(0)) == {"BTC": 126_200.0}
+    desk.take([price("BTC", 90_000, S), price("ETH", 3_000, S), price("SOL", 150, S)])
+    assert peaks(desk.tick(6 * S)) == {"BTC": 126_200.0, "ETH": 3_000.0}
+    told = Instrument(venue="s", symbol="ETHUSDT", base="ETH", quote="USDT", settle="USDT", kind="spot")
+    desk.take([Price(told, "last", 4_950.0, -DAY_NS + 7, S, backfill=True)])
+    desk.take([price("BTC", 9_000_000, 7 * S), price("ETH", 2_500, 7 * S)])  # a hundredfold price is a mistake
+    assert peaks(desk.tick(12 * S)) == {"BTC": 126_200.0, "ETH": 4_950.0}
+    assert peaks(restarted(desk, spec, 13 * S).tick(13 * S)) == {"BTC": 126_200.0, "ETH": 4_950.0}
+    assert peaks(restarted(desk, {"peaks": {"BTC": 130_000}}, 13 * S).tick(13 * S)) == {"BTC": 130_000.0}

@@ -31,6 +31,11 @@ def test_a_revised_day_counts_with_its_new_value() -> None:
     assert after(flow("2025-11-03", -5.0), flow("2025-11-04", -1.0), flow("2025-11-03", -6.0)) == [-5.0, -6.0, -7.0]
 
 
+def test_a_day_that_another_tells_at_another_hour_is_not_counted_twice() -> None:
+    by_hand = Sample("etf_flow", BTC, -7.0, flow("2025-11-03", 0.0).ts_ns + 3 * 3600 * 10**9, 0, "desk")
+    assert after(flow("2025-11-03", -5.0), by_hand, flow("2025-11-04", -1.0)) == [-5.0, -7.0, -8.0]
+
+
 def test_a_day_of_a_month_that_is_over_changes_nothing() -> None:
     assert after(flow("2025-11-03", -5.0), flow("2025-10-31", -9.0)) == [-5.0, None]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +28,7 @@ from scipy.optimize import brentq
 
 from monitor.derived.desk import DerivedDesk, read_derived
 from monitor.engine import Engine
-from monitor.events import Depth, Event, OpenInterest, Price, Sample, Trade
+from monitor.events import Depth, Event, Funding, OpenInterest, Price, Sample, Trade
 from monitor.feed import Request
 from monitor.instruments import Instrument, MarketKind
 from monitor.language.rules import load_rules
@@ -60,10 +61,17 @@ def at_of(event: Event) -> int:
 
 
 def run(rules: RuleSet, events: Iterable[Event], step_ns: int) -> dict[str, Values]:
-    """Feed as a run would, evaluating at every step; the last value of each rule by its labels' values."""
+    """Feed as a run would, evaluating at every step; the last value of each rule by its labels' values.
+
+    Half way the process ends, and another goes on with what it kept.
+    """
     engine, rows = Engine(rules), sorted(events, key=at_of)
     at, now_ns, end_ns = 0, T0, max(map(at_of, rows))
+    restart_ns = T0 + (end_ns - T0) // step_ns // 2 * step_ns if end_ns > T0 else None
     while now_ns <= end_ns:
+        if now_ns == restart_ns:
+            kept, engine = engine.dump(), Engine(rules)
+            engine.load(kept)
         upto = at
         while upto < len(rows) and at_of(rows[upto]) <= now_ns:
             upto += 1
@@ -228,6 +236,77 @@ def test_basis_is_mark_over_index(seed: int) -> None:
     assert got == pytest.approx(wanted)
 
 
+# -- funding
+
+
+@few
+@given(SEEDS)
+def test_funding_is_weighted_by_open_interest_and_a_spell_lasts_since_it_turned(seed: int) -> None:
+    """A value lives for ten minutes: one step of six, not two."""
+    rng, step_ns, count = np.random.default_rng(seed), 6 * MINUTE, 240
+    hours = {"bybit": 8.0, "okx": 4.0, "binance_usdm": 1.0}
+    rows = []
+    for base in ("BTC", "ETH"):
+        drift = np.cumsum(rng.normal(0, 2e-5, count + 1))
+        for venue in VENUES:
+            interest = walk(rng, count + 1, 0.02, 1e9)
+            rates = (drift + rng.normal(0, 2e-5, count + 1)) * hours[venue] / 8
+            for n in range(count + 1):
+                kept = rng.random(2) > (0.0 if venue == "bybit" else 0.4)
+                rate, usd = (float(x[n]) if keep else None for x, keep in zip((rates, interest), kept, strict=True))
+                rows.append((T0 + n * step_ns, base, venue, rate, usd))
+    events: list[Event] = []
+    for t, base, venue, rate, usd in rows:
+        events += [] if rate is None else [Funding(pair(venue, base), rate, hours[venue], t, t)]
+        events += [] if usd is None else [OpenInterest(pair(venue, base), usd, t, t)]
+    got = run(shipped("FundingOverheated", "FundingNegativeForDays"), events, step_ns)
+    table = (
+        pl.DataFrame(rows, schema=["t", "base", "venue", "rate", "usd"], orient="row")
+        .sort("t")
+        .with_columns(pl.col("rate", "usd").forward_fill(limit=1).over("base", "venue"))
+        .with_columns(rate=pl.col("rate") * 8 / pl.col("venue").replace_strict(hours, return_dtype=pl.Float64))
+        .drop_nulls()
+        .group_by("t", "base")
+        .agg(((pl.col("rate") * pl.col("usd")).sum() / pl.col("usd").sum()).alias("value"))
+        .sort("t")
+    )
+    for (base,), mine in table.group_by("base"):
+        assert got["FundingOverheated"][str(base)] == pytest.approx(mine["value"][-1])
+        turned = mine.filter(pl.col("value") >= 0)["t"].max()
+        spell = mine.filter(pl.col("t") > (T0 - 1 if turned is None else turned))["t"]
+        lasts_ns = int(spell[-1] - spell[0]) if len(spell) else 0
+        assert got["FundingNegativeForDays"].get(str(base), 0.0) == pytest.approx(lasts_ns)
+
+
+# -- the user's own series
+
+
+@few
+@given(SEEDS)
+def test_how_many_of_five_assets_fell_over_a_day(seed: int) -> None:
+    """Two desks push each asset, with holes: the mean over the desks that have said something before both ends."""
+    rng, names = np.random.default_rng(seed), ("spx", "gold", "csi300", "hsi")
+    rows = []
+    for name in names:
+        path = walk(rng, 31, 0.004, 5_000.0)
+        rows += [(T0 + n * HOUR, name, desk, float(path[n] * rng.uniform(0.99, 1.01))) for desk in ("a", "b") for n in range(31) if desk == "a" or rng.random() > 0.3]  # fmt: skip
+    table = prices(rng, ["BTC"], 30, HOUR, holes=0.0)
+    events: list[Event] = [Sample("external", (("name", name), ("source", desk)), value, t, t, desk) for t, name, desk, value in rows]  # fmt: skip
+    got = run(shipped("RiskAssetsFallTogether"), [*events, *price_events(table)], HOUR)["RiskAssetsFallTogether"]
+    hours = pl.DataFrame({"t": [T0 + n * HOUR for n in range(31)]})
+    given = frame([(t, name, desk, value) for t, name, desk, value in rows])
+    pushed = (  # a value stands for days
+        hours.join(given.select("base", "venue").unique(), how="cross")
+        .join(given, on=["t", "base", "venue"], how="left")
+        .sort("t")
+        .with_columns(pl.col("value").forward_fill().over("base", "venue"))
+        .drop_nulls()
+    )
+    day = moves(pushed, T0 + 30 * HOUR, DAY, "mean") | moves(table, T0 + 30 * HOUR, DAY)
+    assert len(day) == 5
+    assert got == {"": float(sum(move < -0.01 for move in day.values()))}
+
+
 # -- volume, open interest, depth
 
 
@@ -335,6 +414,78 @@ def test_dispersion_of_baskets_and_their_distance(seed: int) -> None:
     assert got["BasketsApart"] == pytest.approx({"": max(month) - min(month)})
 
 
+def restarted(desk: DerivedDesk, now_ns: int) -> DerivedDesk:
+    """The desk of the next process, with what this one kept."""
+    again = DerivedDesk(desk.spec)
+    again.recall(json.loads(json.dumps(desk.memory(now_ns))), now_ns)
+    return again
+
+
+def coin_prices(table: pl.DataFrame) -> pl.DataFrame:
+    """The median over venues by time and coin; null where no venue was there."""
+    folded = table.group_by("t", "base").agg(pl.col("value").median())
+    return folded.pivot(on="base", index="t", values="value").sort("t")
+
+
+@few
+@given(SEEDS)
+def test_a_basket_is_rebalanced_keeps_last_prices_and_goes_on_over_a_restart(seed: int) -> None:
+    """The reference knows no units: it chains returns, with weights that drift and are set anew every third day."""
+    rng, days, every = np.random.default_rng(seed), 24, 3
+    weights = {"A": 3.0, "B": 1.0, "C": 2.0}
+    table = prices(rng, list(weights), days, DAY, holes=0.45).filter((pl.col("t") > T0) | (pl.col("value") > 0))
+    first = prices(rng, list(weights), 0, DAY, holes=0.0)
+    table = pl.concat([first, table.filter(pl.col("t") > T0)])
+    desk = DerivedDesk(read_derived({"baskets": {"x": {"weights": weights, "rebalance_days": every}}}))
+    steps = dict.fromkeys((T0 + n * DAY for n in range(days + 1)), ()) | dict(by_time(price_events(table)))
+    early = list(through(desk, [(t, list(steps[t])) for t in sorted(steps) if t <= T0 + 11 * DAY]))
+    late = through(restarted(desk, T0 + 11 * DAY), [(t, list(steps[t])) for t in sorted(steps) if t > T0 + 11 * DAY])
+    end = Price(pair("bybit", "A"), "mark", 1.0, T0 + days * DAY, T0 + days * DAY)
+    got = run(shipped("BasketWeek"), [*early, *late, end], DAY)["BasketWeek"]
+
+    seen = pl.DataFrame({"t": sorted(steps)}).join(coin_prices(table), on="t", how="left").sort("t")
+    target = np.array(list(weights.values())) / sum(weights.values())
+    present = seen.select(*weights).to_numpy()
+    filled = seen.select(pl.col(list(weights)).forward_fill()).to_numpy()
+    share, level, levels = target.copy(), 100.0, [100.0]
+    for n in range(1, days + 1):
+        growth = filled[n] / filled[n - 1]
+        level *= float(share @ growth)
+        share = share * growth / (share @ growth)
+        there = np.isfinite(present[n].astype(float))
+        known = float(target @ there) >= 0.5
+        levels.append(level if known else math.nan)
+        began = max((m for m in range(n) if not math.isnan(levels[m])), default=0)
+        if known and (T0 + n * DAY) // (every * DAY) != (T0 + began * DAY) // (every * DAY):
+            share = target.copy()
+    week = levels[-1] / levels[-8] - 1
+    assert got == pytest.approx({} if math.isnan(week) else {"x": week})
+
+
+@few
+@given(SEEDS)
+def test_the_distance_from_a_configured_peak_or_the_highest_price_since(seed: int) -> None:
+    rng, steps = np.random.default_rng(seed), 60
+    table = prices(rng, ["BTC", "ETH", "SOL"], steps, HOUR, holes=0.3).filter(pl.col("base") != "SOL")
+    known = {"BTC": float(rng.uniform(90, 130)), "ETH": 0.0}
+    desk = DerivedDesk(read_derived({"baskets": {}, "peaks": known}))
+    moments = by_time(price_events(table))
+    half = len(moments) // 2
+    events = list(through(desk, moments[:half]))
+    events += through(restarted(desk, moments[half][0]), moments[half:])
+    page = (ROOT / "docs" / "slow-series.md").read_text(encoding="utf-8")
+    (page_rule,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "price_peak" in block)
+    got = run(load_rules([("slow-series.md", page_rule)]), events, HOUR)["FromKnownPeak"]
+    seen = coin_prices(table)
+    last = seen.filter(pl.col("t") == T0 + steps * HOUR)
+    wanted = {
+        base: float(last[base][0]) / max(known[base], float(seen[base].max() or 0.0)) - 1  # type: ignore[arg-type]
+        for base in known
+        if len(last) and last[base][0] is not None
+    }
+    assert got == pytest.approx(wanted)
+
+
 @few
 @given(SEEDS)
 def test_correlation_inside_and_between_bands_of_ranks(seed: int) -> None:
@@ -398,7 +549,7 @@ def test_profit_and_loss_of_treasuries_at_the_median_price(seed: int) -> None:
 def test_a_drawdown_streak_counts_new_yorks_trading_days(seed: int) -> None:
     rng = np.random.default_rng(seed)
     new_york, rows = ZoneInfo("America/New_York"), []
-    for n in range(60):
+    for n in range(100):
         day = date(2025, 9, 1) + timedelta(days=n)
         for hour in (10, 16, 19) if rng.random() > 0.15 else ():
             when = datetime(day.year, day.month, day.day, hour, tzinfo=new_york)
@@ -416,7 +567,9 @@ def test_a_drawdown_streak_counts_new_yorks_trading_days(seed: int) -> None:
         sample for n in order for sample in desk.take([Sample("external", labels, rows[n][2], rows[n][1], rows[-1][1])])
     ]
     got = run(shipped("DelistingStreak"), [replace_time(said[-1], T0)], MINUTE)["DelistingStreak"]
-    table = pl.DataFrame(rows, schema=["day", "t", "value"], orient="row").filter(pl.col("day").dt.weekday() <= 5)
+    closed = [date(2025, 9, 1), date(2025, 11, 27)]  # Labor Day, Thanksgiving
+    open_ = (pl.col("day").dt.weekday() <= 5) & ~pl.col("day").is_in(closed)
+    table = pl.DataFrame(rows, schema=["day", "t", "value"], orient="row").filter(open_)
     closes = table.sort("t").group_by("day", maintain_order=True).agg(pl.col("value").last())
     run_lengths = (
         closes.select(pl.struct((pl.col("value") < 1.0).rle()).alias("x")).unnest("x").unnest("value")
