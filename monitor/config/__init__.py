@@ -1,0 +1,20 @@
+"""The configuration: kinds of values, the model of the file, and reading it with every mistake at its place."""
+
+from monitor.config.file import Check, LoadedConfig, entries, load_config, parse_config, read_rule_files
+from monitor.config.kinds import size_bytes
+from monitor.config.model import DEFAULT_CHANNELS, DEFAULT_RULES, Config, FeedEntry, RecordOptions
+
+__all__ = [
+    "DEFAULT_CHANNELS",
+    "DEFAULT_RULES",
+    "Check",
+    "Config",
+    "FeedEntry",
+    "LoadedConfig",
+    "RecordOptions",
+    "entries",
+    "load_config",
+    "parse_config",
+    "read_rule_files",
+    "size_bytes",
+]
