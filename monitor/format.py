@@ -172,3 +172,12 @@ def utc_time(value_ns: float | None) -> str:
     if value_ns is None or not _known(value_ns) or not 0 <= value_ns / 1e9 <= _MAX_TIME_S:
         return MISSING
     return (_EPOCH + timedelta(seconds=int(value_ns) // _SECOND_NS)).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def printable(text: str) -> str:
+    r"""Words of others for a terminal: what would move its cursor or change its colours is shown as an escape.
+
+    >>> printable("BTC\x1b[2J")
+    'BTC\\x1b[2J'
+    """
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

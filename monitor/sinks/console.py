@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Literal, TextIO
 
+from monitor import format as fmt
 from monitor.alert import AlertView
 from monitor.alerts import message
 from monitor.sink import Notification, Outcome, SinkBase, SinkKind, SinkOptions
@@ -100,16 +101,21 @@ def _lines(notification: Notification, *, colour: bool) -> Iterator[str]:
     if notification.status in {"digest", "heartbeat", "test"} or not notification.alerts:
         yield _paint(notification.status, f"{notification.status.upper():<9} {notification.title}", colour=colour)
         if notification.text:
-            yield from ("  " + line for line in notification.text.splitlines())
+            yield from _indented(notification.text)
         return
     for alert in notification.alerts:
         status = notification.status if len(notification.alerts) == 1 else str(alert.state)
         yield _paint(status, headline(alert, status), colour=colour)
-        yield from ("  " + line for line in details(alert))
+        yield from (line for text in details(alert) for line in _indented(text))
+
+
+def _indented(text: str) -> Iterator[str]:
+    return ("  " + fmt.printable(line.expandtabs(4)) for line in text.splitlines())
 
 
 def _paint(status: str, text: str, *, colour: bool) -> str:
-    return f"{_COLOURS[status]}{text}{_RESET}" if colour and status in _COLOURS else text
+    shown = fmt.printable(text)
+    return f"{_COLOURS[status]}{shown}{_RESET}" if colour and status in _COLOURS else shown
 
 
 def headline(alert: AlertView, status: str) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ async def test_console_says_value_threshold_coverage_and_contributors() -> None:
 
 async def test_console_colours_only_when_asked_or_on_a_terminal() -> None:
     assert "\x1b[1;31m" in await console(colour=True)
+
+
+async def test_words_of_others_cannot_drive_the_terminal() -> None:
+    text = await console(alert(base="BTC\x1b[2J\r"), colour=True)
+    assert "{base=BTC\\x1b[2J\\r}" in text
+    assert text.count("\x1b") == 2, "our own colour, and its end"
+    wide = replace(alert(), annotations=(("next", "one\n\ttwo\x07"),))
+    assert "  next: one\n      two\\x07\n" in await console(wide)
 
 
 async def test_console_names_the_other_states() -> None:
