@@ -127,8 +127,11 @@ def headline(alert: AlertView, status: str) -> str:
 
 
 def details(alert: AlertView) -> Iterator[str]:
-    """Texts of the rule, then coverage, peak and contributors."""
-    yield from (f"{name}: {text}" for name, text in alert.annotations if text)
+    """The rule's summary and its other texts, then coverage, peak and contributors."""
+    texts = {name: text for name, text in alert.annotations if text}
+    if summary := texts.pop("summary", ""):
+        yield summary
+    yield from (f"{name}: {text}" for name, text in texts.items())
     yield message.facts(alert) + (f"; {alert.reason}" if alert.reason else "")
     if alert.explanation is not None:
         yield from message.evidence(alert.explanation)

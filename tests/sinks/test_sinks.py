@@ -45,6 +45,14 @@ async def test_console_says_value_threshold_coverage_and_contributors() -> None:
     assert "\x1b" not in text
 
 
+async def test_console_says_what_happened_before_what_to_do_next() -> None:
+    both = replace(alert(), annotations=(("next", "look at depth"), ("summary", "1.04B USD liquidated")))
+    assert [line.strip() for line in (await console(both)).splitlines()[1:3]] == [
+        "1.04B USD liquidated",
+        "next: look at depth",
+    ]
+
+
 async def test_console_colours_only_when_asked_or_on_a_terminal() -> None:
     assert "\x1b[1;31m" in await console(colour=True)
 
