@@ -57,7 +57,8 @@ WHO = (
     "sink",
 )
 """Labels that rules keep: joined, they name a label set in a legend."""
-PRICE = f'quantile by (base) (0.5, market_price_usd{{{BOTH},kind="mark"}})'
+MARK = f'market_price_usd{{{BOTH},kind="mark"}}'
+PRICE = f"quantile by (base) (0.5, {MARK})"
 INTEREST = f"sum by (base) (market_open_interest_usd{{{BOTH}}})"
 
 
@@ -103,6 +104,12 @@ def _board(  # noqa: PLR0917 - read as a heading
     return board
 
 
+def _named(expr: str) -> str:
+    """An expression whose label sets carry in ``who`` what tells them apart."""
+    labels = ", ".join(f'"{label}"' for label in WHO)
+    return f'label_join({expr}, "who", " ", {labels})'
+
+
 def _links() -> list[dashboard.DashboardLink]:
     others = dashboard.DashboardLink("Dashboards").type(models.DashboardLinkType.DASHBOARDS).tags([TAG])
     page = dashboard.DashboardLink("Live page").type(models.DashboardLinkType.LINK).url(LIVE_PAGE)
@@ -144,10 +151,11 @@ def market_risk() -> dashboard.Dashboard:
             bands("Funding heat map", "Funding per 8 h by venue and coin: red is clearly negative, violet is very high.", RATIO, Query(f"avg by (venue, base) (market_funding_rate_8h_ratio{{{BOTH}}})", "{{venue}} {{base}}"), negative, size=(12, 10)),
             lines("Funding, weighted by open interest", "Funding per 8 h over the chosen venues; below zero shorts pay.", RATIO, Query(FUNDING_MEAN, "{{base}}"), marks=steps((None, RED), (0, "transparent")), size=(12, 10), decimals=4),
             lines("Open interest by coin", "One side, US dollars, by coin.", USD, Query(INTEREST, "{{base}}"), stack=True, low=0),
-            lines("Open interest below its peak", "Drawdown from the highest value of the last day that Prometheus holds.", RATIO, Query(f"clamp_max({INTEREST} / max_over_time({INTEREST}[1d:1m]) - 1, 0) or {INTEREST} * 0", "{{base}}"), marks=steps((None, RED), (-0.35, AMBER), (-0.2, "transparent"))),
-            lines("Price", "Median mark price over the chosen venues, US dollars.", USD, Query(PRICE, "{{base}}")),
-            lines("Price below its peak", "Drawdown from the highest median price of the last day that Prometheus holds.", RATIO, Query(f"clamp_max({PRICE} / max_over_time({PRICE}[1d:1m]) - 1, 0) or {PRICE} * 0", "{{base}}"), marks=steps((None, RED), (-0.3, AMBER), (-0.2, "transparent"))),
-            lines("Realized volatility, 1 h", "Standard deviation of slopes over one minute, annualised (365 days), as a share. Slopes smooth a little: rules use the engine's exact figure.", RATIO, Query(f'avg by (base) (stddev_over_time((deriv(market_price_usd{{{BOTH},kind="mark"}}[1m]) / market_price_usd{{{BOTH},kind="mark"}})[1h:5s])) * 60 * (525600 ^ 0.5)', "{{base}}"), low=0),
+            lines("Open interest below its peak", "Drawdown from the highest value of the last day that Prometheus holds.", RATIO, Query(f"clamp_max({INTEREST} / max_over_time({INTEREST}[1d:30s]) - 1, 0) or {INTEREST} * 0", "{{base}}"), marks=steps((None, RED), (-0.35, AMBER), (-0.2, "transparent"))),
+            rows("Price", "Median mark price over the chosen venues, US dollars.", USD, Query(PRICE, instant=True), size=(4, 8), order=("base", "Value")),
+            lines("Price against its mean of the hour", "Median over the chosen venues of each mark price over its own mean of the last hour, less one.", RATIO, Query(f"quantile by (base) (0.5, {MARK} / avg_over_time({MARK}[1h])) - 1", "{{base}}"), size=(10, 8), decimals=2),
+            lines("Price below its peak", "Median over the chosen venues of each mark price over its highest of the last day that Prometheus holds, less one.", RATIO, Query(f"quantile by (base) (0.5, {MARK} / max_over_time({MARK}[1d])) - 1", "{{base}}"), size=(10, 8), marks=steps((None, RED), (-0.3, AMBER), (-0.2, "transparent")), decimals=2),
+            lines("Realized volatility, 1 h", "Standard deviation of slopes over one minute, annualised (365 days), as a share. Slopes smooth a little: rules use the engine's exact figure. A demo's clock that runs fast is allowed for.", RATIO, Query(f"avg by (base) (stddev_over_time((deriv({MARK}[1m]) / {MARK})[1h:5s])) * 60 * (525600 ^ 0.5) / scalar(max(deriv(monitor_clock_timestamp_seconds[1m]))) ^ 0.5", "{{base}}"), low=0),
             lines("Breadth", "Share of coins whose price is under its own mean of the last hour.", RATIO, Query(f'avg(market_price_usd{{{BOTH},kind="mark"}} < bool avg_over_time(market_price_usd{{{BOTH},kind="mark"}}[1h]))', "under their mean"), marks=steps((None, "transparent"), (0.8, RED)), low=0),
             lines("Basis", "Mark price against index price: negative means that perpetuals trade under spot.", RATIO, Query(f'avg by (venue, base) (market_price_usd{{{BOTH},kind="mark"}}) / avg by (venue, base) (market_price_usd{{{BOTH},kind="index"}}) - 1', "{{venue}} {{base}}"), decimals=3),
             lines("Depth within 1 %", "Resting orders within 1 % of mid over the chosen venues, US dollars, by side of the book.", USD, Query(f"sum by (base, side) (market_depth_usd{{{BOTH}}})", "{{base}} {{side}}"), low=0),
@@ -166,9 +174,8 @@ def alerts() -> dashboard.Dashboard:
         for state, value in (("firing", 3), ("held", 2), ("pending", 1))
     )
     active = f'sum by (alert) (monitor_rule_state{{{rule},state=~"firing|held|pending"}}) > 0'
-    chosen = (
-        'label_join(monitor_rule_value{alert=~"$rule"}, "who", " ", ' + ", ".join(f'"{label}"' for label in WHO) + ")"
-    )
+    chosen = _named('monitor_rule_value{alert=~"$rule"}')
+    told = _named('ALERTS{job="market-risk"}')
     list_options = {
         "viewMode": "list", "groupMode": "default", "groupBy": [], "maxItems": 30, "sortOrder": 1, "dashboardAlerts": False,
         "alertName": "", "alertInstanceLabelFilter": "", "datasource": RULES_SOURCE,
@@ -186,7 +193,7 @@ def alerts() -> dashboard.Dashboard:
             number("Waiting to be sent", "Notifications in all outboxes.", COUNT, "sum(monitor_outbox_depth)", marks=steps((None, GREEN), (10, AMBER), (100, RED))),
             number("Dispatch p99", "From receipt of the event to hand-over of the alert, 99 of 100 are faster.", SECONDS, f'histogram_quantile(0.99, sum by (le) (rate(monitor_stage_latency_seconds_bucket{{stage="total"}}[{RATE}])))', marks=steps((None, GREEN), (0.05, AMBER), (0.5, RED))),
             states("Rules that are not quiet", "The worst state over a rule's label sets; where there is no band the rule is quiet.", Query(level, "{{alert}}"), words, size=(24, 14)),
-            rows("Active alerts", "Pending and firing, as ALERTS shows them.", COUNT, Query('ALERTS{job="market-risk"}', instant=True), size=(14, 9), hide=("Value",), order=("alertname", "alertstate", "severity", "base", "venue")),
+            rows("Active alerts", "Pending and firing, as ALERTS shows them.", COUNT, Query(f"max by (alertname, who, alertstate, severity) ({told})", instant=True), size=(14, 9), hide=("Value",), order=("alertname", "who", "alertstate", "severity")),
             RawPanel("alertlist", "Alert list", "The monitor's own rules through its Prometheus-compatible API.", list_options, (10, 9)),
             lines("Chosen rule: value and threshold", "Left and right side of the deciding comparison of the rule chosen above, in the rule's own unit, by label set.", "short", Query(chosen, "{{who}}"), Query('max(monitor_rule_threshold{alert=~"$rule"})', "threshold, highest"), Query('min(monitor_rule_threshold{alert=~"$rule"})', "threshold, lowest")),
             lines("Active rules: value against threshold", "The highest value of each active rule over its threshold, cut off at 0 and 3; 1 is the threshold. Rules that fire below a positive threshold lie under 1.", RATIO, Query(f"clamp(max by (alert) (monitor_rule_value{{{rule}}} / (monitor_rule_threshold{{{rule}}} != 0)) and on (alert) ({active}), 0, 3)", "{{alert}}"), marks=steps((None, "transparent"), (1, RED)), low=0),
@@ -240,6 +247,17 @@ def feeds_and_engine() -> dashboard.Dashboard:
     )  # fmt: skip
 
 
+HEADLINES = (
+    ("Total market value", "S01: all coins, US dollars.", USD, "S01"),
+    ("Market value from its peak", "S02: below the highest of 90 days.", RATIO, "S02"),
+    ("Spot funds, a day", "S22: net flow of the day, US dollars.", USD, "S22"),
+    ("Stablecoins, a month", "S23: change of the supply.", RATIO, "S23"),
+    ("Value locked, a week", "S27: change of the value locked in DeFi.", RATIO, "S27"),
+    ("Treasuries, worst holder", "S32: unrealised profit, US dollars.", USD, "S32"),
+)
+"""What the dashboard of the slow signals begins with: title, description, unit, id."""
+
+
 def slow_signals() -> dashboard.Dashboard:
     """What moves by the hour or day."""
     titled = "* on (id) group_left (title) market_signal_info"
@@ -248,8 +266,9 @@ def slow_signals() -> dashboard.Dashboard:
         "market-risk-signals", "Slow signals", "Signals that move by the hour or day: market value, stablecoins, value locked, fund flows.",
         (SIGNAL_VARIABLE,),
         (
+            *(number(title, says, unit, f'max(market_signal_value{{id="{name}"}})') for title, says, unit, name in HEADLINES),
             rows("Signals now", "The newest value of each signal; one that is absent has no row.", "short", Query(f'market_signal_value{{id=~"$signal"}} {titled}', instant=True), size=(24, 9), order=("id", "title", "Value", "unit", "source")),
-            lines("In US dollars", "Signals that are amounts.", USD, Query(chosen % "USD", "{{id}} {{title}}"), size=(24, 10)),
+            lines("In US dollars", "Signals that are amounts under a trillion: the market's value stands above.", USD, Query(f"({chosen % 'USD'}) < 1e12", "{{id}} {{title}}"), size=(24, 10)),
             lines("As shares", "Signals that are ratios.", RATIO, Query(chosen % "ratio", "{{id}} {{title}}"), size=(24, 10)),
             lines("Baskets", "Return of each sector basket over a day, a week and 30 days.", RATIO, Query('monitor_rule_value{alert=~"BasketDay|BasketWeek|BasketMonth"}', "{{alert}} {{basket}}"), size=(12, 10)),
             lines("Treasuries", "Unrealised profit of each configured holder.", USD, Query('monitor_rule_value{alert="TreasuryLoss"}', "{{holder}}"), size=(12, 10)),

@@ -34,6 +34,8 @@ PLAUSIBLE = {
     "Funding, weighted by open interest": (-0.01, 0.01),
     "Open interest below its peak": (-0.6, 0.0),
     "Price below its peak": (-0.3, 0.0),
+    "Price against its mean of the hour": (-0.1, 0.1),
+    "Realized volatility, 1 h": (0.0, 8.0),
     "Breadth": (0.0, 1.0),
     "Basis": (-0.05, 0.05),
     "Depth within 1 %": (1e6, 1e9),

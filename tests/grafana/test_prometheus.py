@@ -20,6 +20,10 @@ from tests.grafana.conftest import BOARD_FILES, GRAFANA
 from tests.grafana.prometheus_harness import assert_every_panel_has_data, run_prometheus
 
 PROMETHEUS = GRAFANA / "prometheus"
+OF_THE_DEMO = frozenset({
+    "Market value from its peak", "Spot funds, a day", "Value locked, a week", "Treasuries, worst holder", "In US dollars",
+})  # fmt: skip
+"""Signals that the made-up monitor has not; the demo has them, see test_program_panels."""
 RUNBOOKS = GRAFANA.parent / "docs" / "runbooks"
 
 
@@ -82,7 +86,7 @@ async def test_every_panel_of_every_dashboard_has_data(monitor_url: str, tmp_pat
     async with run_prometheus(monitor_url, tmp_path) as server:
         for path in BOARD_FILES:
             board = json.loads(path.read_text(encoding="utf-8"))
-            await assert_every_panel_has_data(server, board)
+            await assert_every_panel_has_data(server, board, allow_empty=OF_THE_DEMO)
         await recorded_rules_have_data(server)
         found = await server.get(
             "/api/v1/query_exemplars", query="monitor_stage_latency_seconds_bucket", start="0", end="9999999999"
