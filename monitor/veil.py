@@ -1,7 +1,7 @@
 """Takes secrets out of a line of configuration before people see it; every column stays where it was.
 
 A wrong line is shown with a caret beneath. What stands on it besides the mistake may be a password, even under a key that
-is misspelt, so that no list of known secrets would have it.
+is misspelt, so that no list of known secrets would have it: the words are looked for with the usual slips.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import re
 from functools import lru_cache
 
 _KEYED = re.compile(
-    r"""(?ix) (?P<key> (?<![\w-]) [\w-]{0,40}? (?:secret|token|passw|pwd|api_?key|routing_key|credential|auth) [\w-]{0,40} ["']? \s{0,20} : \s{0,20} )
-    (?P<value> "[^"]*"? | '[^']*'? | [^\s,}\]]+ )"""
+    r"""(?ix) (?P<key> (?<![\w-]) [\w-]{0,40}?
+    (?: sec(?!ond|tion|urity)|sekr|serc|scr?et | tok|to?e?ke?n | pass?|psw|pwd | cred|auth | (?:ke?y|kye)(?=["']?\s{0,20}:) )
+    [\w-]{0,40} ["']? \s{0,20} : \s{0,20} )
+    (?P<value> "[^"]*"? | '[^']*'? | [{\[] .* | [^\s,}\]]+ )"""
 )
 _ADDRESS = re.compile(r"""(?i)\b(?P<scheme>[a-z][a-z0-9+.-]{0,30})://(?P<rest>[^\s'",}\]]+)""")
 _KNOWN = frozenset({"http", "https", "ws", "wss", "mqtt", "mqtts", "smtp", "smtps"})

@@ -24,6 +24,9 @@ from monitor.veil import veiled
         ("url: https://hooks.slack.com/services/T0/B0/xyz", "url: https://hooks.slack.com/******************"),
         ("url: 'mqtt://me:pw@127.0.0.1:1883'", "url: 'mqtt://*****@127.0.0.1:1883'"),
         ("url: 'tgram://1234:abc/77'", "url: 'tgram://***********'"),
+        ("secret: {x: [abc], y: def}, z: 1", "secret: ************************"),
+        ("urls: [a], tokens: [abc, def]", "urls: [a], tokens: **********"),
+        ("max_keys_per_rule: 20k, security: x", "max_keys_per_rule: 20k, security: x"),
         ("expr: sum(liquidations[1h]) > 1Q", "expr: sum(liquidations[1h]) > 1Q"),
     ],
 )
@@ -46,6 +49,28 @@ def test_a_wrong_line_of_any_sink_does_not_show_its_secret(kind: str, key: str, 
         load(path, {})
     assert "nosuchkey" in str(caught.value)
     assert "Hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "bot_tokn",
+        "tokne",
+        "toekn",
+        "tken",
+        "secrt",
+        "sercet",
+        "scret",
+        "pasword",
+        "passwrd",
+        "pswd",
+        "routing_kye",
+        "apikey",
+    ],
+)
+def test_a_slip_in_the_key_shows_no_secret(key: str) -> None:
+    assert "Hush" not in veiled(f"- {{type: telegram, {key}: Hush, chat_id: 5}}")
+    assert "Hush" not in veiled(f"{key}: 'Hush'")
 
 
 @pytest.mark.parametrize("piece", ["x", "token", "a.", "secret: ", "http://", "https://u:p@", "- ", "'"])

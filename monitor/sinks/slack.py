@@ -34,7 +34,7 @@ class SlackSink(HttpSink):
             "attachments": [
                 {
                     "color": _COLOURS.get(notification.status, "danger"),
-                    "text": _escaped(notification.text)[: self.options.max_chars],
+                    "text": _escaped(notification.text[: self.options.max_chars]),
                     "fallback": _escaped(notification.title),
                 }
             ],

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from monitor.alert import AlertState
+from monitor.errors import ConfigError
+from monitor.runtime.load import load
 from monitor.sink import Command, Result, SinkContext
 from monitor.sinks import build_sink
 from monitor.sinks.alertmanager import AlertmanagerSink
@@ -322,6 +324,16 @@ async def test_slack_escapes_and_discord_mentions_nobody() -> None:
     assert limited.retry_after_s == 1.5
 
 
+async def test_signs_that_slack_wants_escaped_do_not_push_the_count_of_the_rest_over_the_limit() -> None:
+    """The escapes are longer than what was counted; cut after them, a digest lost its end, or was cut within one."""
+    text = "<" * 2900 + " ... and 87 more"
+    async with receiver() as to:
+        sink = build_sink("slack", {"url": to.url})
+        await sink.deliver(replace(note(), text=text))
+        await sink.close()
+    assert to.bodies()[0]["attachments"][0]["text"] == "&lt;" * 2900 + " ... and 87 more"
+
+
 async def test_pagerduty_triggers_and_resolves_by_fingerprint() -> None:
     async with receiver() as to:
         sink = build_sink("pagerduty", {"routing_key": "R", "api_url": to.url})
@@ -395,6 +407,19 @@ async def test_apprise_refuses_what_it_does_not_know() -> None:
 
     with pytest.raises(SinkError, match=r"urls\.0") as caught:
         build_sink("apprise", {"urls": ["nonsense-hunter2"]})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_that_apprise_cannot_use_is_told_when_it_is_read_and_with_its_place(tmp_path: Path) -> None:
+    """A start refused what `check` had let pass."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "rules: []\nfeeds: [{venue: bybit}]\nsinks:\n  - type: apprise\n    urls: ['json://h/x', 'tgram://hunter2/bad']\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert f"{path}:5:26: " in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
