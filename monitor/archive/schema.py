@@ -137,11 +137,6 @@ class Table:
     """From the row's own columns (and ``recv_ns``) and its instrument, which tables without one ignore."""
 
     @property
-    def all_columns(self) -> tuple[Column, ...]:
-        """Common ones first."""
-        return (*COMMON, *self.columns)
-
-    @property
     def has_instrument(self) -> bool:
         """Whether its rows are about instruments."""
         return INSTRUMENT in self.columns

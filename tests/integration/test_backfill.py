@@ -175,7 +175,7 @@ async def test_a_gap_is_filled_after_a_reconnect(name: str, tmp_path: Path) -> N
     taken = Taken(tmp_path, [])
     channels = frozenset({Channel.PRICE, Channel.LIQUIDATIONS})
     async with rig_of(name, taken, server, channels) as rig:
-        await rig.until(lambda: bool(server.clients) and not rig.runner.status().problems)
+        await rig.until(lambda: bool(server.clients) and not rig.stats.instruments_error)
         await rig.until(lambda: server.counts["subscribes"] >= 2)
         await live(rig, item, 50_000.0)
         server.faults.refuse_status = 503

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 import structlog
@@ -29,29 +29,6 @@ from monitor.runtime.settings import FeedSettings
 from monitor.runtime.steps.pump import Pump
 from monitor.tape.facts import write_chosen, write_states
 from monitor.transports.http import HttpClient
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionStatus:
-    """One logical connection: ``waiting``, ``connecting``, ``open``, ``lost`` or ``backing off``."""
-
-    name: str
-    state: str
-    topics: int
-    channels_up: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedStatus:
-    """A feed at one moment, for people. ``problems`` says in words what is not as configured."""
-
-    venue: str
-    up: bool
-    channels: dict[str, bool]
-    connections: tuple[ConnectionStatus, ...]
-    instruments: int
-    instruments_source: str
-    problems: tuple[str, ...]
 
 
 class FeedRunner:
@@ -151,23 +128,6 @@ class FeedRunner:
                 backoff.reset()
             backoff.failed()
             await self._sleep(backoff.wait_s())
-
-    def status(self) -> FeedStatus:
-        """The feed at this moment."""
-        stats = self.stats
-        connections = tuple(
-            ConnectionStatus(name, supervisor.state, len(supervisor.connection.topics), _up(supervisor))
-            for name, (supervisor, _) in sorted(self._supervisors.items())
-        )
-        return FeedStatus(
-            venue=stats.venue,
-            up=stats.up,
-            channels={channel.value: uptime.up for channel, uptime in stats.uptime.items()},
-            connections=connections,
-            instruments=stats.instruments,
-            instruments_source=stats.instruments_source,
-            problems=(*stats.symbol_problems, *filter(None, [stats.instruments_error]), *_refusals(stats)),
-        )
 
     def _emit(self, events: list[FeedState | FeedGap]) -> None:
         if self._tap is not None:
@@ -323,12 +283,3 @@ class FeedRunner:
 
 def _with_options(settings: FeedSettings, feed: Feed) -> FeedSettings:
     return replace(settings, hot_standby=settings.hot_standby or feed.options.hot_standby)
-
-
-def _up(supervisor: Supervisor) -> tuple[str, ...]:
-    link = supervisor.link
-    return tuple(sorted(link.up)) if link is not None and link.loss is None else ()
-
-
-def _refusals(stats: FeedStats) -> list[str]:
-    return [f"{topic}: refused: {refusal.words}" for topic, refusal in stats.refused.items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -197,13 +196,6 @@ class InstrumentLoader:
             self._cache.store(venue, instruments, self._clock.wall_ns())
         except OSError as error:
             self._log.warning("instruments.cache_unwritable", venue=venue, error=str(error))
-
-
-async def load_instruments(feeds: Iterable[Feed], loader: InstrumentLoader) -> dict[str, Loaded]:
-    """Load the instruments of all feeds at once, by venue."""
-    async with asyncio.TaskGroup() as tasks:
-        loads = [tasks.create_task(loader.load(feed)) for feed in feeds]
-    return {load.result().venue: load.result() for load in loads}
 
 
 def choose(feed: Feed, registry: Registry, sizes: dict[str, float]) -> list[Instrument]:

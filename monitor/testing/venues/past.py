@@ -22,7 +22,6 @@ from monitor.wire import iso_ns
 
 TOLD = 20_000
 """How many events are remembered for whoever asks later."""
-MINUTE_MS = 60_000
 STEPS_MS = {
     "1": 60_000, "1m": 60_000, "5": 300_000, "5m": 300_000, "5min": 300_000, "60": 3_600_000, "1h": 3_600_000,
     "1H": 3_600_000, "D": 86_400_000, "1d": 86_400_000, "1D": 86_400_000, "1Dutc": 86_400_000,
