@@ -435,7 +435,7 @@ def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
         clock_offset_s=NAN if offset is None else offset,
         saturation_ratio=NAN if stats.saturation is None else stats.saturation.ratio(now_ns),
         instruments=stats.instruments,
-        unknown_symbols=len(stats.unknown_symbols),
+        unknown_symbols=stats.dropped["unknown_instrument"],
         refused=tuple(
             RefusedTopic(topic, refusal.words, refusal.at_ns) for topic, refusal in list(stats.refused.items())
         ),

@@ -187,9 +187,12 @@ def test_a_feed_says_what_it_waits_for_and_how_it_fares(rig: Rig) -> None:
     stats.saturation = Saturation(Cap(1), T0 - 100 * S)
     stats.saturation.note([liquidation(BTC, "long", 1, 30), liquidation(BTC, "long", 2, 29)])
     stats.refused["liquidations"] = Refusal("no such stream", T0)
+    for _ in range(3):
+        stats.note_unknown("NEWUSDT")
     binance, bybit = rig.view.feeds()
     assert not binance.up
     assert binance.last_error == "waiting for liquidations"
+    assert binance.unknown_symbols == 3, "events, not names"
     assert binance.saturation_ratio == 2 / 100
     assert math.isnan(bybit.saturation_ratio), "this venue publishes everything"
     channels = {channel.channel: channel for channel in binance.channels}
