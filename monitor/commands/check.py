@@ -28,8 +28,12 @@ exit code: 0 when all is well, 2 when there is a problem
 def run(argv: Sequence[str]) -> int:
     """Print every problem, or what was found."""
     parser = Parser("monitor check", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
-    parser.add_argument("--format", choices=("text", "json", "github"), default="text")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json", "github"), default="text", help="for people, programs or pull requests"
+    )
     parser.add_argument("--explain", metavar="RULE", help="print the plan of one rule")
     options = parser.parse_args(argv)
     loaded, tests, problems = _read_all(options.config)

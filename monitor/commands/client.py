@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import http.client
 import json
 import os
@@ -28,6 +29,24 @@ def add_url_option(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("MONITOR_URL", DEFAULT_URL),
         help=f"the running monitor (default {DEFAULT_URL}, or $MONITOR_URL)",
     )
+
+
+def add_author_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--by`` and ``--comment``."""
+    parser.add_argument("--comment", default="", metavar="TEXT", help="why, for the others")
+    parser.add_argument("--by", default=_user(), metavar="NAME", help="who you are (default: the user's name)")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has a number only
+        return f"user {os.getuid()}"
+
+
+def printable(text: str) -> str:
+    """Text of others for a terminal: what would move its cursor or change its colours is shown as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def token_from_environment() -> str:

@@ -45,6 +45,7 @@ EPILOG = """examples:
   python -m monitor demo --speed 600 --record tape     and: python -m monitor backtest --config tape/config.yaml --tape tape
   MONITOR_TOKEN=choose-one python -m monitor demo      alerts can be acknowledged and silenced, with that token
   python -m monitor demo --sink '{type: mqtt, url: "mqtt://127.0.0.1:1883"}'
+exit code: 0 when it was stopped or the scenario ended, 2 for wrong input
 """
 
 
@@ -148,20 +149,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from", dest="start", default=DEFAULT_FROM, metavar="TIME", help=f"UTC, default {DEFAULT_FROM}"
     )
-    parser.add_argument("--listen", default="127.0.0.1:9108", metavar="HOST:PORT")
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1:9108",
+        metavar="HOST:PORT",
+        help="live page, metrics and API (default 127.0.0.1:9108)",
+    )
     parser.add_argument(
         "--rules",
         default=str(BASE / "rules/*.yaml"),
         metavar="PATTERN",
         help="rule files, separated by commas (default: the packs beside the program)",
     )
-    parser.add_argument("--data-dir", type=Path, help="keep the state here (default: a temporary folder)")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="keep the state here (default: a temporary folder)"
+    )
     parser.add_argument("--record", type=Path, metavar="DIR", help="write a tape, and a config.yaml that reads it back")
     parser.add_argument(
         "--sink", action="append", default=[], metavar="YAML", help="a further sink, as in the configuration"
     )
-    parser.add_argument("--log-format", choices=("auto", "console", "json"), default="auto")
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning")
+    parser.add_argument(
+        "--log-format",
+        choices=("auto", "console", "json"),
+        default="auto",
+        help="of the log on standard error (default auto)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="of the log (default warning)",
+    )
     return parser
 
 

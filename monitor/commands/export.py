@@ -102,10 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor export", description=__doc__, epilog=EPILOG)
     parser.add_argument("--tape", type=Path, required=True, metavar="DIR", help="folder of the tape")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the archive")
-    parser.add_argument("--from", dest="start", type=time_ns, metavar="TIME")
-    parser.add_argument("--to", dest="end", type=time_ns, metavar="TIME")
+    parser.add_argument("--from", dest="start", type=time_ns, metavar="TIME", help="leave out what is before")
+    parser.add_argument("--to", dest="end", type=time_ns, metavar="TIME", help="leave out what comes then")
     parser.add_argument("--venue", action="append", choices=sorted(FEEDS), metavar="VENUE", help="only this; repeat")
     parser.add_argument("--config", type=Path, metavar="FILE", help="feeds, where the tape does not name them")
     parser.add_argument("--replace", action="store_true", help="remove other exports of the same data from the archive")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser

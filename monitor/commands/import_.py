@@ -82,5 +82,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-good", action="store_true", help="leave bad rows out instead of refusing the file")
     parser.add_argument("--note", metavar="TEXT", help="shown with every result, such as: synthetic")
     parser.add_argument("--replace", action="store_true", help="remove other origins of the same data from the archive")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser

@@ -33,7 +33,9 @@ def run(argv: Sequence[str]) -> int:
     """Send, wait for the answer, report it."""
     parser = Parser("monitor notify-test", description=__doc__, epilog=EPILOG)
     parser.add_argument("--sink", required=True, metavar="NAME", help="the sink's name, or its type when it has none")
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
+    )
     options = parser.parse_args(argv)
     sink = sink_named(load(options.config, os.environ), options.sink)
     clock = SystemClock()

@@ -21,6 +21,7 @@ EPILOG = """examples:
   python -m monitor outbox --resend 17 18
   python -m monitor outbox --resend all --sink webhook
 Sending again needs the API token in $MONITOR_TOKEN.
+exit code: 0, 1 when some could not be put back in line, 2 when the monitor refuses or does not answer
 """
 
 
@@ -31,9 +32,9 @@ def run(argv: Sequence[str]) -> int:
         "--log", action="store_true", help="the delivery log, newest first: what was sent or not, and why"
     )
     parser.add_argument("--resend", nargs="+", metavar="ID", help="send these dead letters again, or all")
-    parser.add_argument("--sink", default="", help="of this sink only")
+    parser.add_argument("--sink", default="", metavar="NAME", help="of this sink only")
     parser.add_argument("--fingerprint", default="", help="of this alert only; with --log")
-    parser.add_argument("--limit", type=int, default=50, help="lines at most (default 50)")
+    parser.add_argument("--limit", type=int, default=50, metavar="NUMBER", help="lines at most (default 50)")
     add_client_options(parser)
     options = parser.parse_args(argv)
     if options.resend:

@@ -27,6 +27,7 @@ EPILOG = """examples:
   python -m monitor record --config config.yaml --out tapes
   python -m monitor record --config config.yaml --out tapes --budget 200G --keep 90d
 The oldest files are removed when the budget or the age is exceeded. SIGTERM or Ctrl-C ends the tape and stops.
+exit code: 0 when it was stopped, 2 for wrong input or a folder that cannot be written
 """
 
 
@@ -59,7 +60,9 @@ def without_alerts(loaded: Loaded, data_dir: Path, listen: str) -> Loaded:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor record", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tape")
     parser.add_argument("--budget", type=size_bytes, metavar="SIZE", help="most disk space, such as 50G")
     parser.add_argument("--keep", type=duration_s, metavar="TIME", help="longest age, such as 30d")

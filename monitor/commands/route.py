@@ -32,7 +32,9 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--labels", nargs="+", action="extend", required=True, metavar="NAME=VALUE", help="the alert's labels"
     )
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
+    )
     parser.add_argument("--at", metavar="TIME", help="for mute times: ISO 8601, UTC without a zone (default now)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     options = parser.parse_args(argv)

@@ -24,6 +24,7 @@ EPILOG = """examples:
   python -m monitor --config config.yaml --no-backfill
   python -m monitor --config config.yaml --history archive
 signals: SIGTERM or Ctrl-C drains and stops, SIGHUP reloads configuration and rules
+exit code: 0 when it was stopped, 2 when configuration or rules are wrong or the address is taken; nothing was started then
 """
 
 

@@ -34,7 +34,14 @@ class FileResult:
 def run(argv: Sequence[str]) -> int:
     """Run the tests and print what failed."""
     parser = Parser("monitor test", description=__doc__, epilog=EPILOG)
-    parser.add_argument("paths", nargs="*", type=Path, default=[Path("rules/tests")], metavar="PATH")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("rules/tests")],
+        metavar="PATH",
+        help="files or folders (default rules/tests)",
+    )
     parser.add_argument("--run", default="", metavar="REGEX", help="only tests whose name matches")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")

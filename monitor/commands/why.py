@@ -14,6 +14,7 @@ from monitor.commands.client import add_client_options, call
 EPILOG = """examples:
   python -m monitor why LiquidationsOver1BillionPerHour
   python -m monitor why funding/FundingNegativeFor8h --json
+exit code: 0, or 2 when no rule has this name or no monitor answers
 """
 
 

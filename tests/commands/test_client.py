@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +16,6 @@ from monitor.testing.fake_view import FakeView
 from monitor.web.server import WebSettings, make_app
 
 TOKEN = "a-token-for-tests"
-NOON = dt.datetime(2025, 11, 21, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -78,25 +76,72 @@ async def test_a_silence_is_created_listed_and_ended(
 ) -> None:
     monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
     assert await command("silence", "base=DOGE", "--for", "2h", "--comment", "known", "--url", url) == 0
-    created = json.loads(capsys.readouterr().out)["data"]["silenceID"]
+    created = capsys.readouterr().out.split()[1]
+    assert await command("silence", "--list", "--url", url, "--json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)["data"]
+    assert (listed["id"], listed["status"]["state"], listed["comment"]) == (created, "active", "known")
     assert await command("silence", "--list", "--url", url) == 0
-    assert created in capsys.readouterr().out
+    assert (shown := capsys.readouterr().out).startswith(f"{created}  active   until 20")
+    assert 'base="DOGE"' in shown
     assert await command("silence", "--expire", created, "--url", url) == 0
+    assert capsys.readouterr().out == "the silence has ended\n"
+    assert await command("silence", "--expire", "../x y", "--url", url) == 2
+    assert "no silence of this id" in capsys.readouterr().err
 
 
-def test_a_silence_body_has_alertmanagers_shape() -> None:
-    body = silence.request(["base=DOGE", 'venue!~"okx|bybit"'], "90m", "me", "", NOON)
+async def test_what_others_wrote_moves_no_cursor(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    assert await command("silence", 'base!~"A|B"', "base=C", "--comment", "\x1b[2Jgone ü", "--url", url) == 0
+    capsys.readouterr()
+    assert await command("silence", "--list", "--url", url) == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b[2Jgone ü" in shown
+    assert 'base!~"A|B" base="C"' in shown
+
+
+async def test_an_alert_is_found_acknowledged_and_given_back(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    assert await command("ack", "--list", "--url", url) == 0
+    fingerprint = next(line.split()[0] for line in capsys.readouterr().out.splitlines() if "  firing " in line)
+    assert await command("ack", fingerprint, "--for", "2h", "--by", "kim", "--url", url) == 0
+    assert capsys.readouterr().out == f"{fingerprint} is acknowledged for 2h by kim\n"
+    assert await command("ack", "--list", "--url", url) == 0
+    assert "acknowledged by kim" in capsys.readouterr().out
+    assert await command("ack", fingerprint, "--withdraw", "--url", url, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "success"
+    assert await command("ack", "a/b?c", "--withdraw", "--url", url) == 2
+    assert "not acknowledged" in capsys.readouterr().err
+
+
+async def test_a_user_without_a_name_may_ask(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_123_456)
+    assert await command("silence", "base=DOGE", "--url", url) == 0
+    assert await command("silence", "--list", "--url", url) == 0
+    assert "by user 4123456: from the command line" in capsys.readouterr().out
+
+
+def test_a_silence_is_asked_for_by_the_monitors_clock() -> None:
+    body = silence.request(["base=DOGE", 'venue!~"okx|bybit"'], "1h30m", "me", "")
     assert body["matchers"] == [
         {"name": "base", "value": "DOGE", "isRegex": False, "isEqual": True},
         {"name": "venue", "value": "okx|bybit", "isRegex": True, "isEqual": False},
     ]
-    assert (body["startsAt"], body["endsAt"]) == ("2025-11-21T12:00:00+00:00", "2025-11-21T13:30:00+00:00")
+    assert (body["duration"], {"startsAt", "endsAt"} & set(body)) == ("1h30m", set())
 
 
-@pytest.mark.parametrize(("matcher", "duration"), [("DOGE", "1h"), ("base=DOGE", "an hour"), ("base=DOGE", "1h30m")])
+@pytest.mark.parametrize(("matcher", "duration"), [("DOGE", "1h"), ("base=DOGE", "an hour"), ("base=DOGE", "1h30")])
 def test_a_silence_that_cannot_be_read_is_refused(matcher: str, duration: str) -> None:
     with pytest.raises(MonitorError, match="expected"):
-        silence.request([matcher], duration, "me", "", NOON)
+        silence.request([matcher], duration, "me", "")
 
 
 def test_status_shows_trouble_and_a_failed_reload() -> None:

@@ -96,7 +96,7 @@ source {script}; words=({words}); CURRENT=${{#words}}; _monitor"""
     ("words", "offered"),
     [
         ("monitor ''", "signals:the signal catalogue with its values now"),
-        ("monitor demo ''", "*--log-level[]:value:(debug info warning error)"),
+        ("monitor demo ''", "*--log-level[of the log]:value:(debug info warning error)"),
         ("monitor tape ''", "*: :(info cut)"),
         ("monitor tape cut ''", "*--from["),
     ],

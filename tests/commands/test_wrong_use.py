@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monitor.commands import COMMANDS, dispatch
 from monitor.commands.check import annotation
+from monitor.commands.completion import parser_of
 from monitor.errors import Problem
 
 WRONG = [
@@ -62,7 +66,7 @@ WRONG = [
     ("silence nix --for 1h", "expected LABEL=VALUE"),
     ("silence alertname=X --for nix", "expected a duration such as"),
     ("silence alertname=X", "MONITOR_TOKEN"),
-    ("ack", "required: fingerprint"),
+    ("ack", "--list tells them"),
     ("ack X", "MONITOR_TOKEN"),
     ("outbox nix", "unrecognized arguments: nix"),
     ("outbox --url http://127.0.0.1:1", "no monitor answers"),
@@ -109,7 +113,23 @@ def test_help_teaches_by_example(name: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as ended:
         dispatch(["help", name])
     assert ended.value.code == 0
-    assert "examples:" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "examples:" in said
+    assert re.search(r"^exit codes?: ", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_is_explained(name: str) -> None:
+    assert [argument for argument in arguments(parser_of(name)) if not argument.help] == []
+
+
+def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from arguments(inner)
+        else:
+            yield action
 
 
 def test_help_alone_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
