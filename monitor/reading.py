@@ -63,7 +63,8 @@ class Contributor:
 class Explanation:
     """What stands behind one row of an evaluation; worked out only when asked for.
 
-    ``parts`` are the sub-expressions as text with their values; ``missing`` names feeds or inputs that are not there;
+    ``parts`` are the sub-expressions as text with their values; ``signs`` the conditions that are counted, a line each, with
+    whether it is on, where the value is a count of them; ``missing`` names feeds or inputs that are not there;
     ``largest`` is the largest single event of the window as text; ``spark`` is the value over the window, oldest first.
     ``notes`` say what to bear in mind although nothing is missing: which venues publish a part only; where
     the value stands among those recorded. ``links`` are names and addresses of where to look further.
@@ -78,3 +79,4 @@ class Explanation:
     notes: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     unit: str = ""
+    signs: tuple[str, ...] = ()

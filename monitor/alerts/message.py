@@ -83,8 +83,9 @@ def facts(alert: AlertView) -> str:
 
 
 def evidence(explanation: Explanation) -> Iterator[str]:
-    """What stands behind a reading, a line each: contributors, largest event, sparkline, what is missing, notes, links."""
-    for part in explanation.contributors[:5]:
+    """What stands behind a reading, a line each: the signs that are counted, else contributors; largest event, sparkline, what is missing, notes, links."""
+    yield from (f"  {sign}" for sign in explanation.signs)
+    for part in () if explanation.signs else explanation.contributors[:5]:
         share = f"{fmt.pct(part.share)} " if part.share else ""
         yield f"  {share}{' '.join(value for _, value in part.labels)} {fmt.amount(part.value, explanation.unit)}"
     if explanation.largest:

@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.engine.compile import Compiler
 from monitor.engine.cover.coverage import duration_text
-from monitor.engine.nodes.base import Node, row_of
+from monitor.engine.nodes.base import ConditionNode, Node, row_of
 from monitor.engine.nodes.temporal import ThenNode
 from monitor.engine.rows.catalog import Index
 from monitor.engine.rows.log import Column, Members
@@ -17,10 +17,23 @@ from monitor.engine.rows.panes import pane_of
 from monitor.engine.rows.projection import PREFERRED_KINDS, matches
 from monitor.engine.store import Store
 from monitor.events import Labels
-from monitor.expression import Compare, Expr, Logic, Not, Number, Range, Selector, Then, children, selectors, unit_shown
-from monitor.format import usd, utc_time
+from monitor.expression import (
+    Compare,
+    Expr,
+    KOf,
+    Logic,
+    Not,
+    Number,
+    Range,
+    Selector,
+    Then,
+    children,
+    selectors,
+    unit_shown,
+)
+from monitor.format import amount, usd, utc_time
 from monitor.language import to_text
-from monitor.reading import Contributor, Explanation
+from monitor.reading import FALSE, TRUE, Contributor, Explanation
 from monitor.series import SERIES, Fold
 from monitor.window import Ints
 
@@ -41,6 +54,7 @@ def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns
         largest=largest,
         spark=spark,
         unit=units_behind(expr)[0],
+        signs=tuple(_signs(compiler, expr, labels)),
     )
 
 
@@ -84,6 +98,31 @@ def _part(node: Node, expr: Expr, labels: Labels, now_ns: int) -> tuple[str, flo
     if np.isnan(value):
         return to_text(expr), None, node.reason(row, now_ns)
     return to_text(expr), value, ""
+
+
+def _signs(compiler: Compiler, expr: Expr, labels: Labels) -> Iterator[str]:
+    """The conditions of a ``k_of``: whether each is on, and its value; those that are on first."""
+    counted = next((found for found in _below(expr) if isinstance(found, KOf)), None)
+    said = [_sign(compiler, condition, labels) for condition in counted.conditions] if counted else []
+    yield from (text for _, text in sorted(said, key=lambda pair: pair[0]))
+
+
+def _below(expr: Expr) -> Iterator[Expr]:
+    yield expr
+    for child in children(expr):
+        yield from _below(child)
+
+
+def _sign(compiler: Compiler, condition: Expr, labels: Labels) -> tuple[int, str]:
+    node = compiler.nodes[condition]
+    assert isinstance(node, ConditionNode)
+    row = row_of(node, labels)
+    known = 0 <= row < len(node.truth)
+    truth = int(node.truth[row]) if known else node.default_truth
+    value = float(node.values[row]) if known and row < len(node.values) else node.default
+    rank, word = {TRUE: (0, "on"), FALSE: (1, "off")}.get(truth, (2, "unknown"))
+    shown = "" if math.isnan(value) else f": {amount(value, unit_shown(condition))}"
+    return rank, f"{word:<7} {to_text(condition)}{shown}"
 
 
 def stages(compiler: Compiler, expr: Expr, labels: Labels) -> Iterator[str]:

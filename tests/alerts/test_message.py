@@ -82,3 +82,10 @@ def test_an_alert_tells_everything_that_is_known_of_it() -> None:
         assert part in text, part
     over = replace(told, state=AlertState.RESOLVED, value=4e8, starts_at_ns=S, ends_at_ns=61 * S)
     assert "at recovery 400M, coverage 93%, peak 1.2B, lasted 1m" in message.paragraph(over)
+
+
+def test_a_count_of_signs_tells_the_signs_instead_of_the_members_of_the_first() -> None:
+    told = replace(alert(), explanation=Explanation(contributors=(Contributor((("base", "BTC"),), 85e3, 0),), signs=("on      a < 1: 0", "off     b > 2: 1")))  # fmt: skip
+    text = message.paragraph(told)
+    assert "  on      a < 1: 0\n  off     b > 2: 1" in text
+    assert "BTC 85k" not in text
