@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from monitor.signals import SIGNALS
 from monitor.testing.demo import NOTE
 from monitor.testing.demo_slow import DERIVED
 from monitor.testing.november import FROM_NS, TO_NS, November
+from monitor.testing.november_figures import Autumn
+from monitor.testing.november_figures import table as figures_table
 from monitor.testing.scenario import Scenario
 from monitor.testing.scenario.curves import HOUR_NS, at
 from monitor.testing.scenario.slow import MARKET_CAP, STABLECOIN_SUPPLY, TVL
@@ -94,13 +97,33 @@ python -m monitor backtest --config november/config.yaml --tape november/history
 
 over it; `--keep november` leaves both there, and `--check` fails when a rule does not fire in the days that the timeline says, or
 when this page is out of date. A test does the same. That run is evaluated every hour, so a moment is the end of its hour, and
-what holds for minutes is not seen. The first 24 hours of the sell-off are therefore played once more, every five minutes (a
-quarter of an hour before midnight), with all that the demo has but the sockets: the last table says of every rule when it is
-pending and fires there, or why it does not.
+what holds for minutes is not seen. The first 24 hours of the sell-off are therefore played once more, every five minutes, with
+all that the demo has but the sockets.
 
 ## The timeline
 
 """
+FIGURES_HEAD = """## The figures
+
+Every figure that the [signal catalogue](signals.md) takes from the commentaries, and what the autumn gives. What it does not reach is said.
+
+"""
+STORM_HEAD = """## The sell-off, every five minutes
+
+From 20 November, 12:00 to 21 November, 12:00 UTC (every quarter of an hour before midnight). Under each hour what happens in it,
+and the first alert of each rule that begins to fire there, in the words in which it is told. What holds when the monitor starts
+fires in the first hour.
+
+"""
+WEEKS_HEAD = """## What a week costs in attention
+
+Alerts that began in each week, by the severity that they reached. Critical is what the shipped routes would wake somebody for.
+
+"""
+NOT_BY_THE_HOUR = (
+    "the pegs held, no large venue failed, nobody paid to be long, it takes less than an hour, or its input is worth nothing after "
+    "an hour (`Treasury...`, whose profits follow prices of five minutes at most). Most of them fire in the sell-off above."
+)
 
 
 def write_history(folder: Path) -> None:
@@ -150,7 +173,7 @@ def timeline(report: Report) -> Iterator[str]:
         yield f"| {fact.when} | {fact.said} | {name} | {row} |"
 
 
-def figures() -> Iterator[str]:
+def levels() -> Iterator[str]:
     """What the synthetic market holds where the timeline names a level."""
     scenario = November().scenario
     days: Sequence[tuple[str, str]] = (("6 Oct", "2025-10-06T12:00"), ("31 Oct", "2025-10-31T00:00"), ("21 Nov", "2025-11-21T07:35"), ("24 Nov", "2025-11-24T12:00"))  # fmt: skip
@@ -182,18 +205,58 @@ def rules_table(report: Report, rows: Mapping[str, str]) -> Iterator[str]:
         yield f"{name} | {len(fired)} | {_minute(fired[0]['fired_at'])} | {on} | {last} |"
 
 
-def storm_table(played: Played, rows: Mapping[str, str]) -> Iterator[str]:
-    """Every rule through the sell-off, in the order in which they fire, against what the timeline has there."""
-    yield "| pending | fires | rule | signal | what happens |"
+def storm(played: Played) -> Iterator[str]:
+    """Hour by hour of the sell-off: what the timeline has there, and the first alert of each rule that fires then."""
+    for hour, words, rules in HOURS:
+        yield f"**{_clock(at(f'2025-11-{hour}:00'))}**: {words}.\n"
+        yield "| fires | severity | rule | first alert |"
+        yield "| --- | --- | --- | --- |"
+        for rule in sorted(rules, key=lambda rule: (played.fired.get(rule, 0), rule)):
+            alert, fired_ns = played.alerts.get(rule), played.fired.get(rule)
+            if alert is None or fired_ns is None:
+                yield f"| **does not fire** | | `{rule}` | |"
+                continue
+            pending_ns = played.pending.get(rule, fired_ns)
+            waited = f", pending from {_clock(pending_ns)[-5:]}" if pending_ns < fired_ns else ""
+            yield f"| {_clock(fired_ns)[-5:]}{waited} | {alert.severity} | `{rule}` | {dict(alert.annotations)['summary']} |"
+        yield ""
+
+
+def silent_table(played: Played) -> Iterator[str]:
+    """The rules that do not fire in the sell-off, and why."""
+    yield "| rule | why |"
+    yield "| --- | --- |"
+    yield from (f"| `{rule}` | {words} |" for rule, words in SILENT.items())
+    yield from (f"| `{rule}` | **the timeline does not say** |" for rule in played.fired if rule not in _in_hours())
+
+
+def _in_hours() -> set[str]:
+    return {rule for _, _, rules in HOURS for rule in rules}
+
+
+def weeks(report: Report) -> dict[str, Counter[str]]:
+    """How many alerts fired in each week, by the severity that they reached."""
+    found: dict[str, Counter[str]] = {entry["week"]: Counter() for entry in report["weeks"]}
+    for rule in report["rules"]:
+        for alert in alerts_of(report, rule["name"], {}):
+            year, week, _ = datetime.fromisoformat(alert["fired_at"]).isocalendar()
+            found[f"{year}-W{week:02d}"][alert["severity"]] += 1
+    return found
+
+
+def weeks_table(report: Report) -> Iterator[str]:
+    """The load of each week: what would have been a page at night, and what somebody reads in the morning."""
+    yield "| week from | critical | warning | info | critical ones |"
     yield "| --- | --- | --- | --- | --- |"
-    why = {rule: words for _, words, rules in HOURS for rule in rules}
-    told = ""
-    for rule, fired_ns in sorted(played.fired.items(), key=lambda item: (item[1], item[0])):
-        words = "**does not say**" if rule not in why else "as above" if why[rule] == told else why[rule]
-        told = why.get(rule, "")
-        yield f"| {_clock(played.pending.get(rule))} | {_clock(fired_ns)} | `{rule}` | {rows[rule]} | {words} |"
-    for rule, words in SILENT.items():
-        yield f"| {_clock(played.pending.get(rule))} | | `{rule}` | {rows[rule]} | does not fire: {words} |"
+    for week, counts in weeks(report).items():
+        monday = datetime.strptime(f"{week}-1", "%G-W%V-%u").strftime("%-d %b")  # noqa: DTZ007  # a date
+        names = {
+            rule["name"]
+            for rule in report["rules"]
+            for alert in alerts_of(report, rule["name"], {})
+            if alert["severity"] == "critical" and datetime.fromisoformat(alert["fired_at"]).strftime("%G-W%V") == week
+        }
+        yield f"| {monday} | {counts['critical']} | {counts['warning']} | {counts['info']} | {' '.join(f'`{name}`' for name in sorted(names))} |"
 
 
 def page(report: Report, played: Played) -> str:
@@ -202,11 +265,12 @@ def page(report: Report, played: Played) -> str:
     silent = sum(not alerts_of(report, rule["name"], {}) for rule in report["rules"])
     parts = [
         HEAD + "\n".join(timeline(report)),
-        "What the synthetic market holds on the days for which the timeline names levels:\n\n" + "\n".join(figures()),
-        "## The sell-off, every five minutes\n\nFrom 20 November, 12:00 to 21 November, 12:00 UTC.\n\n"
-        + "\n".join(storm_table(played, rows)),
-        f"## Every rule, every hour\n\n{len(report['rules'])} rules, {silent} of which never fired at a full hour of the autumn: the pegs held, "
-        "no large venue failed, nobody paid to be long, or it takes less than an hour.\n\n"
+        "What the synthetic market holds on the days for which the timeline names levels:\n\n" + "\n".join(levels()),
+        FIGURES_HEAD + "\n".join(figures_table(Autumn(November().scenario, report))),
+        STORM_HEAD + "\n".join(storm(played)).rstrip(),
+        "These rules do not fire in the 24 hours:\n\n" + "\n".join(silent_table(played)),
+        WEEKS_HEAD + "\n".join(weeks_table(report)),
+        f"## Every rule, every hour\n\n{len(report['rules'])} rules; {silent} never fired at a full hour of the autumn: {NOT_BY_THE_HOUR}\n\n"
         + "\n".join(rules_table(report, rows)),
     ]
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,6 @@
 """The whole synthetic autumn, 1 October to 24 November 2025, as one monitor would have received it. **Synthetic**.
 
-By the hour, but for the 36 hours of `Scenario`, whose every trade and liquidation is in it. What is not of exchanges comes
+By the hour, but for the 36 hours of `Scenario`, with thousands of liquidations each. What is not of exchanges comes
 as from its source: fund flows in the evening of their session, ranks at midnight, daily closes an hour later.
 """
 
@@ -12,12 +12,12 @@ from itertools import chain
 from msgspec.structs import replace
 
 from monitor.clock import NS_PER_S
-from monitor.events import Channel, Event, FeedState, Liquidation, MarketEvent, Price, Sample, Trade
+from monitor.events import Channel, Event, FeedState, MarketEvent, Price, Sample
 from monitor.inlets.rows import read_payload
 from monitor.instruments import Instrument
 from monitor.sources import SOURCES
 from monitor.testing.demo_slow import GIVERS, pushed, table
-from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, MINUTE_NS, at
+from monitor.testing.scenario.curves import DAY_NS, HOUR_NS, at
 from monitor.testing.scenario.listings import BASES, INSTRUMENTS, instruments_of
 from monitor.testing.scenario.market import Scenario
 from monitor.testing.scenario.slow import LONG_SHORT_RATIO, index_samples, slow_samples
@@ -28,7 +28,6 @@ FROM_NS, TO_NS = at("2025-10-01"), at("2025-11-25")
 LOOK_BACK = (("market_cap", at("2025-04-10")), ("sector_cap", at("2025-01-01")), ("tvl", at("2025-06-01")))
 """Slow series whose rules look further back, and how far: what the monitor is supposed to remember."""
 PRICES_FROM_NS = at("2025-03-01")
-STALE_NS = MINUTE_NS
 DEEP = frozenset({"BTC", "ETH", "SOL", "XRP", "DOGE", "ZEC"})
 VENUES = ("binance_usdm", "binance_coinm", "bybit", "okx", "binance_spot", "coinbase", "deribit")
 
@@ -80,9 +79,8 @@ class November:
 
     def _stormy(self, ts_ns: int) -> Iterator[Received]:
         """An hour of the scenario: all that adds up, and of gauges what is not stale at its end."""
-        for event in self.scenario.events(ts_ns - HOUR_NS, ts_ns):
-            if isinstance(event, Liquidation | Trade) or event.ts_ns > ts_ns - STALE_NS:
-                yield min(event.recv_ns, ts_ns), [event]
+        for event in self.scenario.stormy_hour(ts_ns):
+            yield min(event.recv_ns, ts_ns), [event]
 
     def _slow(self, ts_ns: int) -> Iterator[MarketEvent]:
         flows = (s for s in slow_samples(ts_ns - 3 * HOUR_NS, ts_ns - 3 * HOUR_NS + 1) if s.series == "etf_flow")

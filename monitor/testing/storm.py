@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import parse_qsl, urlsplit
 
-from monitor.alert import AlertState, Transition
+from monitor.alert import AlertState, AlertView, Transition
 from monitor.alerts.lifecycle import Lifecycle
 from monitor.derived.desk import DerivedDesk, read_derived
 from monitor.engine import Engine, EngineSettings
@@ -76,12 +76,14 @@ class Played:
         first_true: When its condition first held.
         pending: When an alert first was pending.
         fired: When an alert first fired; a rule with `for` later than it held.
+        alerts: The first alert of each rule that fired, as it was told.
         at_noon: Every row of the catalogue.
     """
 
     first_true: dict[str, int] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
     fired: dict[str, int] = field(default_factory=dict)
+    alerts: dict[str, AlertView] = field(default_factory=dict)
     at_noon: list[SignalReading] = field(default_factory=list)
 
     def hear(self, evaluations: Sequence[Evaluation], transitions: Sequence[Transition], now_ns: int) -> None:
@@ -93,6 +95,8 @@ class Played:
             if transition.state in (AlertState.PENDING, AlertState.FIRING):
                 first = self.pending if transition.state is AlertState.PENDING else self.fired
                 first.setdefault(transition.alert.name, now_ns)
+            if transition.state is AlertState.FIRING:
+                self.alerts.setdefault(transition.alert.name, transition.alert)
 
 
 def play(rules: RuleSet, seed: int = 7) -> Played:

@@ -20,9 +20,11 @@ HOURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     )),
     ("20T18", "US stocks, gold and crypto plunge together; an invented lender is drained", ("RiskAssetsFallTogether", "ProtocolDrained")),
     ("20T20", "-10 % in a day of the first coins", ("PriceFallDay",)),
-    ("20T22", "Japanese yields rise; sectors scatter", ("JapaneseYieldsRise", "BasketDispersion")),
+    ("20T22", "Japanese yields rise", ("JapaneseYieldsRise",)),
     ("20T23", "five coins of six are down more than 5 % in a day", ("BasketLagsDay", "EverythingFalls")),
-    ("21T00", "the session's flows are published: -903M and -262M", ("EtfOutflowDay", "EthEtfOutflowDay")),
+    ("21T00", "the session's flows are published: -903M and -262M; sectors scatter", (
+        "EtfOutflowDay", "EthEtfOutflowDay", "BasketDispersion",
+    )),
     ("21T01", "open interest down 10 % in a day", ("OpenInterestFalling",)),
     ("21T03", "total cap under 3T", ("MarketCapBelow3T", "MarketCapCrosses3T", "MarketCapSinceCrossing")),
     ("21T04", "skew turns sharply positive, near expiries dearest; four signs of stress", (

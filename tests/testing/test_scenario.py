@@ -195,3 +195,16 @@ def test_slow_samples_hold_the_timelines_figures() -> None:
     assert value("sector_cap", "2025-11-21T12:00", sector="meme-token") == pytest.approx(39.4e9)
     assert value("etf_flow", "2025-11-20T21:00", asset="BTC") == pytest.approx(-903.2e6)
     assert value("market_cap", "2025-11-21T08:00") < 3e12
+
+
+def test_an_hour_in_short_adds_up_to_the_same_hour() -> None:
+    scenario, end_ns = Scenario(SEED, MAJORS, 30), CASCADE_NS
+    whole = list(scenario.events(end_ns - HOUR_NS, end_ns))
+    short = scenario.stormy_hour(end_ns)
+    assert [event.ts_ns for event in short] == sorted(event.ts_ns for event in short)
+    assert usd(liquidations(short)) == pytest.approx(usd(liquidations(whole)), rel=1e-3)
+    assert len(liquidations(short)) == pytest.approx(len(liquidations(whole)), rel=0.05)
+    traded = [sum(event.usd_micros for event in events if isinstance(event, Trade)) for events in (short, whole)]
+    assert traded[0] == pytest.approx(traded[1], rel=0.1)
+    gauges = {(type(event), event.instrument) for event in whole if hasattr(event, "instrument")}
+    assert gauges == {(type(event), event.instrument) for event in short if hasattr(event, "instrument")}

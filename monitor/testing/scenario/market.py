@@ -183,6 +183,29 @@ class Scenario:
             yield _depth(np.random.default_rng((self.seed, 9, ts_ns // HOUR_NS)), row, ts_ns, ts_ns)
         yield from self._calm_liquidations(ts_ns)
 
+    def stormy_hour(self, ts_ns: int) -> list[MarketEvent]:
+        """The hour of the scenario that ends at `ts_ns`, in time order, for a month by the hour.
+
+        Every liquidation (drawn anew: sums and counts are those of `events`, the single ones are not), an instrument's trades
+        in one, and of gauges what is said in the last minute.
+        """
+        begin_ns = ts_ns - HOUR_NS
+        said = self.events(ts_ns - MINUTE_NS, ts_ns)
+        found: list[MarketEvent] = [event for event in said if not isinstance(event, Liquidation | Trade)]
+        for start_ns in range(begin_ns, ts_ns, MINUTE_NS):
+            minute = (start_ns - self.start_ns) // MINUTE_NS
+            found += self._liquidations(np.random.default_rng((self.seed, 10, minute)), start_ns, minute)
+        found += (self._traded(row, begin_ns, ts_ns) for row in self._listed)
+        return sorted(found, key=_time)
+
+    def _traded(self, row: Listed, from_ns: int, to_ns: int) -> Trade:
+        """All that an instrument trades in a while, as one trade at its end."""
+        minutes = range(from_ns, to_ns, MINUTE_NS)
+        usd = sum(_volume_usd_per_s(row.instrument, ts_ns) for ts_ns in minutes) * row.share * MINUTE_NS / NS_PER_S
+        last_ns = to_ns - timeline.DELAY_NS
+        micros, price = row.fill(usd, self._price_then(row, last_ns))
+        return Trade(row.instrument, "sell", micros, price, last_ns, to_ns)
+
     def _calm_liquidations(self, ts_ns: int) -> Iterator[MarketEvent]:
         sides: tuple[tuple[PositionSide, float], ...] = (("long", 0.55), ("short", 0.45))
         for row, weight in zip(self._derivatives, self._liquidated.tolist(), strict=True):

@@ -52,7 +52,7 @@ BETA = {
 HISTORY_BETA = {"ETH": 1.35}
 """Before the scenario, where it differs: ether falls harder than before in the sell-off itself."""
 
-MONTH_DRIFT = {"ZEC": 0.175, "FIL": 0.21}
+MONTH_DRIFT = {"ZEC": 0.175, "FIL": 0.15}
 """Log return of the 30 days before the scenario on top of the market's: privacy +28 %, storage +9 % in the month."""
 
 HISTORY_NOISE_FROM = "2025-10-08"
