@@ -99,7 +99,7 @@ def _put(out: TextIO, text: str) -> None:
 
 def _lines(notification: Notification, *, colour: bool) -> Iterator[str]:
     if notification.status in {"digest", "heartbeat", "test"} or not notification.alerts:
-        yield _paint(notification.status, f"{notification.status.upper():<9} {notification.title}", colour=colour)
+        yield _paint(notification.status, notification.title, colour=colour)
         if notification.text:
             yield from _indented(notification.text)
         return

@@ -71,6 +71,7 @@ async def test_console_names_the_other_states() -> None:
     assert (await console(alert(state=AlertState.RESOLVED))).startswith("RESOLVED")
     assert (await console(alert(state=AlertState.HELD), status="held")).startswith("HELD")
     digest = await console(alert("A"), alert("B"), status="digest")
+    assert digest.count("DIGEST") == 1, "the title says it"
     assert digest.startswith("DIGEST")
     assert "A" in digest
 
