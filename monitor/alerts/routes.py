@@ -37,7 +37,7 @@ def _matchers(value: Any) -> tuple[Matcher, ...]:
 
 def _long_enough(ns: int) -> int:
     if ns < NS_PER_S:
-        raise ValueError("must be 1s or more: it would be told without end")
+        raise ValueError("must be 1s or more; anything shorter would never stop telling")
     return ns
 
 
