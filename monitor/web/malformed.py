@@ -1,4 +1,4 @@
-"""What the log says of clients that do not speak HTTP: aiohttp would write a traceback for each of their requests."""
+"""What the log says of clients that speak no HTTP or leave halfway: aiohttp would write a traceback for each of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+NAME = "monitor.web.http"
 EVERY_S = 60.0
 """One line in so long, however often they try."""
 
@@ -22,13 +23,13 @@ class Malformed(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written, and how."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        if not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError):
             return True
         if record.created < self._next_s:
             self._unsaid += 1
             return False
         more = f"; {self._unsaid} more since the last such line" if self._unsaid else ""
-        record.msg, record.args = f"web.not_http from {_client(record)}: {reason(error)}{more}", ()
+        record.msg, record.args = f"web.client_failed from {_client(record)}: {reason(error)}{more}", ()
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.exc_info = record.exc_text = None
         self._next_s, self._unsaid = record.created + EVERY_S, 0
@@ -37,7 +38,7 @@ class Malformed(logging.Filter):
 
 def reason(error: Exception) -> str:
     """What is wrong, in one line; what the client sent stands below it in aiohttp's words, and is left out."""
-    lines = [line.strip() for line in str(error).partition("message:")[2].splitlines()]
+    lines = [line.strip() for line in str(error).rpartition("message:")[2].splitlines()]
     return next(filter(None, lines), type(error).__name__).rstrip(":")[:100]
 
 
@@ -47,6 +48,6 @@ def _client(record: logging.LogRecord) -> object:
 
 def http_logger() -> logging.Logger:
     """The logger to give to a new server of the pages."""
-    logger = logging.getLogger("monitor.web.http")
+    logger = logging.getLogger(NAME)
     logger.filters = [Malformed()]
     return logger
