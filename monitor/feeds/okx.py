@@ -214,6 +214,10 @@ _DETAIL_LIST = msgspec.json.Decoder(list[_Detail], strict=False)
 # --- the session --------------------------------------------------------------------------------------------------
 
 
+LAGS_NEEDED = 20
+"""Of so many tickers one at least is fresh; the first ones tell when a quiet instrument last moved."""
+
+
 class OkxSession(TradeSession):
     """One connection to the public address."""
 
@@ -223,6 +227,8 @@ class OkxSession(TradeSession):
         super().__init__(feed, connection, registry)
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
+        self._lags = 0
+        self._least_lag_ns = 1 << 62
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             _Ticker: self._ticker,
             _Mark: self._mark,
@@ -303,10 +309,19 @@ class OkxSession(TradeSession):
     # --- rows -----------------------------------------------------------------------------------------------------
 
     def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
+        ts_ns = row.ts * NS_PER_MS
+        if recv_ns - ts_ns < self._least_lag_ns or self._lags < LAGS_NEEDED:
+            self._lags += 1
+            self._least_lag_ns = min(self._least_lag_ns, recv_ns - ts_ns)
         instrument = self.find(row.instId, Channel.PRICE)
         if instrument is None:
             return []
-        return self.prices(instrument, row.ts * NS_PER_MS, recv_ns, last=row.last, bid=row.bidPx, ask=row.askPx)
+        return self.prices(instrument, ts_ns, recv_ns, last=row.last, bid=row.bidPx, ask=row.askPx)
+
+    def is_history(self, ts_ns: int) -> bool:
+        """By the venue's clock, as its tickers show it: were ours an hour fast, an hour of live rows would pass for history."""
+        lag_ns = self._least_lag_ns if self._lags >= LAGS_NEEDED else 0
+        return ts_ns < self.opened_ns - lag_ns
 
     def _mark(self, row: _Mark, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.PRICE)

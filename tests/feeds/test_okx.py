@@ -62,6 +62,22 @@ def test_snapshot_on_subscribe_is_history() -> None:  # vector 21
     assert session.skipped() == {"history": 1}
 
 
+def ticker(at_ms: int) -> dict[str, Any]:
+    row = {"instId": "BTC-USDT-SWAP", "last": "84000", "bidPx": "83999", "askPx": "84001", "ts": str(at_ms)}
+    return {"arg": {"channel": "tickers", "instId": "BTC-USDT-SWAP"}, "data": [row]}
+
+
+@pytest.mark.parametrize("fast_s", [3600, -3600])
+def test_what_is_liquidated_live_is_no_history_because_our_clock_is_fast(fast_s: int) -> None:
+    """And what is history is not live because it is slow: the tickers on the connection show the venue's time."""
+    session, venue_ms = opened(), NOW_MS - fast_s * 1000
+    session.push(ticker(venue_ms - 300_000))  # of a quiet instrument, when it last moved
+    session.push(*[ticker(venue_ms + number) for number in range(20)])
+    past, live = detail("sell", "100", "57102.9", venue_ms - 1000), detail("buy", "3", "57100.1", venue_ms + 5000)
+    assert [event.side for event in of(Liquidation, session.push(push("BTC-USDT-SWAP", past, live)))] == ["short"]
+    assert session.skipped() == {"history": 1}
+
+
 def test_same_row_on_another_connection_has_the_same_key() -> None:
     frame = push("BTC-USDT-SWAP", detail("sell", "100", "57102.9"))
     first, second = of(Liquidation, opened().push(frame)), of(Liquidation, opened().push(frame))
