@@ -121,3 +121,8 @@ SERIES: dict[str, SeriesSpec] = {
     )
 }  # fmt: skip
 """Every built-in series by name; a recording rule adds its own at load."""
+
+NEVER_NEGATIVE = frozenset(
+    {"market_cap", "sector_cap", "stablecoin_supply", "stablecoin_price", "tvl", "long_short_ratio", "iv"}
+)
+"""Slow series of which a negative value is a mistake of whoever told it."""

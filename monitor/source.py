@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import Labels, MarketEvent, Sample
 from monitor.feed import Request
+from monitor.series import NEVER_NEGATIVE
 
 T = TypeVar("T")
 
@@ -179,7 +181,13 @@ class BaseSource:
         return tuple(value)
 
     def sample(self, series: str, labels: Labels, value: float, ts_ns: int, recv_ns: int) -> Sample:
-        """A value of this source at the service's own time, never later than now."""
+        """A value of this source at the service's own time, never later than now.
+
+        Raises:
+            DecodeError: It is not finite, or negative where nothing of its kind is.
+        """
+        if not isfinite(value) or (value < 0 and series in NEVER_NEGATIVE):
+            raise DecodeError("unexpected", f"{series} of {labels[0][1][:40]} is {value:g}")
         return Sample(
             series, labels, value, min(ts_ns, recv_ns), recv_ns, self.spec.name, backfill=recv_ns - ts_ns > FRESH_NS
         )

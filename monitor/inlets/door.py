@@ -6,15 +6,19 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice
 
 from monitor.events import Sample
 from monitor.inlets.journal import Journal
-from monitor.inlets.rows import Reading, Refusal, Revisions, Row, read_payload
+from monitor.inlets.payloads import MAX_ROWS, RowRefused, open_payload
+from monitor.inlets.rows import TOO_MANY, Reading, Refusal, Revisions, Row, in_time_order, read_rows, unreadable
 
 KEPT_REFUSALS = 100
 SMALL_BYTES = 16 * 1024
-"""About 150 rows, half a millisecond; a larger payload is read in a thread."""
-ROWS_AT_ONCE = 1000
+"""About 150 rows, half a millisecond; a larger payload is opened in a thread."""
+ROWS_AT_ONCE = 100
+"""A millisecond to read, and as much to take; then the engine has its turn."""
 
 
 @dataclass(slots=True)
@@ -45,22 +49,45 @@ class Door:
         Args:
             way: ``mqtt``, ``http`` or ``folder``.
             payload: As it came.
-            kind: See `monitor.inlets.rows.read_payload`.
+            kind: See `monitor.inlets.payloads.open_payload`.
             recv_ns: Time of receipt.
             source: Where rows name none.
         """
-        if len(payload) <= SMALL_BYTES and kind != "parquet":
-            reading = read_payload(payload, kind, recv_ns, source)
-        else:
-            reading = await asyncio.to_thread(read_payload, payload, kind, recv_ns, source)
-        rows, refused = self.revisions.accept(reading)
-        self._keep(rows)
-        self.taken[way] += len(rows)
+        taken, refused = 0, []
+        pieces = await self._read(payload, kind, recv_ns, source)
+        rows = merge(*(sorted(piece.rows, key=in_time_order) for piece in pieces), key=in_time_order)
+        refused += [refusal for piece in pieces for refusal in piece.refused]
         self.refuse(way, refused)
-        if rows:
-            self.last_ns = recv_ns
-            await self.pass_on(rows)
-        return len(rows), refused
+        while piece := tuple(islice(rows, ROWS_AT_ONCE)):
+            good, old = self.revisions.accept(Reading(piece))
+            self._keep(good)
+            self.taken[way] += len(good)
+            self.refuse(way, old)
+            taken, refused = taken + len(good), refused + old
+            if good:
+                self.last_ns = recv_ns
+                await self.pass_on(good)
+        return taken, refused
+
+    async def _read(self, payload: bytes, kind: str, recv_ns: int, source: str) -> list[Reading]:
+        """The payload in pieces, between which the engine has its turns; more rows than are taken are none."""
+        try:
+            if len(payload) <= SMALL_BYTES and kind != "parquet":
+                raw = open_payload(payload, kind)
+            else:
+                raw = await asyncio.to_thread(open_payload, payload, kind)
+        except RowRefused as error:
+            return [unreadable(error)]
+        pieces: list[Reading] = []
+        for first in range(1, MAX_ROWS + 2, ROWS_AT_ONCE):
+            piece = list(islice(raw, ROWS_AT_ONCE))
+            if first + len(piece) > MAX_ROWS + 1:
+                return [unreadable(TOO_MANY)]
+            pieces.append(read_rows(piece, recv_ns, source, first))
+            if len(piece) < ROWS_AT_ONCE:
+                break
+            await _turn_of_others()
+        return pieces
 
     def refuse(self, way: str, refusals: Sequence[Refusal]) -> None:
         """Count what was not taken."""
@@ -87,4 +114,8 @@ class Door:
         """Emit rows in pieces."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             self.emit([row.sample for row in rows[start : start + ROWS_AT_ONCE]])
-            await asyncio.sleep(0)  # noqa: TID251  # no time passes: it is the turn of others
+            await _turn_of_others()
+
+
+async def _turn_of_others() -> None:
+    await asyncio.sleep(0)  # noqa: TID251  # no time passes

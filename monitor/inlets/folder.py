@@ -9,7 +9,8 @@ import structlog
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.inlets.door import Door
-from monitor.inlets.rows import MAX_BYTES, Refusal
+from monitor.inlets.payloads import MAX_BYTES
+from monitor.inlets.rows import Refusal
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 

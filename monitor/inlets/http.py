@@ -6,7 +6,7 @@ from aiohttp import web
 
 from monitor.clock import Clock
 from monitor.inlets.door import Door
-from monitor.inlets.rows import MAX_BYTES
+from monitor.inlets.payloads import MAX_BYTES
 
 PATH = "/api/v1/inlet"
 SHOWN_REFUSALS = 100

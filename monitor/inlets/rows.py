@@ -12,12 +12,11 @@ A ``name`` that is a gauge of `monitor.series` with its labels in braces goes to
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import islice
 from math import isfinite
 from typing import Any
@@ -26,20 +25,32 @@ import msgspec
 
 from monitor.clock import NS_PER_S
 from monitor.events import Labels, Sample
-from monitor.series import SERIES, SeriesSpec, Unit
+from monitor.inlets.payloads import MAX_ROWS, RowRefused, open_payload
+from monitor.series import NEVER_NEGATIVE, SERIES, SeriesSpec, Unit
 
-MAX_BYTES = 8 * 1024 * 1024
-MAX_ROWS = 100_000
 AHEAD_NS = 300 * NS_PER_S
 EARLIEST_NS = 946_684_800 * NS_PER_S
 FRESH_NS = 2 * NS_PER_S
 
 COLUMNS = ("name", "value", "ts", "unit", "source", "revision")
+PUSHED = (
+    "external",
+    "etf_flow",
+    "market_cap",
+    "sector_cap",
+    "stablecoin_supply",
+    "stablecoin_price",
+    "tvl",
+    "long_short_ratio",
+)
+"""Series that rows may name; the page for users lists them."""
+TOO_MANY = RowRefused("too_large", f"more than {MAX_ROWS} rows")
 UNITS = frozenset(unit.value for unit in Unit)
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.:/^-]{0,63})(?:\{(.*)\})?")
 _LABEL = re.compile(r'\s*([a-z_][a-z0-9_]*)\s*=\s*"([^"\\]{0,100})"\s*(?:,|$)')
-_DIGITS = re.compile(r"-?\d+(\.\d+)?")
+_DIGITS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -65,8 +76,7 @@ SCHEMA: dict[str, Any] = {
 """JSON schema of a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A good row: its number as in `Refusal`, the sample, which revision of its value it is, and the unit it names."""
 
     number: int
@@ -92,15 +102,6 @@ class Reading:
     refused: tuple[Refusal, ...] = ()
 
 
-class RowRefused(Exception):
-    """One row is bad; caught per row."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
 def read_payload(payload: bytes, kind: str, recv_ns: int, default_source: str = "inlet") -> Reading:
     """Read one payload.
 
@@ -113,27 +114,34 @@ def read_payload(payload: bytes, kind: str, recv_ns: int, default_source: str = 
     Returns:
         Good rows and refusals. A payload that cannot be read at all is one refusal with number 0.
     """
-    if len(payload) > MAX_BYTES:
-        return Reading(refused=(Refusal(0, "too_large", f"{len(payload)} bytes; at most {MAX_BYTES}"),))
-    readers = {"json": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}
     try:
-        raw = list(islice(readers[kind](payload), MAX_ROWS + 1))
+        raw = list(islice(open_payload(payload, kind), MAX_ROWS + 1))
     except RowRefused as error:
-        return Reading(refused=(Refusal(0, error.reason, error.detail),))
+        return unreadable(error)
     if len(raw) > MAX_ROWS:
-        return Reading(refused=(Refusal(0, "too_large", f"more than {MAX_ROWS} rows"),))
+        return unreadable(TOO_MANY)
     return read_rows(raw, recv_ns, default_source)
 
 
-def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet") -> Reading:
-    """Validate decoded rows one by one; a `RowRefused` in the place of a row is a refusal."""
+def unreadable(error: RowRefused) -> Reading:
+    """A payload of which nothing is taken."""
+    return Reading(refused=(Refusal(0, error.reason, error.detail),))
+
+
+def read_rows(raw: Iterable[object], recv_ns: int, default_source: str = "inlet", first: int = 1) -> Reading:
+    """Validate decoded rows one by one; a `RowRefused` in the place of a row is a refusal. The numbers begin with `first`."""
     rows, refused = [], []
-    for number, item in enumerate(raw, start=1):
+    for number, item in enumerate(raw, start=first):
         try:
             rows.append(Row(number, *_row(item, recv_ns, default_source)))
         except RowRefused as error:
             refused.append(Refusal(number, error.reason, error.detail))
     return Reading(tuple(rows), tuple(refused))
+
+
+def in_time_order(row: Row) -> tuple[int, int]:
+    """Order in which rows are taken: of one time, the higher revision later."""
+    return row.sample.ts_ns, row.revision
 
 
 @dataclass(slots=True)
@@ -142,7 +150,7 @@ class Revisions:
 
     The same value again is passed over in silence (counted in ``repeats``); another value needs a higher revision, and a
     name of the user's own keeps the unit that it was first given. Bounded: of each label set the newest `keep` times are
-    remembered.
+    remembered, and at most as many more.
     """
 
     keep: int = 1000
@@ -153,7 +161,7 @@ class Revisions:
     def accept(self, reading: Reading) -> tuple[list[Row], list[Refusal]]:
         """Rows to take in time order, and refusals with those of the reading first."""
         taken, refused = [], list(reading.refused)
-        for row in sorted(reading.rows, key=lambda row: (row.sample.ts_ns, row.revision)):
+        for row in sorted(reading.rows, key=in_time_order):
             key = row.sample.series, row.sample.labels
             unit = self._units.get(key, row.unit)
             if row.unit not in ("", unit):
@@ -170,8 +178,9 @@ class Revisions:
                 refused.append(Refusal(row.number, "old_revision", detail))
                 continue
             times[row.sample.ts_ns] = row.revision, row.sample.value
-            if len(times) > self.keep:
-                del times[min(times)]
+            if len(times) > 2 * self.keep:  # seldom, and then many: looking for the oldest costs as much for one
+                for old_ns in sorted(times)[: -self.keep]:
+                    del times[old_ns]
             if unit:
                 self._units[key] = unit
             taken.append(row)
@@ -196,11 +205,13 @@ def _row(item: object, recv_ns: int, default_source: str) -> tuple[Sample, int, 
     if unknown:
         raise RowRefused("unknown_field", f"unknown field {', '.join(unknown)[:100]}")
     source = item.get("source") or default_source
-    if not isinstance(source, str) or len(source) > 100:
-        raise RowRefused("bad_source", "source must be a text of at most 100 characters")
+    if not isinstance(source, str) or len(source) > 100 or not source.isprintable():
+        raise RowRefused("bad_source", "source must be a printable text of at most 100 characters")
     series, labels = _target(_required(item, "name"), source)
     unit = _unit(item.get("unit"), SERIES[series])
     value = _value(_required(item, "value"))
+    if value < 0 and series in NEVER_NEGATIVE:
+        raise RowRefused("bad_value", f"{series} is never negative")
     ts_ns = _time_ns(_required(item, "ts"), recv_ns)
     revision = _revision(item.get("revision"))
     backfill = recv_ns - ts_ns > FRESH_NS
@@ -225,8 +236,8 @@ def _target(name: object, source: str) -> tuple[str, Labels]:
         if written is not None:
             raise RowRefused("unknown_series", f"{word} is no series; labels are only for series")
         return "external", (("name", word), ("source", source))
-    if spec.form == "events" or spec.channel.value != "reference" or word in ("feed_up", "self"):
-        raise RowRefused("not_yours", f"{word} comes from feeds and cannot be pushed in")
+    if word not in PUSHED:
+        raise RowRefused("not_yours", f"{word} comes from feeds or is worked out from others, and cannot be pushed in")
     labels = dict(spec.defaults) | _labels(written or "")
     unknown = sorted(set(labels) - set(spec.labels))
     missing = sorted(set(spec.labels) - set(labels) - {"name"})
@@ -241,6 +252,8 @@ def _labels(written: str) -> dict[str, str]:
         match = _LABEL.match(written, at)
         if match is None:
             raise RowRefused("bad_labels", f"cannot read the labels {written[:60]!r}")
+        if not match[2].isprintable():
+            raise RowRefused("bad_labels", f"the label {match[1]} holds characters that do not print")
         found[match[1]] = match[2]
         at = match.end()
     return found
@@ -258,11 +271,13 @@ def _unit(unit: object, spec: SeriesSpec) -> str:
 
 
 def _value(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise RowRefused("bad_value", "value must be a number")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise RowRefused("bad_value", f"not a number: {value[:40]!r}")
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
         raise RowRefused("bad_value", f"not a number: {str(value)[:40]!r}") from None
     if not isfinite(number):
         raise RowRefused("bad_value", "value must be finite")
@@ -293,7 +308,10 @@ def _parse_time(value: object) -> int:
 
 def _unix_ns(value: float | str) -> int:
     """Seconds, milliseconds, microseconds or nanoseconds, told apart by size."""
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise RowRefused("bad_time", "ts is too large") from None
     if not isfinite(number):
         raise RowRefused("bad_time", "ts must be finite")
     for unit_ns, below in ((NS_PER_S, 1e11), (1_000_000, 1e14), (1_000, 1e17), (1, 1e20)):
@@ -315,48 +333,3 @@ def _revision(value: object) -> int:
     if not isinstance(value, bool) and isinstance(value, int | str) and re.fullmatch(r"\d{1,9}", str(value)):
         return int(value)
     raise RowRefused("bad_revision", "revision must be a whole number from 0")
-
-
-def _json_rows(payload: bytes) -> Iterator[object]:
-    """A JSON array, or JSON objects one a line (a single object is one line)."""
-    if payload.lstrip()[:1] == b"[":
-        yield from _decoded(payload, list[Any])
-        return
-    for line in payload.splitlines():
-        if line.strip():
-            try:
-                yield _decoded(line, Any)
-            except RowRefused as error:
-                yield error
-
-
-def _decoded(data: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RowRefused("malformed", f"not JSON: {str(error)[:100]}") from None
-
-
-def _csv_rows(payload: bytes) -> Iterator[object]:
-    try:
-        text = payload.decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [name for name in ("name", "value", "ts") if name not in (reader.fieldnames or ())]
-        if missing:
-            raise RowRefused("malformed", f"the header lacks {', '.join(missing)}")
-        for row in reader:
-            yield row if None not in row else RowRefused("malformed", "more fields than the header")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RowRefused("malformed", f"not CSV in UTF-8: {str(error)[:100]}") from None
-
-
-def _parquet_rows(payload: bytes) -> Iterator[object]:
-    import polars as pl  # heavy, and only needed for this format
-
-    try:
-        count = pl.scan_parquet(io.BytesIO(payload)).select(pl.len()).collect().item()  # of the file's foot: cheap
-        if count > MAX_ROWS:  # a few kilobytes can hold a billion equal rows
-            raise RowRefused("too_large", f"{count} rows; at most {MAX_ROWS}")
-        yield from pl.read_parquet(io.BytesIO(payload)).iter_rows(named=True)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise RowRefused("malformed", f"not Parquet: {str(error)[:100]}") from None

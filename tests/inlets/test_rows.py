@@ -125,6 +125,76 @@ def test_no_value_or_time_raises(value: Any) -> None:
         read_payload(json.dumps([{**GOOD, field: value}]).encode(), "json", NOW)
 
 
+HEAD = "name,value,ts,source\n"
+AT = "2025-11-20T21:00:00Z"
+DAMAGED = {
+    "a byte that is no UTF-8": HEAD.encode()
+    + f"a,1,{AT},x\nb,2,{AT},d".encode()
+    + b"\xe9sk\n"
+    + f"c,3,{AT},x\n".encode(),
+    "text after a closing quote": f'{HEAD}a,1,{AT},x\nb,2,{AT},"d"esk\nc,3,{AT},x\n'.encode(),
+    "a field without end": f"{HEAD}a,1,{AT},x\n{'b' * 200_000},2,{AT},x\nc,3,{AT},x\n".encode(),
+    "a line break in a text": f'{HEAD}a,1,{AT},x\nb,2,{AT},"two\nlines"\nc,3,{AT},x\n'.encode(),
+    "a NUL": f"{HEAD}a,1,{AT},x\nb\0,2,{AT},x\nc,3,{AT},x\n".encode(),
+    "a mark of the byte order, and a terminal's escape": f"\ufeff{HEAD}a,1,{AT},x\nb,2,{AT},\x1b[2Jx\nc,3,{AT},x\n".encode(),
+    "an underscore in a number": f"{HEAD}a,1,{AT},x\nb,1_000,{AT},x\nc,3,{AT},x\n".encode(),
+    "a digit of another script": f"{HEAD}a,1,{AT},x\nb,\u0661,{AT},x\nc,3,{AT},x\n".encode(),
+    "a time beyond all floats": f"{HEAD}a,1,{AT},x\nb,2,{'9' * 400},x\nc,3,{AT},x\n".encode(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_row_of_a_csv_costs_itself_alone(damage: str) -> None:
+    reading = read_payload(DAMAGED[damage], "csv", NOW)
+    assert [dict(row.sample.labels)["name"] for row in reading.rows] == ["a", "c"]
+    assert [refusal.number for refusal in reading.refused] == [2]
+    assert "\x1b" not in reading.refused[0].detail
+
+
+def test_a_quote_that_is_never_closed_takes_what_follows_and_nothing_before() -> None:
+    reading = read_payload(f'{HEAD}a,1,{AT},x\nb,2,{AT},"open\nc,3,{AT},x\n'.encode(), "csv", NOW)
+    assert [dict(row.sample.labels)["name"] for row in reading.rows] == ["a"]
+    assert [(refusal.number, refusal.reason) for refusal in reading.refused] == [(2, "malformed")]
+
+
+@pytest.mark.parametrize(
+    "payload", ["\ufeff" + json.dumps(GOOD), json.dumps(GOOD, indent=2), json.dumps([GOOD], indent=2)]
+)
+def test_json_as_editors_and_tools_write_it(payload: str) -> None:
+    assert len(read_payload(payload.encode(), "json", NOW).rows) == 1
+
+
+def test_a_column_twice_is_no_table() -> None:
+    (refusal,) = read_payload(b"name,value,ts,value\nspx,1,1763672400,2\n", "csv", NOW).refused
+    assert (refusal.number, refusal.detail) == (0, "the header has value twice")
+
+
+def test_what_is_worked_out_here_and_what_cannot_be_is_not_taken() -> None:
+    names = {
+        'streak{name="x", source="y"}': "not_yours",
+        'band_correlation{band="1-10"}': "not_yours",
+        'price_peak{base="BTC"}': "not_yours",
+        'market_cap{asset="total"}': "bad_value",
+        'tvl{name="x"}': "bad_value",
+        'etf_flow{asset="BTC"}': "",
+        "spx": "",
+    }
+    for name, reason in names.items():
+        reading = read_payload(json.dumps({"name": name, "value": -1, "ts": AT}).encode(), "json", NOW)
+        assert [refusal.reason for refusal in reading.refused] == ([reason] if reason else []), name
+
+
+def test_parquet_of_decimals_is_read_and_of_endless_texts_refused() -> None:
+    frame = pl.DataFrame(
+        {"name": ["a", "b"], "value": ["1.5", "2.5"], "ts": [1763672400] * 2, "source": ["x", "y" * 10_000_000]}
+    )
+    buffer = io.BytesIO()
+    frame.with_columns(pl.col("value").cast(pl.Decimal(10, 2))).write_parquet(buffer)
+    reading = read_payload(buffer.getvalue(), "parquet", NOW)
+    assert [row.sample.value for row in reading.rows] == [1.5]
+    assert [(refusal.number, refusal.reason) for refusal in reading.refused] == [(2, "bad_source")]
+
+
 def test_a_higher_revision_replaces_and_the_same_row_again_is_silent() -> None:
     revisions = Revisions()
 
@@ -175,6 +245,7 @@ def test_more_rows_than_are_taken_are_counted_before_they_are_unpacked(tmp_path:
 @given(value=st.floats(allow_nan=False, allow_infinity=False), revision=st.integers(0, 99))
 @pytest.mark.parametrize("name", ["spx", 'etf_flow{asset="BTC", fund="IBIT"}', "tvl", 'market_cap{asset="BTC"}'])
 def test_a_row_that_is_written_out_is_read_as_the_same(name: str, value: float, revision: int) -> None:
+    value = value if name in ("spx", 'etf_flow{asset="BTC", fund="IBIT"}') else abs(value)
     pushed = {**GOOD, "name": name, "value": value, "revision": revision, "unit": ""}
     (row,) = read_payload(json.dumps(pushed).encode(), "json", NOW).rows
     (again,) = read_payload(json.dumps(written(row)).encode(), "json", NOW).rows

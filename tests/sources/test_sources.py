@@ -255,3 +255,38 @@ def test_an_entry_of_the_configuration() -> None:
 def test_a_bad_entry_is_refused_in_words(entry: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_source(entry)
+
+
+AGO = 1_763_700_000
+IMPOSSIBLE: dict[str, tuple[str, str, Any]] = {
+    "a negative market": ("coingecko", "global", {"data": {"total_market_cap": {"usd": -3e12}, "market_cap_percentage": {}, "updated_at": AGO}}),
+    "a negative sector": ("coingecko", "categories", [{"id": "meme-token", "market_cap": -1.0}]),
+    "a negative coin": ("coingecko", "markets", [{"symbol": "btc", "market_cap": -1.0}]),
+    "a negative supply": ("defillama", "supply", [{"date": str(AGO), "totalCirculatingUSD": {"peggedUSD": -1.0}}]),
+    "a supply beyond all": ("defillama", "supply", [{"date": str(AGO), "totalCirculatingUSD": {"peggedUSD": 1.7e308, "peggedEUR": 1.7e308}}]),
+    "a negative price of a stablecoin": ("defillama", "pegs", {"peggedAssets": [{"symbol": "USDT", "pegType": "peggedUSD", "price": -1.0}]}),
+    "a negative chain": ("defillama", "chain:Solana", [{"date": AGO, "tvl": -5.0}]),
+    "a negative ratio": ("ratios", "binance_usdm:BTC", [{"longShortRatio": "-0.9", "timestamp": AGO * 1000}]),
+    "a ratio of a negative share": ("ratios", "bybit:BTC", {"retCode": 0, "result": {"list": [{"buyRatio": "-0.4", "sellRatio": "0.6", "timestamp": str(AGO * 1000)}]}}),
+    "a ratio that is none": ("ratios", "okx:BTC", {"code": "0", "data": [[str(AGO * 1000), "NaN"]]}),
+    "a close that is none": ("candles", "1d:BTC", [[0, "1", "1", "1", "NaN", "1", AGO * 1000 - 1]]),
+    "a close without end": ("candles", "1d:BTC", [[0, "1", "1", "1", "Infinity", "1", AGO * 1000 - 1]]),
+    "a negative close": ("candles", "1d:BTC", [[0, "1", "1", "1", "-1", "1", AGO * 1000 - 1]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_a_number_that_cannot_be_is_refused_in_words(what: str) -> None:
+    name, poll, body = IMPOSSIBLE[what]
+    with pytest.raises(DecodeError) as refused:
+        parse(source(name), poll, body)
+    assert refused.value.reason == "unexpected"
+    assert refused.value.detail
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", '"3e12"', "true", "null", "[1]"])
+def test_what_is_no_number_in_json_is_refused(number: str) -> None:
+    cap = f'{{"data": {{"total_market_cap": {{"usd": {number}}}, "market_cap_percentage": {{}}, "updated_at": {AGO}}}}}'
+    of = source("coingecko")
+    with pytest.raises(DecodeError):
+        of.parse(request(of, "global"), cap.encode(), NOW)
