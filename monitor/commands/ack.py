@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from monitor.commands.arguments import Parser
-from monitor.commands.client import add_author_options, add_client_options, call, printable, token_from_environment
+from monitor.commands.client import add_author_options, add_client_options, call, token_from_environment
+from monitor.format import printable
 
 EPILOG = """examples:
   python -m monitor ack --list

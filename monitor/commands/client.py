@@ -12,8 +12,19 @@ import urllib.request
 from typing import Any
 
 from monitor.errors import MonitorError
+from monitor.format import printable
 
 DEFAULT_URL = "http://127.0.0.1:9108"
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A token goes where it was sent, and not where that place points to."""
+
+    def redirect_request(self, *_args: object, **_fields: object) -> None:
+        """Refuse: the answer is then an error, with its status."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +55,9 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-def printable(text: str) -> str:
-    """Text of others for a terminal: what would move its cursor or change its colours is shown as an escape."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+def show(text: str) -> None:
+    """Print lines that hold words of others: nothing in them drives the terminal."""
+    print("\n".join(map(printable, text.split("\n"))))
 
 
 def token_from_environment() -> str:
@@ -72,7 +83,7 @@ def call(url: str, path: str, *, method: str = "GET", body: dict[str, Any] | Non
         raise MonitorError(f"--url must start with http:// or https://, not {url!r}")
     try:
         request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310 - checked
-        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - scheme checked
+        with _OPENER.open(request, timeout=10) as reply:
             return json.load(reply)
     except urllib.error.HTTPError as error:
         raise MonitorError(f"{address} answered {error.code}: {_words(error)}") from None

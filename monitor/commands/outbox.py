@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from monitor import format as fmt
 from monitor.clock import NS_PER_MS
 from monitor.commands.arguments import Parser
-from monitor.commands.client import add_client_options, call, token_from_environment
+from monitor.commands.client import add_client_options, call, show, token_from_environment
 
 MOST = 5000
 EPILOG = """examples:
@@ -41,10 +41,10 @@ def run(argv: Sequence[str]) -> int:
         return _resend(options, parser)
     if options.log:
         deliveries = _deliveries(options)
-        print(json.dumps(deliveries, indent=2) if options.json else "\n".join(_log(deliveries)))
+        show(json.dumps(deliveries, indent=2) if options.json else "\n".join(_log(deliveries)))
     else:
         overview = _overview(options)
-        print(json.dumps(overview, indent=2) if options.json else "\n".join(_lines(overview)))
+        show(json.dumps(overview, indent=2) if options.json else "\n".join(_lines(overview)))
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from monitor import format as fmt
 from monitor.clock import NS_PER_MS
 from monitor.commands.arguments import Parser
-from monitor.commands.client import add_client_options, call
+from monitor.commands.client import add_client_options, call, show
 
 EPILOG = """examples:
   python -m monitor signals
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
         print(json.dumps(reply, indent=2))
     else:
         data, width = reply["data"], shutil.get_terminal_size((NOT_A_TERMINAL, 24)).columns
-        print(render(data["signals"], now_ns=data["now"] * NS_PER_MS, width=width))
+        show(render(data["signals"], now_ns=data["now"] * NS_PER_MS, width=width))
     return 0
 
 

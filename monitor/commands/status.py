@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.commands.arguments import Parser
-from monitor.commands.client import add_client_options, call
+from monitor.commands.client import add_client_options, call, show
 
 EPILOG = """examples:
   python -m monitor status
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(reply, indent=2))
     else:
-        print(render(data))
+        show(render(data))
     return 0 if feeds and all(feed.get("up") for feed in feeds) else 1
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from monitor import format as fmt
 from monitor.commands.arguments import Parser
-from monitor.commands.client import add_client_options, call
+from monitor.commands.client import add_client_options, call, show
 
 EPILOG = """examples:
   python -m monitor why LiquidationsOver1BillionPerHour
@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     add_client_options(parser)
     options = parser.parse_args(argv)
     reply = call(options.url, f"/api/v1/why?rule={quote(options.rule, safe='')}")
-    print(json.dumps(reply, indent=2) if options.json else render(reply.get("data", reply)))
+    show(json.dumps(reply, indent=2) if options.json else render(reply.get("data", reply)))
     return 0
 
 

@@ -60,6 +60,28 @@ async def test_an_address_of_another_scheme_is_refused(capsys: pytest.CaptureFix
     assert "http://" in capsys.readouterr().err
 
 
+async def test_a_token_does_not_follow_where_a_monitor_points_to(
+    free_port: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        raise web.HTTPFound("/stolen")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    monkeypatch.setenv("MONITOR_TOKEN", TOKEN)
+    assert await command("silence", "base=BTC", "--url", f"http://127.0.0.1:{port}") == 2
+    await runner.cleanup()
+    assert "302" in capsys.readouterr().err
+    assert asked == ["/api/v1/silences"]
+
+
 async def test_changing_state_needs_the_token(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
