@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from monitor.clock import NS_PER_MS, NS_PER_S
+
 MISSING = "n/a"
 """What stands for a number that is not there: missing is never shown as zero."""
 
@@ -14,13 +16,12 @@ _MOST_DIGITS = 6
 _NAMED = {"USD": " USD", "price": " USD", "vol points": " vol points"}
 _BARS = "▁▂▃▄▅▆▇█"
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
-_SECOND_NS = 1_000_000_000
 _DURATION_UNITS = (
-    ("d", 86_400 * _SECOND_NS),
-    ("h", 3_600 * _SECOND_NS),
-    ("m", 60 * _SECOND_NS),
-    ("s", _SECOND_NS),
-    ("ms", 1_000_000),
+    ("d", 86_400 * NS_PER_S),
+    ("h", 3_600 * NS_PER_S),
+    ("m", 60 * NS_PER_S),
+    ("s", NS_PER_S),
+    ("ms", NS_PER_MS),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TIME_S = 253_402_300_799
@@ -171,7 +172,7 @@ def utc_time(value_ns: float | None) -> str:
     """A unix time in nanoseconds as ``2025-11-21 04:35:21Z``."""
     if value_ns is None or not _known(value_ns) or not 0 <= value_ns / 1e9 <= _MAX_TIME_S:
         return MISSING
-    return (_EPOCH + timedelta(seconds=int(value_ns) // _SECOND_NS)).strftime("%Y-%m-%d %H:%M:%SZ")
+    return (_EPOCH + timedelta(seconds=int(value_ns) // NS_PER_S)).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def printable(text: str) -> str:

@@ -16,13 +16,14 @@ from monitor.alerts.ends import ended
 from monitor.alerts.flapping import Fires
 from monitor.alerts.machine import NEVER, RuleMachine
 from monitor.alerts.terms import Claims, Explain, Latest, LifecycleSettings, Listed, Render, plain, unexplained
+from monitor.clock import NS_PER_S
 from monitor.reading import Evaluation, Values
 from monitor.rule import Rule, RuleSet
 
 Attend = Callable[[Callable[[str], tuple[Values, Values]], frozenset[str]], None]
 """Told between which values the rows of a rule may move unheard, and of which rules every other value is to be told."""
 
-_LOOK_NS = 1_000_000_000
+_LOOK_NS = 1 * NS_PER_S
 """How often restored alerts that wait for their data are looked at."""
 
 

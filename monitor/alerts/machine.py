@@ -18,7 +18,8 @@ from monitor.alerts.ends import awaited, delisted, ended, is_unlisted
 from monitor.alerts.flapping import Flapping
 from monitor.alerts.peaks import Peaks
 from monitor.alerts.sight import NO_CLEAR, Codes, Sight, encode, encode_one, number, unknown_reason, weigh
-from monitor.alerts.terms import SECOND_NS, Claims, Explain, Latest, LifecycleSettings, Listed, Render
+from monitor.alerts.terms import Claims, Explain, Latest, LifecycleSettings, Listed, Render
+from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.expression import unit_shown
 from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Values
@@ -26,16 +27,16 @@ from monitor.rule import Rule
 
 NEVER = np.iinfo(np.int64).max
 
-RETRY_NS = 1 * SECOND_NS
+RETRY_NS = 1 * NS_PER_S
 """How often a row that the limit keeps out is looked at again."""
 
-WORDS_NS = 1 * SECOND_NS
+WORDS_NS = 1 * NS_PER_S
 """How old the texts of an alert may be where people look at it: rendering them at every look would cost too much."""
 
-LOOK_NS = 60 * SECOND_NS
+LOOK_NS = 60 * NS_PER_S
 """How often a row without a value is checked for feeds that still live."""
 
-RETURN_NS = 300 * SECOND_NS
+RETURN_NS = 300 * NS_PER_S
 """How long after a restart no alert is given up: feeds need their time to come back."""
 
 Int64s = npt.NDArray[np.int64]

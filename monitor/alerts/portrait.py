@@ -9,7 +9,8 @@ from typing import Any
 from monitor.alert import AlertState, AlertView
 from monitor.alerts.fingerprint import fingerprint
 from monitor.alerts.sight import Sight, number
-from monitor.alerts.terms import SECOND_NS, Render
+from monitor.alerts.terms import Render
+from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.reading import Explanation
 from monitor.rule import Rule
@@ -76,7 +77,7 @@ def texts(rule: Rule, view: AlertView, render: Render) -> Labels:
         "severity": view.severity,
         "reason": view.reason,
         "peak": view.peak,
-        "duration": view.going_on_ns / SECOND_NS,
+        "duration": view.going_on_ns / NS_PER_S,
     }
     return tuple((name, render(text, values)) for name, text in sorted(rule.annotations.items()))
 

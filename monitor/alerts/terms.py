@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.reading import Evaluation, Explanation
 
@@ -23,8 +24,6 @@ Claims = dict[str, tuple[str, Labels]]
 
 Listed = dict[str, frozenset[str]]
 """The symbols that are followed, by venue; a venue that has not said yet is not in it."""
-
-SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ class LifecycleSettings:
 
     min_coverage: float = 0.8
     flap_fires: int = 5
-    flap_window_ns: int = 3600 * SECOND_NS
-    flap_calm_ns: int = 600 * SECOND_NS
-    gap_ns: int = 5 * SECOND_NS
-    abandon_ns: int = 86_400 * SECOND_NS
+    flap_window_ns: int = 3600 * NS_PER_S
+    flap_calm_ns: int = 600 * NS_PER_S
+    gap_ns: int = 5 * NS_PER_S
+    abandon_ns: int = 86_400 * NS_PER_S
     max_alerts: int = 10_000
 
 

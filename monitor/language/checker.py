@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from monitor.clock import NS_PER_S
 from monitor.expression import (
     Arithmetic,
     Call,
@@ -38,8 +39,7 @@ from monitor.language.selectors import check_matchers, label_span, unknown_serie
 from monitor.language.units import UNIT_EXAMPLES, UNIT_WORDS, combine, comparable
 from monitor.series import SERIES, SeriesSpec, Unit
 
-SECOND_NS = 1_000_000_000
-DAY_NS = 86_400 * SECOND_NS
+DAY_NS = 86_400 * NS_PER_S
 MAX_WINDOW_NS = 366 * DAY_NS
 MAX_SAMPLES = 20_000
 
@@ -186,9 +186,9 @@ class Checker:
 
     def _window_bounds(self, node: Range) -> bool:
         before = len(self.problems)
-        if not SECOND_NS <= node.window_ns <= MAX_WINDOW_NS or node.offset_ns > MAX_WINDOW_NS:
+        if not NS_PER_S <= node.window_ns <= MAX_WINDOW_NS or node.offset_ns > MAX_WINDOW_NS:
             self._problem(node, "windows and offsets go from 1s to 366d")
-        elif node.step_ns and (node.step_ns < SECOND_NS or node.window_ns // node.step_ns > MAX_SAMPLES):
+        elif node.step_ns and (node.step_ns < NS_PER_S or node.window_ns // node.step_ns > MAX_SAMPLES):
             self._problem(node, f"a sub-range has steps of at least 1s and at most {MAX_SAMPLES:,} of them")
         return len(self.problems) == before
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel, Labels
 from monitor.feeds import FEEDS
@@ -24,7 +25,6 @@ from monitor.series import SERIES, Unit
 from monitor.yamlsource import Document, Path, load_yaml
 
 MAX_SAMPLES = 100_000
-SECOND_NS = 10**9
 
 
 def _time_text(value: Any) -> Any:
@@ -41,13 +41,13 @@ def read_time(text: str) -> int:
     """Unix nanoseconds of a unix time in seconds or an RFC 3339 text."""
     if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
         seconds, _, fraction = text.partition(".")
-        return int(seconds) * SECOND_NS + int(fraction.ljust(9, "0") or 0)
+        return int(seconds) * NS_PER_S + int(fraction.ljust(9, "0") or 0)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise LiteralProblem(f"{text!r} is not a time", "write unix seconds or 2025-11-21T07:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * SECOND_NS + moment.microsecond * 1000
+    return int(moment.timestamp()) * NS_PER_S + moment.microsecond * 1000
 
 
 Time = Annotated[

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from monitor.telemetry.latency import BOUNDS_NS, NS_PER_S, LatencyHistogram
+from monitor.clock import NS_PER_S
+from monitor.telemetry.latency import BOUNDS_NS, LatencyHistogram
 
 Column = npt.NDArray[np.float64]
 Kind = Literal["counter", "gauge", "histogram", "info"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-NS_PER_S = 1_000_000_000
+from monitor.clock import NS_PER_S
+
 _STEPS = (10, 15, 20, 30, 50, 70)
 
 BOUNDS_NS: tuple[int, ...] = (*(step * 10**power * 1_000 for power in range(6) for step in _STEPS), 10 * NS_PER_S)
