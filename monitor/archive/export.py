@@ -77,7 +77,7 @@ def export(
             items = _watched(items, start_ns, end_ns, writer, progress)
         for item in items:
             if isinstance(item, Loss):
-                replay.report.losses.append(item)
+                replay.lose(item)
                 continue
             events = replay.take(item)
             writer.add(item.recv_ns, events if choice.venues is None else [e for e in events if choice.takes(e)])

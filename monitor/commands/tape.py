@@ -19,7 +19,7 @@ from monitor.feeds import named_feeds
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load
 from monitor.tape.cut import cut
-from monitor.tape.folder import FileInfo, inspect, some_files, tape_files
+from monitor.tape.folder import DAMAGED, FileInfo, inspect, some_files, tape_files
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
 
@@ -119,8 +119,12 @@ def _print(found: Sequence[FileInfo]) -> None:
 
 def dropped_text(count: int, reason: str) -> str:
     """What the recorder could not write, in words."""
-    why = {"slow": "the disk was too slow", "disk": "the disk refused"}.get(reason, reason)
-    return f"{count} records that were never written: {why}"
+    why = {
+        "slow": "the disk was too slow",
+        "disk": "the disk refused",
+        DAMAGED: "damaged on the tape that this was cut from",
+    }
+    return f"{count} records that were never written: {why.get(reason, reason)}"
 
 
 def _shown(moment_ns: int | None) -> str:

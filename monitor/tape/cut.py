@@ -12,7 +12,16 @@ from typing import NamedTuple
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
 from monitor.tape.carry import Carry
-from monitor.tape.folder import created_ns, dropped, open_tape, read_blocks, some_files
+from monitor.tape.folder import (
+    DAMAGED,
+    RECORDER,
+    created_ns,
+    dropped,
+    open_tape,
+    read_blocks,
+    some_files,
+    write_lost,
+)
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
@@ -78,10 +87,13 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
         TapeError: There is no tape in the folder, or nothing in this stretch.
         OSError: The target cannot be written.
     """
-    report, carry, leading = CutReport(), Carry(), True
+    report, carry, leading, last_ns = CutReport(), Carry(), True, 0
     for part in _parts(folder, from_ns, to_ns):
         if isinstance(part, Loss):
             report.losses.append(part)
+            replay.lose(part)
+            if not leading:
+                _write(writer, [_note(part, last_ns)])
             continue
         if part.leads:
             for row in part.rows:
@@ -94,10 +106,16 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
             report.unknown = _unknown(carried)
             report.carried = _write(writer, carried)
         report.records += _write(writer, part.rows)
+        last_ns = part.rows[-1][0]
         report.dropped += dropped(part.rows)
     if not report.records:
         raise TapeError("nothing was recorded in this stretch", str(folder))
     return report
+
+
+def _note(loss: Loss, now_ns: int) -> Row:
+    """What stands in a piece where the whole could not be read."""
+    return now_ns, RECORDER, "lost", write_lost(loss.records or 1, DAMAGED), False
 
 
 def _unknown(carried: Sequence[Record]) -> int:

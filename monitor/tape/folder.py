@@ -21,6 +21,8 @@ from monitor.tape.reader import Loss, Place, TapeReader
 SUFFIX = ".tape"
 RECORDER = "recorder"
 """The name of records that say what could not be recorded."""
+DAMAGED = "damaged"
+"""Why records are missing that lay in the damaged part of the tape from which a piece was cut; at least so many."""
 _OURS = frozenset({OWNER, RECORDER})
 _NAME = re.compile(r"(\d{8})-(\d{8}T\d{6}Z)\.tape")
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -190,7 +192,7 @@ def dropped(rows: Iterable[Row]) -> Counter[str]:
 
 
 def write_lost(frames: int, reason: str) -> str:
-    """The payload of a ``lost`` record: how many frames the recorder dropped, and why (``slow`` or ``disk``)."""
+    """The payload of a ``lost`` record: how many frames the recorder dropped, and why (``slow``, ``disk``, `DAMAGED`)."""
     return msgspec.json.encode({"frames": frames, "reason": reason}).decode()
 
 

@@ -194,9 +194,14 @@ class Replay:
         """Give (receive time, events) for each record that has any."""
         for item in items:
             if isinstance(item, Loss):
-                self.report.losses.append(item)
+                self.lose(item)
             elif events := self.take(item):
                 yield item.recv_ns, events
+
+    def lose(self, loss: Loss) -> None:
+        """Note what cannot be read, and go on without what was said before it."""
+        self.report.losses.append(loss)
+        self._mistrust()
 
     def take(self, record: Record) -> list[Event]:
         """The events of one record; what cannot be used is counted in the report."""
@@ -222,7 +227,7 @@ class Replay:
         now_ns, line = 0, list[Event]()
         for block in blocks:
             if isinstance(block, Loss):
-                self.report.losses.append(block)
+                self.lose(block)
                 continue
             start = 0
             while start < len(block):
@@ -388,6 +393,13 @@ class Replay:
     def _lost(self, payload: Frame) -> None:
         frames, reason = read_lost(payload)
         self.report.lost_frames[reason] += frames
+        self._mistrust()
+
+    def _mistrust(self) -> None:
+        """Let no link complete what it is told from now on by what it was told before: the change between may be missing."""
+        for name, link in self._links.items():
+            venue = self._venues[venue_of(name)]
+            link.session = self._open(venue, replace(link.connection, joined=True), link.opened_ns)
 
     def _skip(self, reason: str) -> Sequence[Event]:
         self.report.skipped[reason] += 1

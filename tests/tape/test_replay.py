@@ -20,8 +20,9 @@ from monitor.runtime.steps.pump import StreamEvent
 from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.cut import cut, window
 from monitor.tape.facts import write_connection, write_instruments
-from monitor.tape.folder import inspect, read_blocks, read_folder, some_files
+from monitor.tape.folder import inspect, open_tape, read_blocks, read_folder, some_files, write_lost
 from monitor.tape.format import KINDS, Record, Row
+from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
 from monitor.testing.scenario.listings import instruments_of
@@ -118,27 +119,94 @@ async def test_a_piece_cut_out_of_the_middle_replays_alone(tmp_path: Path) -> No
     ]
 
 
+CHANGING = frozenset({Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST})
+
+
+def ticker(kind: str, **fields: str) -> str:
+    data = {"symbol": "BTCUSDT", **fields}
+    return msgspec.json.encode({"topic": "tickers.BTCUSDT", "type": kind, "data": data, "cs": 1, "ts": 2}).decode()
+
+
+def open_link(*, carried: bool) -> list[Row]:
+    """Bybit's instruments, and a link to its tickers."""
+    topic = Topic("tickers.BTCUSDT", tuple(CHANGING), "BTCUSDT")
+    connection = Connection("bybit/linear/0", "wss://example.invalid/v5/public/linear", (topic,))
+    return [
+        (1, "bybit/instruments", "rest", write_instruments(instruments_of("bybit")), carried),
+        (1, "bybit/linear/0#1", "connect", write_connection(connection, standby=False), carried),
+    ]
+
+
+def bybit_replay() -> Replay:
+    return Replay([make_feed("bybit", FeedOptions(channels=CHANGING))], lambda: Repeats().is_new)
+
+
 @pytest.mark.parametrize("carried", [True, False])
 def test_changed_fields_are_all_that_a_piece_has_of_a_link_that_was_open_before(*, carried: bool) -> None:
     """After its snapshot Bybit sends changed fields only: what a delta says is right, and what it does not is missing."""
-    channels = frozenset({Channel.PRICE, Channel.FUNDING, Channel.OPEN_INTEREST})
-    topic = Topic("tickers.BTCUSDT", tuple(channels), "BTCUSDT")
-    connection = Connection("bybit/linear/0", "wss://example.invalid/v5/public/linear", (topic,))
-
-    def delta(**fields: str) -> str:
-        data = {"symbol": "BTCUSDT", **fields}
-        return msgspec.json.encode({"topic": topic.name, "type": "delta", "data": data, "cs": 1, "ts": 2}).decode()
-
     rows: list[Row] = [
-        (1, "bybit/instruments", "rest", write_instruments(instruments_of("bybit")), carried),
-        (1, "bybit/linear/0#1", "connect", write_connection(connection, standby=False), carried),
-        (2, "bybit/linear/0#1", "in", delta(markPrice="84121"), False),
-        (3, "bybit/linear/0#1", "in", delta(fundingRate="0.0001"), False),
+        *open_link(carried=carried),
+        (2, "bybit/linear/0#1", "in", ticker("delta", markPrice="84121"), False),
+        (3, "bybit/linear/0#1", "in", ticker("delta", fundingRate="0.0001"), False),
     ]
-    replay = Replay([make_feed("bybit", FeedOptions(channels=channels))], lambda: Repeats().is_new)
+    replay = bybit_replay()
     found = [[type(event) for event in replay.take(Record(*row))] for row in rows]
     assert found[2:] == ([[Price], [Funding]] if carried else [[], []])
     assert not replay.report.skipped, "a link that was opened here is read as it was live"
+
+
+LOSS = Loss("a.tape", 100, 50, "a block is damaged", 1)
+LOST: Row = (3, "recorder", "lost", write_lost(1, "slow"), False)
+
+
+@pytest.mark.parametrize("hole", [None, LOSS, LOST])
+def test_what_changed_in_a_hole_completes_nothing_after_it(hole: Loss | Row | None) -> None:
+    """The best ask is told after the hole, the best bid before it, and may have changed within: their middle is unknown."""
+    rows: list[Row] = [
+        *open_link(carried=False),
+        (
+            2,
+            "bybit/linear/0#1",
+            "in",
+            ticker("snapshot", markPrice="84000", bid1Price="83999", ask1Price="84001"),
+            False,
+        ),
+        (4, "bybit/linear/0#1", "in", ticker("delta", markPrice="84100", ask1Price="84101"), False),
+    ]
+    middle = [] if hole is None else [hole if isinstance(hole, Loss) else Record(*hole)]
+    whole = [*map(Record._make, rows[:3]), *middle, *map(Record._make, rows[3:])]
+    replay = bybit_replay()
+    prices = {e.kind: e.value for ns, events in replay.run(whole) if ns == 4 for e in events if isinstance(e, Price)}
+    assert prices == ({"mark": 84100.0, "mid": 84050.0} if hole is None else {"mark": 84100.0})
+    assert len(replay.report.losses) + replay.report.lost_frames.total() == (hole is not None)
+
+
+def test_a_piece_of_a_damaged_tape_says_where_its_hole_is(tmp_path: Path) -> None:
+    writer = TapeWriter(tmp_path / "whole")
+    for row in [
+        *open_link(carried=False),
+        (2, "bybit/linear/0#1", "in", ticker("snapshot", bid1Price="83999", ask1Price="84001"), False),
+        (3, "bybit/linear/0#1", "in", ticker("delta", bid1Price="84099"), False),
+        (4, "bybit/linear/0#1", "in", ticker("delta", ask1Price="84101"), False),
+    ]:
+        writer.write([row], row[0])
+    writer.close()
+    (path,) = some_files(tmp_path / "whole")
+    with open_tape(path) as reader:
+        places = [place for place in reader.index() if isinstance(place, Place)]
+    data = bytearray(path.read_bytes())
+    data[places[3].offset + places[3].head.size - 1] ^= 1
+    path.write_bytes(data)
+    out = TapeWriter(tmp_path / "piece")
+    report = cut(tmp_path / "whole", out, 2, None, bybit_replay())
+    out.close()
+    assert [loss.records for loss in report.losses] == [1]
+    replay = bybit_replay()
+    prices = [
+        e.value for _, events in replay.run(read_folder(tmp_path / "piece")) for e in events if isinstance(e, Price)
+    ]
+    assert prices == [84000.0]
+    assert replay.report.lost_frames == {"damaged": 1}
 
 
 async def test_steps_of_a_grid_hold_the_same_events_in_the_same_order(tmp_path: Path) -> None:

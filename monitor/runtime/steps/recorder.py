@@ -20,7 +20,7 @@ from monitor.config import RecordOptions
 from monitor.errors import ConfigError, Problem
 from monitor.feed import Frame
 from monitor.runtime.feeds.desk import TapKind
-from monitor.tape.folder import RECORDER, write_lost
+from monitor.tape.folder import RECORDER, dropped, write_lost
 from monitor.tape.format import Row
 from monitor.tape.writer import TapeLimits, TapeWriter
 from monitor.telemetry.view import TapeView
@@ -73,8 +73,9 @@ class Recorder:
         self._queue: deque[Row] = deque()
         self._put = 0  # bytes ever queued; written by the event loop only
         self._taken = 0  # bytes ever taken; written by the thread only
-        self._told: Counter[str] = Counter()  # on the tape
-        self._said: Counter[str] = Counter()  # in the log
+        self._noted = 0  # of what was dropped as ``slow``: what the line says of it; the event loop's
+        self._refused = 0  # of what was dropped as ``disk``: what the tape says of it; the thread's
+        self._said: Counter[str] = Counter()  # of both: what the log says
         self._said_ns = 0
         self._rows: list[Row] = []
         self._rows_bytes = 0
@@ -89,6 +90,8 @@ class Recorder:
         if self._put - self._taken + size > self._queue_bytes and not self._has_room(kind, size):
             self.dropped["slow"] += 1
             return
+        if self.dropped["slow"] != self._noted:
+            self._note_hole(recv_ns)
         self._put += size
         self._queue.append((recv_ns, connection, kind, payload, False))
 
@@ -124,11 +127,19 @@ class Recorder:
 
     def close(self) -> None:
         """Write all that waits and end the file."""
+        if self.dropped["slow"] != self._noted:
+            self._note_hole(self._clock.wall_ns())
         self._stop.set()
         self._thread.join()
 
     def _has_room(self, kind: TapKind, size: int) -> bool:
         return kind not in {"in", "out"} and self.waiting_bytes + size <= 2 * self._queue_bytes
+
+    def _note_hole(self, now_ns: int) -> None:
+        """Say how many frames are missing at just this place of the line."""
+        count, self._noted = self.dropped["slow"] - self._noted, self.dropped["slow"]
+        self._queue.append((now_ns, RECORDER, "lost", write_lost(count, "slow"), False))
+        self._put += _ROW_BYTES + len(self._queue[-1][3])
 
     # In the thread
 
@@ -163,23 +174,22 @@ class Recorder:
 
     def _flush(self) -> None:
         self._flushed_ns = self._clock.mono_ns()
-        now_ns = self._clock.wall_ns()
-        lost = self.dropped - self._told
-        self._told += lost
-        rows = self._rows + [
-            (now_ns, RECORDER, "lost", write_lost(count, reason), False) for reason, count in lost.items()
-        ]
-        if not rows:
+        rows, self._rows, self._rows_bytes = self._rows, [], 0
+        count, refused, now_ns = len(rows), self.dropped["disk"] - self._refused, self._clock.wall_ns()
+        notes: list[Row] = []
+        if refused:  # the blocks before this one
+            notes.append((rows[0][0] if rows else now_ns, RECORDER, "lost", write_lost(refused, "disk"), False))
+        if not rows and not notes:
             return
-        count, self._rows, self._rows_bytes = len(self._rows), [], 0
         try:
-            self.writer.write(rows, now_ns)
+            self.writer.write(notes + rows, now_ns)
+            self._refused += refused
             self.recorded += count
             self.frames += sum(row[2] == "in" for row in rows)
             self.failing = ""
         except Exception as error:  # noqa: BLE001  # whatever it is costs this block, counted, and not the thread
-            self._told -= lost
             self.dropped["disk"] += count
+            self._refused -= dropped(rows).total()  # with them went what they said of others
             self.failing = str(error)
 
     def _say(self) -> None:

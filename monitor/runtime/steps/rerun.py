@@ -195,7 +195,7 @@ class Rerunner:
     def take(self, block: list[Row] | Loss) -> None:
         """Take a block of records."""
         if isinstance(block, Loss):
-            self._replay.report.losses.append(block)
+            self._replay.lose(block)
             return
         place = 0
         while (place := self._replay.read(block, place, self._line)) < len(block):

@@ -72,7 +72,7 @@ def test_a_slow_disk_costs_frames_that_are_counted_here_and_on_the_tape(tmp_path
     assert sum(frames for frames, _ in lost) == dropped
     assert {reason for _, reason in lost} == {"slow"}
     assert sum(record.kind == "in" for record in found) == 1000 - dropped
-    assert sum(record.kind == "state" for record in found) == 1
+    assert [record.kind for record in found][-2:] == ["lost", "state"], "just where they are missing"
 
 
 def test_a_full_disk_costs_the_block_and_the_tape_goes_on(tmp_path: Path) -> None:
@@ -83,7 +83,8 @@ def test_a_full_disk_costs_the_block_and_the_tape_goes_on(tmp_path: Path) -> Non
     found = on_tape(tmp_path)
     assert tap.dropped["disk"] == writer.refused > 0
     assert tap.recorded == 100 - writer.refused
-    assert [read_lost(r.payload) for r in found if r.kind == "lost"] == [(writer.refused, "disk")]
+    assert read_lost(found[0].payload) == (writer.refused, "disk"), "just where they are missing"
+    assert {record.kind for record in found[1:]} == {"in"}
     assert [r.recv_ns for r in found if r.kind == "in"] == list(range(writer.refused, 100))
 
 
@@ -99,3 +100,16 @@ def test_the_log_says_how_much_is_missing_and_not_for_every_block(tmp_path: Path
     assert len(said) == len(lines) <= 2  # at once, and at the end
     assert sum(line["disk"] for line in said) == tap.dropped["disk"] == 1000
     assert {line["error"] for line in said} == {"[Errno 28] No space left on device"}
+
+
+def test_frames_that_were_dropped_last_are_noted_when_the_tape_ends(tmp_path: Path) -> None:
+    writer = StuckWriter(tmp_path)
+    tap = Recorder(writer, SystemClock(), queue_bytes=1000, block_bytes=300, flush_s=0.01)
+    with tap:
+        tap("toy/0#1", "in", "x" * 100, 0)
+        assert writer.reached.wait(10)
+        for number in range(1, 50):
+            tap("toy/0#1", "in", "x" * 100, number)
+        writer.release.set()
+    last = on_tape(tmp_path)[-1]
+    assert (last.kind, read_lost(last.payload)) == ("lost", (tap.dropped["slow"], "slow"))
