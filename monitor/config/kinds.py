@@ -41,9 +41,12 @@ def size_bytes(value: object) -> object:
 
 def _share(value: object) -> object:
     """``80%`` or 0.8."""
-    if isinstance(value, str) and value.endswith("%"):
-        return float(value[:-1]) / 100  # a text that is no number raises ValueError, which is reported
-    return value
+    if not isinstance(value, str) or not value.endswith("%"):
+        return value
+    try:
+        return float(value[:-1]) / 100
+    except ValueError:
+        raise ValueError("expected a share such as 80% or 0.8") from None
 
 
 def address(*schemes: str) -> AfterValidator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,6 +12,29 @@ from pydantic import BaseModel
 from monitor.config.model import Config
 from monitor.errors import Problem
 from monitor.yamlsource import Document
+
+_EXPECTED = {
+    "tuple_type": "expected a list such as [a, b]",
+    "path_type": "expected a path",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "dict_type": "expected keys with values",
+    "model_type": "expected keys with values",
+    "model_attributes_type": "expected keys with values",
+    "literal_error": "expected {expected}",
+    "enum": "expected {expected}",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected less than {lt}",
+    "less_than_equal": "expected at most {le}",
+}
+"""What pydantic says in the words of Python, in those of the file."""
 
 
 def model_problem(document: Document, details: dict[str, Any]) -> Problem:
@@ -24,8 +48,13 @@ def model_problem(document: Document, details: dict[str, Any]) -> Problem:
         return document.problem(path, f"unknown key {str(path[-1])!r}", hint=hint, key=True)
     if kind == "missing":
         return document.problem(path[:-1], f"missing key {str(path[-1])!r}")
-    message = str(details["msg"]).removeprefix("Value error, ")
-    return document.problem(path, f"{_dotted(path)}: {_shown_value(details.get('input'))}{message}")
+    return document.problem(path, f"{_dotted(path)}: {_shown_value(details.get('input'))}{expectation(details)}")
+
+
+def expectation(details: dict[str, Any]) -> str:
+    """What one of pydantic's errors would have liked to see."""
+    words = _EXPECTED.get(details["type"], str(details["msg"]).removeprefix("Value error, "))
+    return words.format(**details["ctx"]) if details.get("ctx") and details["type"] in _EXPECTED else words
 
 
 def _shown_value(value: object) -> str:
@@ -54,8 +83,11 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def one_per_place(problems: list[Problem]) -> list[Problem]:
-    """The first problem of each place: a union reports once per member."""
+    """One problem for each place: a union reports once per member, and each says what it expected."""
     first: dict[tuple[int, int], Problem] = {}
     for problem in problems:
-        first.setdefault((problem.line, problem.column), problem)
+        known = first.setdefault((problem.line, problem.column), problem)
+        words, expected, other = problem.message.rpartition(": expected ")
+        if expected and other not in known.message and known.message.startswith(f"{words}: expected "):
+            first[problem.line, problem.column] = replace(known, message=f"{known.message}, or {other}")
     return list(first.values())
