@@ -19,6 +19,7 @@ import trustme
 
 from monitor.alert import AlertState
 from monitor.clock import SystemClock
+from monitor.commands.notify_test import attempt
 from monitor.runtime.alerting.change import Outgoing
 from monitor.runtime.alerting.delivery import Delivery
 from monitor.runtime.alerting.store import Store
@@ -256,18 +257,12 @@ async def test_wrong_password_or_authority_is_a_retry_that_tells_no_secret(
         **wrong,
     }
     sink = build_sink("mqtt", options)
-    store = await Store.open(folder / "m.db", durable=False)
-    delivery = Delivery({"mqtt": sink}, store, SystemClock(), structlog.get_logger())
-    task = asyncio.create_task(delivery.run())
-    outcome = await delivery.send_now("mqtt", note())
-    assert (outcome.result, outcome.reason) == (Result.RETRY, "timeout")
+    outcome = await attempt(sink, note())
+    assert (outcome.result, outcome.reason) == (Result.RETRY, "no answer within 0.5 s")
     assert isinstance(sink, MqttSink)
     assert sink.connects == 0
     assert sink.trouble
     assert "s3cret-pass" not in sink.trouble + repr(sink.options)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await store.close()
 
 
 async def test_commands_need_the_token(make_broker: Callable[..., Broker]) -> None:

@@ -14,11 +14,10 @@ from dataclasses import replace
 
 from monitor.alert import AlertView
 from monitor.clock import NS_PER_S, Clock
-from monitor.errors import SinkError
 from monitor.runtime.alerting.change import Change, Delivered, OutboxRow, Outgoing
 from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.worker import DeliverySettings, Log, SinkStats, Worker, wait_for
-from monitor.sink import Command, CommandHandler, Notification, Outcome, Sink, SinkContext
+from monitor.sink import Command, CommandHandler, Sink, SinkContext
 
 Key = tuple[str, str]
 """Sink and idempotency key."""
@@ -120,17 +119,6 @@ class Delivery:
         except TimeoutError:
             return False
         return True
-
-    async def send_now(self, name: str, notification: Notification) -> Outcome:
-        """Deliver past the outbox, once, for ``notify-test``.
-
-        Raises:
-            SinkError: When there is no such sink.
-        """
-        worker = self._workers.get(name)
-        if worker is None:
-            raise SinkError(f"no sink named {name}; there are: {', '.join(self._workers) or 'none'}")
-        return await worker.attempt(notification)
 
     async def resend(self, ids: Sequence[int]) -> int:
         """Put dead letters back in line; returns how many there were."""

@@ -220,7 +220,7 @@ class Worker:
         self._wake.clear()
 
     async def _deliver(self, waiting: _Waiting) -> None:
-        outcome = await self.attempt(waiting.row.notification)
+        outcome = await self._attempt(waiting.row.notification)
         waiting.row = replace(waiting.row, attempts=waiting.row.attempts + 1, reason=outcome.reason)
         if outcome.result is Result.OK:
             self._succeed(waiting.row)
@@ -229,7 +229,7 @@ class Worker:
         else:
             self._retry_later(waiting, outcome)
 
-    async def attempt(self, notification: Notification) -> Outcome:
+    async def _attempt(self, notification: Notification) -> Outcome:
         """One try within the sink's deadline. Errors are named by type only: their texts may hold a secret."""
         try:
             async with asyncio.timeout(self._sink.options.deadline_s):

@@ -13,7 +13,6 @@ import structlog
 
 from monitor.alert import AlertState, SavedAlert, Transition
 from monitor.clock import SystemClock
-from monitor.errors import SinkError
 from monitor.runtime.alerting.change import Change, Outgoing
 from monitor.runtime.alerting.delivery import Delivery
 from monitor.runtime.alerting.store import Store
@@ -230,13 +229,6 @@ async def test_submitting_never_waits_for_a_sink(tmp_path: Path) -> None:
                 h.send("a", note(key=f"k{n}"))
         await until(lambda: h.delivery.stats["a"].depth == 1000)
         assert not await h.delivery.drain(0.01)
-
-
-async def test_sending_now_tells_the_outcome_or_that_there_is_no_such_sink(tmp_path: Path) -> None:
-    async with running(tmp_path, a=Script(Outcome.drop("HTTP 404"))) as h:
-        assert (await h.delivery.send_now("a", note(status="test"))).reason == "HTTP 404"
-        with pytest.raises(SinkError, match="no sink named b"):
-            await h.delivery.send_now("b", note())
 
 
 async def test_a_full_disk_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
