@@ -6,6 +6,7 @@ process happened to look, so that two monitors on the same feeds report the same
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,6 +36,17 @@ def severity_rank(severity: str) -> int:
     True
     """
     return SEVERITIES.index(severity) if severity in SEVERITIES else SEVERITIES.index("warning")
+
+
+def meant_severity(word: str) -> str:
+    """The severity that a slip of the pen stands for; "" where the word is one, or somebody's own.
+
+    >>> meant_severity("critcal"), meant_severity("Critical"), meant_severity("critical"), meant_severity("P1")
+    ('critical', 'critical', '', '')
+    """
+    if word in SEVERITIES:
+        return ""
+    return next(iter(difflib.get_close_matches(word.lower()[:40], SEVERITIES, n=1, cutoff=0.8)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from monitor.alert import AlertState, AlertView
+from monitor.alert import SEVERITIES, AlertState, AlertView
 from monitor.events import Labels
 
 Status = Literal["firing", "resolved", "held", "escalated", "deescalated", "repeat", "digest", "heartbeat", "test"]
@@ -189,6 +189,13 @@ class SinkOptions(BaseModel):
     burst: int = Field(default=10, ge=1)
     digest_every_s: Seconds = 30.0
     max_chars: int = Field(default=100_000, ge=200)
+
+    @field_validator("min_severity")
+    @classmethod
+    def _is_ranked(cls, severity: str) -> str:
+        if severity not in SEVERITIES:
+            raise ValueError(f"{severity!r} is no severity; there are: {', '.join(SEVERITIES[1:])}")
+        return severity
 
     @model_validator(mode="before")
     @classmethod

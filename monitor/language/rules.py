@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from monitor.alert import SEVERITIES, meant_severity, severity_rank
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel
 from monitor.expression import (
@@ -308,6 +309,7 @@ class _AlertReader:
         labels = {**group.labels, **rule.labels}
         conditions = self._conditions(rule.params, None)
         self._check_ladder()
+        self._check_severity()
         self._check_unused()
         known = [*labels, "alertname", "severity", *(conditions.expr.type.labels if conditions else ())]
         self._check_templates(known if conditions else None)
@@ -426,6 +428,18 @@ class _AlertReader:
             seen.add(step.severity)
         if self.rule.ladder and "severity" in self.rule.labels:
             self._problem(("labels", "severity"), "the ladder sets the severity", key=True)
+
+    def _check_severity(self) -> None:
+        """A misspelt one ranks with ``warning``: whoever hears of what is critical would not."""
+        places: dict[Path, str] = {("ladder", n, "severity"): step.severity for n, step in enumerate(self.rule.ladder)}
+        if "severity" in self.rule.labels:
+            places["labels", "severity"] = self.rule.labels["severity"]
+        for where, word in places.items():
+            if meant := meant_severity(word):
+                self._problem(where, f"unknown severity {word!r}", f"did you mean {meant!r}?")
+        ranks = [severity_rank(step.severity) for step in self.rule.ladder if step.severity in SEVERITIES]
+        if ranks != sorted(ranks):
+            self._problem(("ladder",), "the steps of a ladder stand mildest first", key=True)
 
     def _check_unused(self) -> None:
         rule = self.rule

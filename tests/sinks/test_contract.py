@@ -176,3 +176,9 @@ async def test_no_secret_in_logs_state_or_what_the_api_shows(kind: str, status: 
     state = b"".join(path.read_bytes() for path in tmp_path.glob("monitor.db*"))
     texts = [*shown, repr(logs), delivery.stats[kind].last_error, state.decode("latin-1")]
     assert [text for text in texts if SECRET in text] == []
+
+
+def test_a_severity_that_does_not_exist_is_refused_where_it_decides_who_hears() -> None:
+    """It ranked with ``warning``, so that the pager heard of everything, or the misspelt rule was too mild for it."""
+    with pytest.raises(SinkError, match=r"min_severity: .*'critcal' is no severity; there are: none, info"):
+        build_sink("console", {"min_severity": "critcal"})
