@@ -94,7 +94,7 @@ def _text(row: Mapping[str, Any]) -> str:
     parts = [
         row["title"],
         *([row["absent"]] if row["absent"] else []),
-        *([f"{', '.join(others)} fires"] if others else []),
+        *([f"firing {', '.join(others)}"] if others else []),
     ]
     return ": ".join(parts)
 

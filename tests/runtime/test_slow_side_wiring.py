@@ -221,7 +221,7 @@ def test_firing_is_said_of_the_rule_whose_value_is_shown_and_another_one_by_name
     lines = render(TABLE, now_ns=120 * 10**9, width=200).splitlines()
     assert "FIRING" not in lines[2]
     assert "quiet" in lines[2]
-    assert lines[2].endswith("Fall of a coin: PriceFallMonth fires")
+    assert lines[2].endswith("Fall of a coin: firing PriceFallMonth")
 
 
 @pytest.mark.parametrize("width", [80, 109, 110, 149, 150, 189, 190, 200, 300])
