@@ -119,7 +119,6 @@ class _Listing(msgspec.Struct):
     symbolStatus: str = "normal"
     fundInterval: Number = None
     deliveryTime: Number = None
-    supportMarginCoins: list[str] = []
     isRwa: str = "NO"
 
 

@@ -68,7 +68,6 @@ class _Exchange(msgspec.Struct, gc=False):
     type: str
     product_id: str = ""
     trade_id: int | None = None
-    last_trade_id: int | None = None
     channels: list[_Listed] = []
     message: str = ""
     reason: str = ""
