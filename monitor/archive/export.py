@@ -129,7 +129,8 @@ def _stretch(files: Sequence[FileInfo], choice: Choice, tape: Path) -> tuple[int
     firsts = [info.first_ns for info in files if info.first_ns is not None]
     lasts = [info.last_ns for info in files if info.last_ns is not None]
     if not firsts or not lasts:
-        raise TapeError("the tape holds no record", str(tape))
+        losses = [str(loss) for info in files for loss in info.losses]
+        raise TapeError("\n".join(["the tape holds no record", *losses]), str(tape))
     start_ns = min(firsts) if choice.start_ns is None else choice.start_ns
     end_ns = max(lasts) + 1 if choice.end_ns is None else choice.end_ns
     if start_ns >= end_ns or start_ns > max(lasts) or end_ns <= min(firsts):

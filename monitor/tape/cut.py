@@ -109,7 +109,8 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
         last_ns = part.rows[-1][0]
         report.dropped += dropped(part.rows)
     if not report.records:
-        raise TapeError("nothing was recorded in this stretch", str(folder))
+        losses = [str(loss) for loss in report.losses]
+        raise TapeError("\n".join(["nothing was recorded in this stretch", *losses]), str(folder))
     return report
 
 

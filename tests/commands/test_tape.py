@@ -98,6 +98,21 @@ def test_nothing_there_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
     assert "nothing was recorded in this stretch" in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_tape_is_named_by_every_command(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing can be had from it; that it is of another version must not read as an empty stretch."""
+    (path,) = tape_files(folder)
+    data = path.read_bytes()
+    for bad, said in ((b"PK\x03\x04" + bytes(200), "not a tape"), (data[:8] + b"\x63" + data[9:], "version 99")):
+        path.write_bytes(bad)
+        for words in (["tape", "cut", str(folder)], ["export", "--tape", str(folder)]):
+            assert dispatch([*words, "--out", str(tmp_path / "out")]) == 2
+            err = capsys.readouterr().err
+            assert f"{path}:0: {len(bad)} bytes" in err
+            assert said in err
+
+
 def test_sizes_durations_and_times() -> None:
     assert (size_bytes("50G"), size_bytes("2MiB"), duration_s("30d")) == (50 << 30, 2 << 20, 2_592_000.0)
     assert time_ns("1763700000") == time_ns("2025-11-21T04:40") == time_ns("2025-11-21T05:40+01:00") == START_NS
