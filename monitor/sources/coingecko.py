@@ -32,7 +32,6 @@ class GlobalData(msgspec.Struct):
     """The part of ``/global`` that is used."""
 
     total_market_cap: dict[str, float]
-    market_cap_percentage: dict[str, float]
     updated_at: int
 
 
@@ -55,7 +54,6 @@ class Coin(msgspec.Struct):
 
     symbol: str
     market_cap: float | None = None
-    market_cap_rank: int | None = None
     last_updated: str | None = None
 
 
