@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from monitor.alert import meant_severity
 from monitor.alerts.calendar import TimeInterval
 from monitor.alerts.matchers import matcher_text, matches, parse_matcher
 from monitor.clock import NS_PER_S
@@ -17,6 +19,7 @@ from monitor.language.literals import parse_duration
 
 _MINUTE_NS = 60 * NS_PER_S
 
+_OWN_LABELS = ("alertname", "severity")
 ALL_LABELS = "..."
 """In ``group_by``: every alert is its own group."""
 
@@ -31,8 +34,19 @@ def _duration(value: Any) -> int:
 
 def _matchers(value: Any) -> tuple[Matcher, ...]:
     if isinstance(value, Mapping):
-        return tuple(Matcher(str(label), "=", str(text)) for label, text in value.items())
-    return tuple(parse_matcher(str(text)) for text in ([value] if isinstance(value, str) else value))
+        return tuple(_meant(Matcher(str(label), "=", str(text))) for label, text in value.items())
+    return tuple(_meant(parse_matcher(str(text))) for text in ([value] if isinstance(value, str) else value))
+
+
+def _meant(matcher: Matcher) -> Matcher:
+    """Refuse a slip that would keep a route from ever taking an alert, without a word."""
+    for label in difflib.get_close_matches(matcher.label, _OWN_LABELS, n=1, cutoff=0.8):
+        if label != matcher.label:
+            raise ValueError(f"the matcher {matcher_text(matcher)!r} fits no alert; did you mean {label!r}?")
+    for word in matcher.value.split("|") if matcher.label == "severity" else ():
+        if meant := meant_severity(word):
+            raise ValueError(f"unknown severity {word!r}; did you mean {meant!r}?")
+    return matcher
 
 
 def _long_enough(ns: int) -> int:

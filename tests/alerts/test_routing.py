@@ -353,6 +353,29 @@ def test_wrong_routes_are_refused(wrong: Any) -> None:
         RoutingConfig.model_validate(wrong)
 
 
+@pytest.mark.parametrize(
+    ("matchers", "meant"),
+    [
+        (['severty="critical"'], "severity"),
+        (['severity="critcal"'], "critical"),
+        (['severity=~"critical|warnning"'], "warning"),
+        ({"Severity": "critical"}, "severity"),
+        (['alert_name="X"'], "alertname"),
+    ],
+)
+def test_a_slip_that_would_keep_a_route_from_ever_taking_an_alert_is_refused(matchers: Any, meant: str) -> None:
+    with pytest.raises(ValidationError, match=f"did you mean '{meant}'"):
+        RoutingConfig.model_validate([{"matchers": matchers, "sinks": ["pager"]}])
+
+
+@pytest.mark.parametrize(
+    "matcher", ['severity=~"crit.*|P[12]"', 'severity!=""', "severity=P1", "team=alerts", 'base=~".*"']
+)
+def test_a_matcher_of_somebodys_own_words_is_taken(matcher: str) -> None:
+    (route,) = RoutingConfig.model_validate([{"matchers": [matcher]}]).routes
+    assert route.matchers == (parse_matcher(matcher),)
+
+
 def test_a_restart_waits_for_data_before_it_tells_of_a_held_alert() -> None:
     from monitor.alerts.ends import AWAITED
 
