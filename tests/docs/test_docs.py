@@ -130,6 +130,17 @@ def test_links_lead_somewhere(page: Path, target: str) -> None:
     assert not anchor or anchor in anchors(file)
 
 
+def test_the_runbooks_are_listed_with_their_severity() -> None:
+    folder = ROOT / "docs" / "runbooks"
+    rows = re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| (\w+) \|", (folder / "README.md").read_text(), re.MULTILINE)
+    told = {
+        page.stem: re.search(r"Severity: (\w+)\.", page.read_text())
+        for page in folder.glob("*.md")
+        if page.stem != "README"
+    }
+    assert dict(rows) == {stem: found and found[1] for stem, found in told.items()}
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     reached = {(ROOT / "docs" / target.partition("#")[0]).resolve() for target in LINK.findall(index)}
