@@ -330,6 +330,8 @@ class AppView:
         trouble = self.parts.slow.trouble(name) if kind == "source" else ""
         if trouble:
             return f"{name} is configured, but fails: {trouble}"
+        if kind == "inlet" and not self.parts.engine.newest_ns(reading.signal.series[0]):
+            return reading.absent  # nothing was ever pushed; how sources fare is beside the point
         return self._missing(reading.signal.rules[0]) or reading.absent
 
     def _missing(self, rule: str) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
-from tests.integration.program import ROOT, Program, alert_names, demo
+from monitor.series import SERIES
+from monitor.signals import SIGNALS
+from tests.integration.program import ROOT, Program, alert_names, demo, run_to_end
 from tests.integration.servers import Broker
 from tests.integration.test_mqtt import make_broker
 
@@ -21,6 +25,10 @@ __all__ = ["make_broker"]  # the fixture
 pytestmark = pytest.mark.xdist_group("program")
 USERS_RULES = ("LiquidationsOver1BillionPerHour", "FundingFlippedNegative")
 LABEL = "SYNTHETIC"
+SIGNAL_METRICS = ("market_signal_value", "market_signal_age_seconds", "market_signal_coverage_ratio")
+OLDEST_S = max(
+    SERIES[name].stale_s for signal in SIGNALS for name in signal.series if name in SERIES and name != "feed_up"
+)
 
 
 @pytest.fixture
@@ -69,6 +77,42 @@ async def test_everything_streams_and_is_labelled_synthetic(quiet_demo: Program)
     assert await program.metric("monitor_synthetic") == 1
     assert LABEL in program.stderr
     assert "<html" in (await program.text("/")).lower()
+
+
+@pytest.mark.timeout(300)
+async def test_every_signal_is_alive_with_its_value_age_and_coverage(quiet_demo: Program) -> None:
+    """In the API, in the metrics and in the table; each as old as its input may be, and as complete as a share can be."""
+    ids = {signal.id for signal in SIGNALS}
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, dict[str, float]] = {}
+
+    async def all_alive() -> bool:
+        rows[:] = (await program.data("/api/v1/signals"))["signals"]
+        text = await program.text("/metrics")
+        metrics.update({name: dict(_by_id(text, name)) for name in SIGNAL_METRICS})
+        return all(not row["absent"] for row in rows) and all(found.keys() == ids for found in metrics.values())
+
+    program = quiet_demo
+    await program.until(all_alive, within_s=240.0)
+    assert {row["id"] for row in rows} == ids
+    for row in rows:
+        value, age_s, coverage = (metrics[name][row["id"]] for name in SIGNAL_METRICS)
+        assert isinstance(row["value"], float) and math.isfinite(value), row  # noqa: PT018  # one row, one line
+        assert row["as_of_ns"] > 0, row
+        assert 0 <= age_s <= OLDEST_S, (row, age_s)
+        assert 0 <= row["coverage_ratio"] <= 1, row
+        assert 0 <= coverage <= 1, row
+    slow = {row["id"]: metrics[SIGNAL_METRICS[0]][row["id"]] for row in rows if row["unit"] == "USD"}
+    assert 2.5e12 < slow["S01"] < 3e12, "the market's value of the night, as the stand-in of the service tells it"
+    table = run_to_end("signals", "--url", program.url).stdout
+    assert ids <= {line.split()[0] for line in table.splitlines() if line}
+    assert re.search(r"^3[4-7] of 37 signals have a value$", table, re.MULTILINE), table
+
+
+def _by_id(text: str, name: str) -> Iterator[tuple[str, float]]:
+    for line in text.splitlines():
+        if line.startswith(f"{name}{{"):
+            yield line.partition('id="')[2].partition('"')[0], float(line.rsplit(maxsplit=1)[1])
 
 
 async def test_sigterm_drains_and_exits_zero_within_three_seconds(quiet_demo: Program) -> None:

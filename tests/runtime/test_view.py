@@ -44,6 +44,7 @@ groups:
       - {alert: Low, expr: 'price by (base) < 90k', for: 5m}
       - {alert: Absent, expr: 'etf_flow < 0'}
       - {alert: BtcBelow82k, expr: 'price{base="BTC"} by (base) < 82k', for: 5m}
+      - {alert: LargeHoldingMoves, expr: 'sum(external{name="moved_btc"}[24h]) by () * price{base="BTC"} by () > 500M'}
 """
 
 
@@ -226,6 +227,15 @@ def test_signals_without_input_are_absent_with_a_reason(rig: Rig) -> None:
     assert len(rows) == 37
     assert rows["S22"].absent, "no flow of funds was given"
     assert math.isnan(rows["S22"].value)
+
+
+def test_a_signal_of_the_inlet_says_what_to_push_whatever_sources_are_silent(rig: Rig) -> None:
+    rig.take(FeedState("coingecko", Channel.REFERENCE, up=False, ts_ns=T0))
+    shown = rig.view.signals()
+    assert shown is not None
+    absent = {row.id: row.absent for row in shown}
+    assert absent["S35"] == "no data; configure inlets: push moved_btc, in coins"
+    assert absent["S34"] == "rule RateCutUnlikely is not loaded"
 
 
 async def test_a_signal_fires_when_an_alert_of_its_rules_does_not_when_a_condition_is_true(rig: Rig) -> None:
