@@ -1,7 +1,8 @@
 """Take the pictures of the live page (light, dark, phone) and of the terminal view for the README.
 
-Usage: scripts/screenshot.py [--url http://127.0.0.1:9108] [--out docs/images] [--wait 3]
-Without --url it serves a made-up monitor, so that the pictures can be taken anywhere.
+Usage: scripts/screenshot.py [--out docs/images] [--url http://127.0.0.1:9108]
+Without --url it starts the demo and waits, two minutes or so, until the last hour is whole and more than a billion dollars
+are liquidated in it. Needs Chromium; on a machine that does nothing else the feeds are up and the lines without gaps.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import secrets
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
 from playwright.async_api import Browser, async_playwright
 
-from monitor.terminal.app import TopApp
-from monitor.terminal.link import Link
-from monitor.testing.fake_view import FakeView
-from monitor.web.page import SPARK_POINTS, SPARK_STEP_S, spark_values
-from monitor.web.server import BROADCASTER, make_app
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from monitor.terminal.app import TopApp  # noqa: E402 - the tests' harness is found from the root
+from monitor.terminal.link import Link  # noqa: E402
+from tests.integration.program import Program, demo  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -35,22 +39,31 @@ SHOTS = (
 )
 
 
+PATIENCE_S = 240.0
+HOUR, WHOLE = "1h", 0.95
+LARGE_USD = 1e9
+
+
 @asynccontextmanager
-async def made_up_monitor() -> AsyncIterator[str]:
-    """Serve a `FakeView` with an hour behind it."""
-    view = FakeView()
-    app = make_app(view)
-    for _ in range(SPARK_POINTS):
-        view.advance(SPARK_STEP_S)
-        app[BROADCASTER].keep(spark_values(view))
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield "http://127.0.0.1:{1}".format(*runner.addresses[0])
-    finally:
-        await runner.cleanup()
+async def sell_off() -> AsyncIterator[str]:
+    """The address of a demo in the middle of the sell-off."""
+    with tempfile.TemporaryDirectory() as scratch:
+        signed_in = {"MONITOR_TOKEN": secrets.token_hex()}  # else the page offers nothing to do
+        async with demo(Path(scratch), "--from", "2025-11-21T06:35", environment=signed_in) as program:
+            await program.ready(PATIENCE_S)
+
+            async def large() -> bool:
+                return await liquidated_usd(program) > LARGE_USD
+
+            await program.until(large, PATIENCE_S)
+            yield program.url
+
+
+async def liquidated_usd(program: Program) -> float:
+    """What the last hour liquidated; 0 while the hour is not whole."""
+    windows = (await program.data("/api/v1/market"))["windows"]
+    whole = [row for row in windows if row["window"] == HOUR and (row["coverage"] or 0.0) >= WHOLE]
+    return sum(float(row["long_usd"] + row["short_usd"]) for row in whole)
 
 
 async def shoot(browser: Browser, url: str, out: Path, wait_s: float, *, full: bool) -> None:
@@ -87,7 +100,7 @@ async def shoot_terminal(browser: Browser, url: str, out: Path, wait_s: float) -
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url")
-    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--wait", type=float, default=1.0)
     parser.add_argument("--full", action="store_true", help="the whole page, not the first screen")
     options = parser.parse_args()
@@ -98,7 +111,7 @@ async def main() -> None:
             await shoot(browser, options.url, options.out, options.wait, full=options.full)
             await shoot_terminal(browser, options.url, options.out, options.wait)
         else:
-            async with made_up_monitor() as url:
+            async with sell_off() as url:
                 await shoot(browser, url, options.out, options.wait, full=options.full)
                 await shoot_terminal(browser, url, options.out, options.wait)
         await browser.close()

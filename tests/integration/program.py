@@ -126,11 +126,13 @@ async def started(
 
 
 @contextlib.asynccontextmanager
-async def demo(folder: Path, *arguments: str | Path) -> AsyncIterator[Program]:
+async def demo(
+    folder: Path, *arguments: str | Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
     """Start the demo on a free port, with its state in ``folder/state``."""
     port = free_port()
     options = ("--listen", f"127.0.0.1:{port}", "--data-dir", folder / "state", *arguments)
-    async with started(folder, "demo", *options, port=port) as program:
+    async with started(folder, "demo", *options, port=port, environment=environment) as program:
         yield program
 
 
