@@ -143,7 +143,7 @@ class Importer:
 
     def _events(self, raw: Raw) -> list[MarketEvent]:
         if raw.fault:
-            raise RowFault("", raw.fault, "as many fields as names")
+            raise RowFault("", raw.fault, "as many fields as names, in UTF-8")
         ts_ns = self._time(raw.values)
         instrument = self._instrument(raw.values)
         events = self._read(instrument, ts_ns, raw.values)
@@ -173,9 +173,16 @@ class Importer:
             when = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value).strip())
         except ValueError:
             raise RowFault("time", f"{str(value)[:60]!r} is not a time", "ISO 8601, as 2025-11-21T04:40:00Z") from None
-        when = when if when.tzinfo else when.replace(tzinfo=self._zone)
+        when = when if when.tzinfo else self._at_home(when)
         since = when - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
         return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
+
+    def _at_home(self, when: dt.datetime) -> dt.datetime:
+        """A time that names no zone, in the mapping's; clocks that are set forward or back make some of them unclear."""
+        local = when.replace(tzinfo=self._zone)
+        if local.utcoffset() != local.replace(fold=1).utcoffset():
+            raise RowFault("time", f"{when} is there twice or not at all in {self._zone}: clocks change", "a time with its offset, as 2025-11-21T04:40:00+01:00")  # fmt: skip
+        return local
 
     def _instrument(self, values: Mapping[str, Any]) -> Instrument:
         venue, symbol = self._word("venue", values), self._word("symbol", values)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from monitor.errors import ConfigError, Problem
+
+_OTHER_CODE = "it has bytes that are not UTF-8: save it as UTF-8"
 
 
 class Raw(NamedTuple):
@@ -42,26 +44,47 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Raw]]:
 
 
 def _csv_rows(path: Path) -> tuple[list[str], Iterator[Raw]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        columns = next(csv.reader(file), [])
+    with _opened(path) as file:
+        try:
+            columns = next(csv.reader(file), [])
+        except csv.Error as error:
+            raise ConfigError([Problem(str(path), 1, 0, f"not CSV in UTF-8: {error}")]) from None
     if not columns or len(set(columns)) < len(columns):
         raise ConfigError([Problem(str(path), 1, 1, "expected a header with the names of the columns, each once")])
+    if not _is_text(columns):
+        raise ConfigError([Problem(str(path), 1, 0, _OTHER_CODE)])
     return columns, _csv_body(path, columns)
 
 
+def _opened(path: Path) -> TextIO:
+    """With bytes that are not UTF-8 kept, so that they are the fault of their row and not of the file."""
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _is_text(fields: Iterable[str]) -> bool:
+    whole = "".join(fields)
+    return whole.isascii() or not any("\ud800" <= char <= "\udfff" for char in whole)
+
+
 def _csv_body(path: Path, columns: Sequence[str]) -> Iterator[Raw]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with _opened(path) as file:
         lines = _Lines(file)
         reader = csv.reader(lines)
         next(reader, None)
         try:
             for row in reader:
                 if row:
-                    whole = len(row) == len(columns)
-                    fault = "" if whole else f"{len(row)} fields, but the header has {len(columns)}"
-                    yield Raw(reader.line_num, lines.text, dict(zip(columns, row, strict=False)), fault)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ConfigError([Problem(str(path), reader.line_num, 0, f"not CSV in UTF-8: {error}")]) from None
+                    text = lines.text.encode(errors="backslashreplace").decode()
+                    yield Raw(reader.line_num, text, dict(zip(columns, row, strict=False)), _fault(row, columns))
+        except csv.Error as error:
+            raise ConfigError([Problem(str(path), reader.line_num, 0, f"not CSV: {error}")]) from None
+
+
+def _fault(row: Sequence[str], columns: Sequence[str]) -> str:
+    """What is wrong with a row as a whole; empty where nothing is."""
+    if len(row) != len(columns):
+        return f"{len(row)} fields, but the header has {len(columns)}"
+    return "" if _is_text(row) else _OTHER_CODE
 
 
 class _Lines:

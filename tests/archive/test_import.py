@@ -133,6 +133,36 @@ def test_funding_in_percent_with_iso_times(tmp_path: Path) -> None:
     ]
 
 
+BERLIN = FUNDING.replace("{venue}", "okx").replace("unit: iso", "unit: iso, zone: Europe/Berlin")
+
+
+def test_times_that_a_clock_change_makes_unclear_are_mistakes(tmp_path: Path) -> None:
+    """Half past two is not there when clocks go forward, and twice when they go back: an hour off is a wrong number."""
+    table = "when,rate,pair\n2025-03-30 02:30,1,ETHUSDT\n2025-10-26 02:30,1,ETHUSDT\n2025-11-21 01:00,1,ETHUSDT\n"
+    (tmp_path / "m.yaml").write_text(BERLIN)
+    (tmp_path / "h.csv").write_text(table)
+    with pytest.raises(ConfigError, match="twice or not at all in Europe/Berlin") as caught:
+        again(tmp_path, "h.csv")
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 1), (3, 1)]
+    said = "when,rate,pair\n2025-10-26T02:30+01:00,1,ETHUSDT\n2025-11-21 01:00,1,ETHUSDT\n"
+    found = of(run(tmp_path, BERLIN, said), Funding)
+    assert found[-1].ts_ns == T0_S * NS_PER_S
+    assert len(found) == 2
+
+
+def test_bytes_of_another_code_are_the_fault_of_their_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.yaml").write_text(FUNDING.replace("{venue}", "okx"))
+    (tmp_path / "h.csv").write_bytes(b"when,rate,pair\n2025-11-21 01:00,1,ETHUSDT\n2025-11-21 02:00,1,\xe9THUSDT\n")
+    files = ["--mapping", str(tmp_path / "m.yaml"), str(tmp_path / "h.csv"), "--out", str(tmp_path / "out")]
+    assert dispatch(["import", *files]) == 2
+    assert "h.csv:3:1: it has bytes that are not UTF-8" in capsys.readouterr().err
+    assert dispatch(["import", *files, "--keep-good"]) == 1
+    for head in (b"when,rate,p\xe9\n", "when,rate,pair\n".encode("utf-16")):
+        (tmp_path / "h.csv").write_bytes(head)
+        assert dispatch(["import", *files]) == 2
+        assert "h.csv:1: it has bytes that are not UTF-8" in capsys.readouterr().err.replace("1:0:", "1:")
+
+
 def test_open_interest_from_quantity_and_price(tmp_path: Path) -> None:
     table = f"t,exchange,pair,coin,k,p\n{T0_S}500,deribit,BTC-PERPETUAL,XBT,1.5,80000\n"
     (found,) = of(run(tmp_path, INTEREST, table), OpenInterest)
