@@ -43,6 +43,7 @@ def _block(row: dict[str, Any]) -> str:
     reading = fmt.against(row.get("value"), row.get("threshold"), row.get("unit", ""))
     lines.append(f"  value {reading}, coverage {fmt.share(row.get('coverage'))}")
     lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
+    lines += [f"  {sign}" for sign in row.get("signs", [])]
     lines += [f"  {part['text']} = {_number(part['value'], part.get('unit', ''))}" for part in row.get("parts", [])]
     lines += [_contributor(part) for part in row.get("contributors", [])[:5]]
     if row.get("largest"):

@@ -458,6 +458,7 @@ def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
     lines += [(f"  {row[name]}", "") for name in ("near_miss", "reason") if row[name]]
     if row["spark"]:
         lines.append((f"  {spark(row['spark'], 60)}", "quiet"))
+    lines += [(f"  {sign}", "bad" if sign.startswith("on ") else "quiet") for sign in row["signs"]]
     lines += [(f"  {part['text']} = {fmt.amount(part['value'], part['unit'])}", "") for part in row["parts"]]
     lines += [(_contributor(part, row["labels"]), "quiet") for part in row["contributors"][:8]]
     lines += [(f"  largest: {row['largest']}", "quiet")] if row["largest"] else []

@@ -443,6 +443,7 @@ def why_body(row: WhyRow) -> Json:
         "parts": [
             {"text": text, "value": value, "unit": row.part_units.get(text, "")} for text, value in explanation.parts
         ],
+        "signs": list(explanation.signs),
         "missing": list(explanation.missing),
         "notes": list(explanation.notes),
         "largest": explanation.largest,

@@ -172,7 +172,7 @@ def test_why_says_what_is_missing() -> None:
         "labels": {"base": "SOL"}, "state": "held", "truth": -1, "value": 0.5, "threshold": 1.0, "coverage": 0.5,
         "reason": "okx silent", "near_miss": "", "spark": [], "parts": [{"text": "a", "value": None, "unit": "ratio"}],
         "contributors": [{"labels": {"venue": "okx"}, "value": 5e6, "share": 0.25, "unit": "USD"}], "largest": "", "missing": ["okx liquidations"],
-        "notes": ["a lower bound"],
+        "notes": ["a lower bound"], "signs": ["on      a < 1: 0", "off     b > 2: 1"],
     }  # fmt: skip
     texts = [text for text, _ in why_lines({"rows": [row]}, "ratio")]
     assert texts[0] == "base=SOL: held, the condition is unknown"
@@ -181,3 +181,4 @@ def test_why_says_what_is_missing() -> None:
     assert "    25%  venue=okx  5M USD" in texts
     assert "  a lower bound" in texts
     assert "  missing: okx liquidations" in texts
+    assert texts.index("  on      a < 1: 0") < texts.index("  off     b > 2: 1") < texts.index("  a = n/a")

@@ -125,6 +125,7 @@ function whyRow(row, unit) {
     row.spark.length > 1 && sparkline(row.spark, { width: 480, height: 60, label: "value over the window" }),
     row.contributors.length > 0 && h("table", { class: "contributors" }, h("caption", { class: "unseen" }, "Contributors"),
       h("tbody", {}, row.contributors.map((part) => contributorRow(part, row.labels)))),
+    row.signs.length > 0 && h("ul", { class: "parts" }, row.signs.map((sign) => h("li", {}, h("code", {}, sign)))),
     row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", amount(part.value, part.unit)))),
     row.largest && h("p", { class: "note" }, `largest: ${row.largest}`),
     ...row.notes.map((text) => h("p", { class: "note" }, text)),
