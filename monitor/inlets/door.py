@@ -26,7 +26,8 @@ class Door:
     """One for all inlets of a program, so that a correction may come another way than the value.
 
     ``emit`` takes good samples on the event loop, ``journal`` keeps them for the next run. ``taken`` counts by way in,
-    ``refused`` by way in and reason; ``recent`` holds the last refusals. ``unkept`` counts what the disk did not take: it
+    ``refused`` by way in and reason; ``recent`` holds the last refusals and where
+    they were (way in, file or topic). ``unkept`` counts what the disk did not take: it
     is in the engine and will not be known after a restart.
     """
 
@@ -40,7 +41,7 @@ class Door:
     unkept: int = 0
 
     async def take(
-        self, way: str, payload: bytes, kind: str, recv_ns: int, source: str = "inlet"
+        self, way: str, payload: bytes, kind: str, recv_ns: int, source: str = "inlet", *, where: str = ""
     ) -> tuple[int, list[Refusal]]:
         """Take one payload in; returns how many values were taken, and what was refused and why.
 
@@ -52,17 +53,18 @@ class Door:
             kind: See `monitor.inlets.payloads.open_payload`.
             recv_ns: Time of receipt.
             source: Where rows name none.
+            where: File or topic, for whoever looks for a refused row.
         """
         taken, refused = 0, []
         pieces = await self._read(payload, kind, recv_ns, source)
         rows = merge(*(sorted(piece.rows, key=in_time_order) for piece in pieces), key=in_time_order)
         refused += [refusal for piece in pieces for refusal in piece.refused]
-        self.refuse(way, refused)
+        self.refuse(way, refused, where)
         while piece := tuple(islice(rows, ROWS_AT_ONCE)):
             good, old = self.revisions.accept(Reading(piece))
             self._keep(good)
             self.taken[way] += len(good)
-            self.refuse(way, old)
+            self.refuse(way, old, where)
             taken, refused = taken + len(good), refused + old
             if good:
                 self.last_ns = recv_ns
@@ -89,10 +91,11 @@ class Door:
             await _turn_of_others()
         return pieces
 
-    def refuse(self, way: str, refusals: Sequence[Refusal]) -> None:
+    def refuse(self, way: str, refusals: Sequence[Refusal], where: str = "") -> None:
         """Count what was not taken."""
         self.refused.update((way, refusal.reason) for refusal in refusals)
-        self.recent.extend((way, refusal) for refusal in refusals)
+        place = f"{way} {_shown(where)}".rstrip()
+        self.recent.extend((place, refusal) for refusal in refusals[-KEPT_REFUSALS:])
 
     def _keep(self, rows: Sequence[Row]) -> None:
         if self.journal is None:
@@ -115,6 +118,11 @@ class Door:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             self.emit([row.sample for row in rows[start : start + ROWS_AT_ONCE]])
             await _turn_of_others()
+
+
+def _shown(where: str) -> str:
+    """Without what a terminal would obey, or could not print."""
+    return (where if where.isprintable() else repr(where)[1:-1])[:100]
 
 
 async def _turn_of_others() -> None:

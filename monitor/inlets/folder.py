@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import structlog
@@ -14,14 +15,15 @@ from monitor.inlets.rows import Refusal
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 
-Stamp = tuple[int, int]
+Stamp = tuple[int, int, int]
+"""Size, and times of the last change of the content and of the file: a copy may keep the former."""
 
 
 class FolderInlet:
     """Reads every file of a folder when it appears and whenever it has changed.
 
     A file is read once its size and time have stayed the same between two looks, so that one that is being written is
-    left alone. Files are never moved or deleted. Links are passed over; a file larger than the inlet's limit is refused.
+    left alone. Files are never moved or deleted. Links and hidden files are passed over; a file larger than the inlet's limit is refused.
 
     Args:
         door: Where rows go; the file's name without its ending is their source where they name none.
@@ -52,7 +54,7 @@ class FolderInlet:
                 self._too_large(path)
                 continue
             taken, refused = await self._door.take(
-                "folder", payload, KINDS[path.suffix], self._clock.wall_ns(), path.stem
+                "folder", payload, KINDS[path.suffix.lower()], self._clock.wall_ns(), path.stem, where=path.name
             )
             if refused:
                 first = f"row {refused[0].number}: {refused[0].detail}"
@@ -60,7 +62,7 @@ class FolderInlet:
 
     def _too_large(self, path: Path) -> None:
         detail = f"{path.name} is larger than {MAX_BYTES} bytes; split it"
-        self._door.refuse("folder", [Refusal(0, "too_large", detail)])
+        self._door.refuse("folder", [Refusal(0, "too_large", detail)], path.name)
         self._log.warning("inlet.file_too_large", file=path.name, most_bytes=MAX_BYTES)
 
     def _changed(self) -> list[tuple[Path, bytes | None]]:
@@ -72,7 +74,7 @@ class FolderInlet:
         found: list[tuple[Path, bytes | None]] = []
         for path in settled:
             try:
-                found.append((path, path.read_bytes() if now[path][1] <= MAX_BYTES else None))
+                found.append((path, path.read_bytes() if now[path][0] <= MAX_BYTES else None))
             except OSError as error:
                 self._log.warning("inlet.file_unreadable", file=path.name, reason=error.strerror)
             self._read[path] = now[path]
@@ -80,8 +82,9 @@ class FolderInlet:
 
     def _stamps(self) -> dict[Path, Stamp]:
         stamps = {}
-        for path in sorted(self._path.glob("*")):
-            if path.suffix in KINDS and path.is_file() and not path.is_symlink():
-                stat = path.stat()
-                stamps[path] = (stat.st_mtime_ns, stat.st_size)
+        for path in sorted(self._path.glob("[!.]*")):
+            with contextlib.suppress(OSError):  # it has gone, or may not be looked at
+                if path.suffix.lower() in KINDS and path.is_file() and not path.is_symlink():
+                    stat = path.stat()
+                    stamps[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         return stamps

@@ -44,7 +44,7 @@ class MqttInlet:
             try:
                 await self._listen()
             except aiomqtt.MqttError as error:
-                self._log.warning("inlet.mqtt_lost", reason=type(error).__name__)
+                self._log.warning("inlet.mqtt_lost", reason=str(error)[:200] or type(error).__name__)
             wait_s = FIRST_WAIT_S if self.connects > before else min(2 * wait_s, LONGEST_WAIT_S)
             await self._clock.sleep_until(self._clock.mono_ns() + int(wait_s * NS_PER_S))
 
@@ -59,7 +59,7 @@ class MqttInlet:
     async def _take(self, topic: str, payload: object) -> None:
         data = bytes(payload) if isinstance(payload, bytes | bytearray) else str(payload).encode()
         kind = "csv" if topic.endswith("/csv") else "json"
-        _, refused = await self._door.take("mqtt", data, kind, self._clock.wall_ns(), "mqtt")
+        _, refused = await self._door.take("mqtt", data, kind, self._clock.wall_ns(), "mqtt", where=topic)
         if refused:
             self._log.warning("inlet.rows_refused", topic=topic, refused=len(refused), first=refused[0].detail)
 

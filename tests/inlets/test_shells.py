@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,47 @@ async def test_a_file_is_read_once_it_has_settled_and_again_when_it_grows(tmp_pa
     await inlet.look()
     await inlet.look()
     assert [dict(s.labels)["name"] for s in passed] == ["spx", "gold"]
+
+
+async def test_a_file_that_another_program_still_handles_harms_nothing(tmp_path: Path) -> None:
+    """Half a row, then the rest; another content of the same size and date; a pipe, a folder, a hidden copy; gone again."""
+    passed: list[Sample] = []
+    door = Door(passed.extend)
+    inlet = FolderInlet(door, tmp_path, ManualClock())
+
+    async def told() -> list[tuple[str, float]]:
+        passed.clear()
+        for _ in range(2):
+            await inlet.look()
+        return [(dict(sample.labels)["name"], sample.value) for sample in passed]
+
+    path = tmp_path / "Desk.CSV"
+    path.write_text(HEADER + ROW + "gold,4077.5,2025-11-20T2")
+    assert await told() == [("spx", 6500.0)]
+    assert [(where, refusal.number) for where, refusal in door.recent] == [("folder Desk.CSV", 2)]
+    path.write_text(HEADER + ROW + "gold,4077.5,2025-11-20T21:00:00Z\n")
+    assert await told() == [("gold", 4077.5)]
+    before = path.stat()
+    path.write_text(HEADER + ROW + "lead,4077.5,2025-11-20T21:00:00Z\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert await told() == [("lead", 4077.5)]
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / ".Desk.csv").write_text(HEADER + "zinc,1,2025-11-20T21:00:00Z\n")
+    assert await told() == []
+    path.unlink()
+    assert await told() == []
+
+
+async def test_a_files_name_that_a_terminal_would_obey_is_shown_escaped(tmp_path: Path) -> None:
+    door = Door(lambda _samples: None)
+    inlet = FolderInlet(door, tmp_path, ManualClock())
+    (tmp_path / "a\x1b[31m.csv").write_text(HEADER + ROW)
+    for _ in range(2):
+        await inlet.look()
+    ((where, refusal),) = door.recent
+    assert (where, refusal.reason) == ("folder a\\x1b[31m.csv", "bad_source")
 
 
 async def test_links_and_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -77,7 +120,11 @@ async def test_http_answers_what_was_taken_and_refused() -> None:
 async def test_mqtt_rows_arrive(tmp_path: Path, binary: Callable[[str], Path], free_port: Callable[[], int]) -> None:
     port = free_port()
     config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    users = tmp_path / "users"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", users, "desk", "s3cret-word"], check=True, capture_output=True)
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {users}\nuser {getpass.getuser()}\n"
+    )
     broker = subprocess.Popen([binary("mosquitto"), "-c", config], stderr=subprocess.DEVNULL)
     arrived = asyncio.Event()
     passed: list[Sample] = []
@@ -87,13 +134,15 @@ async def test_mqtt_rows_arrive(tmp_path: Path, binary: Callable[[str], Path], f
         arrived.set()
 
     door = Door(take)
-    inlet = MqttInlet(door, MqttInletOptions(f"mqtt://127.0.0.1:{port}"), SystemClock())
+    url = f"mqtt://127.0.0.1:{port}"
+    inlet = MqttInlet(door, MqttInletOptions(url, username="desk", password="s3cret-word"), SystemClock())
+    stranger = MqttInlet(door, MqttInletOptions(url, username="desk", password="guess"), SystemClock())
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(inlet.run())
+            task, refused = tasks.create_task(inlet.run()), tasks.create_task(stranger.run())
             while not inlet.connects:
                 await asyncio.sleep(0.05)
-            async with aiomqtt.Client("127.0.0.1", port) as client:
+            async with aiomqtt.Client("127.0.0.1", port, username="desk", password="s3cret-word") as client:
                 row = {"name": "spx", "value": 1, "ts": "2025-11-20T21:00:00Z"}
                 await client.publish("monitor/inlet", json.dumps(row), qos=1)
                 await arrived.wait()
@@ -103,8 +152,12 @@ async def test_mqtt_rows_arrive(tmp_path: Path, binary: Callable[[str], Path], f
                 )
                 await arrived.wait()
             task.cancel()
+            refused.cancel()
     finally:
         broker.terminate()
         broker.wait(5)
     assert [dict(s.labels)["name"] for s in passed] == ["spx", "gold"]
     assert door.refused == {("mqtt", "bad_name"): 1}
+    assert [where for where, _ in door.recent] == ["mqtt monitor/inlet/desk/csv"]
+    assert stranger.connects == 0
+    assert "s3cret-word" not in repr(inlet._options)
