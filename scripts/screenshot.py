@@ -1,7 +1,7 @@
 """Take the pictures of the live page (light, dark, phone) and of the terminal view for the README.
 
 Usage: scripts/screenshot.py [--out docs/images] [--url http://127.0.0.1:9108]
-Without --url it starts the demo and waits, two minutes or so, until the last hour is whole and more than a billion dollars
+Without --url it starts the demo and waits, some three minutes, until the last hour is whole and more than a billion dollars
 are liquidated in it. Needs Chromium; on a machine that does nothing else the feeds are up and the lines without gaps.
 """
 
@@ -39,7 +39,7 @@ SHOTS = (
 )
 
 
-PATIENCE_S = 240.0
+PATIENCE_S = 300.0
 HOUR, WHOLE = "1h", 0.95
 LARGE_USD = 1e9
 
@@ -49,7 +49,7 @@ async def sell_off() -> AsyncIterator[str]:
     """The address of a demo in the middle of the sell-off."""
     with tempfile.TemporaryDirectory() as scratch:
         signed_in = {"MONITOR_TOKEN": secrets.token_hex()}  # else the page offers nothing to do
-        async with demo(Path(scratch), "--from", "2025-11-21T06:35", environment=signed_in) as program:
+        async with demo(Path(scratch), "--speed", "30", "--from", "2025-11-21T06:35", environment=signed_in) as program:
             await program.ready(PATIENCE_S)
 
             async def large() -> bool:
