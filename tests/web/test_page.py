@@ -203,6 +203,22 @@ async def test_the_first_line_says_where_the_market_stands(browser: Browser, ser
     assert await page.evaluate("async () => (await import('/static/pulse.js')).SPARK_STEP_S") == SPARK_STEP_S
 
 
+async def test_a_rule_that_lacks_its_data_is_not_called_inactive(browser: Browser, served: Served) -> None:
+    page = (await open_page(browser, served)).page
+    rows = [
+        {"state": state, "truth": truth, "coverage": coverage}
+        for state, truth, coverage in (
+            ("inactive", 0, 0.0),
+            ("inactive", -1, 1.0),
+            ("inactive", 0, 0.8),
+            ("firing", 0, 0.1),
+            ("inactive", 1, 0.1),
+        )
+    ]
+    script = "async (rows) => { const f = (await import('/static/parts.js')).unsure; return rows.map((row) => f({min_coverage: 0.8}, row)) }"
+    assert await page.evaluate(script, rows) == [True, True, False, False, False]
+
+
 MOVES = [([], 1.0), ([None, None], 1.0), ([100.0], 97.0), ([None, 100.0, None, 98.0], 97.0), ([100.0, 98.0], None)]
 
 

@@ -3,7 +3,7 @@
 import { alertList, ORDER } from "./alerts.js";
 import { bar, chip, h, morph, sparkline } from "./draw.js";
 import { ago, clock, duration, labelText, moment, num, pair, price, rate, rateSign, share, skew, utc, whole } from "./format.js";
-import { bound, coverageChip, coverageTone, few, severity, severityWord } from "./parts.js";
+import { bound, coverageChip, coverageTone, few, severity, severityWord, unsure } from "./parts.js";
 import { ask, inspect, installForm, token, withdraw } from "./actions.js";
 import { depth, reports, signalCount, signals, tape } from "./tables.js";
 import { bySeverity, moved, moveText, pulse } from "./pulse.js";
@@ -150,7 +150,7 @@ function ruleRow(rule, row) {
     h("span", { class: "row-label" }, labelText(row.labels) || "whole market"),
     h("span", { class: "row-value n" }, h("b", {}, `${bound(row)}${value}`), h("small", {}, ` / ${threshold}`)),
     progress(row) ?? h("span", { class: "bar empty-bar", "aria-hidden": "true" }),
-    h("span", { class: "row-chips" }, chip(row.truth < 0 ? "unknown" : row.state, row.truth < 0 && row.state === "inactive" ? "held" : row.state, row.reason), h("span", { class: "cover", "data-tone": coverageTone(row.coverage), title: "coverage" }, share(row.coverage))));
+    h("span", { class: "row-chips" }, chip(row.truth < 0 || unsure(rule, row) ? "unknown" : row.state, unsure(rule, row) ? "held" : row.state, row.reason), h("span", { class: "cover", "data-tone": coverageTone(row.coverage), title: "coverage" }, share(row.coverage))));
 }
 
 function rules() {

@@ -15,6 +15,9 @@ export const severityWord = (row) => row.severity && h("span", { class: "severit
 /** What stands before a reading whose missing part could only add to it. */
 export const bound = (row) => (row.lower_bound && row.coverage < 1 ? "≥ " : "");
 
+/** Whether a rule that does not hold may do so only because too little of its data is there. */
+export const unsure = (rule, row) => row.state === "inactive" && (row.truth < 0 || (row.truth === 0 && row.coverage < rule.min_coverage));
+
 export const coverageTone = (value) => (value === null || value === undefined ? "idle" : value >= 0.95 ? "ok" : value >= 0.8 ? "warn" : "bad");
 
 export const coverageChip = (value) => chip(`${share(value)} covered`, coverageTone(value), "Share of the window in which the feeds behind this number were live");
