@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import msgspec
 
 from monitor.archive.schema import VERSION
 from monitor.errors import TapeError
+
+_READ_BYTES = 1024 * 1024
 
 FOLDER = "_exports"
 INSTRUMENTS = "instruments"
@@ -100,6 +103,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Version(msgspec.Struct):
     version: int
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file, which its name bears.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(_READ_BYTES):
+            found = zlib.crc32(part, found)
+    return found
+
+
+def is_itself(path: Path) -> bool:
+    """Whether a file is what was written under its name.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return path.name.endswith(f"-{checksum(path):08x}.parquet")
 
 
 def origin_name(words: str, digest: str) -> str:

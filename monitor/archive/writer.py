@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from monitor.archive.manifest import (
     Lost,
     Manifest,
     Part,
+    checksum,
     manifest_path,
     overlaps,
     read_all,
@@ -67,7 +67,6 @@ ROW_GROUP = 65_536
 """Rows that a reader takes from one file at a time."""
 _LEVEL = 3
 _MOST_OBJECTS = 100_000
-_READ_BYTES = 1024 * 1024
 _OURS = re.compile(r".+-[0-9a-f]{8}(-\d{4})?\.parquet")
 """Names that a writer gives: what else lies there is its owner's."""
 
@@ -299,7 +298,7 @@ class ArchiveWriter:
 
     def _final(self, path: str) -> str:
         """The name of a staged file in the archive."""
-        return f"{path.removesuffix('.parquet')}-{_checksum(self._staging / path):08x}.parquet"
+        return f"{path.removesuffix('.parquet')}-{checksum(self._staging / path):08x}.parquet"
 
     def _publish(self, manifest: Manifest, names: Mapping[str, str]) -> Manifest:
         """Move the files, then let the manifest say so, then remove what it replaces; one process at a time."""
@@ -387,15 +386,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _checksum(path: Path) -> int:
-    """CRC-32 of a file."""
-    found = 0
-    with path.open("rb") as file:
-        while part := file.read(_READ_BYTES):
-            found = zlib.crc32(part, found)
-    return found
 
 
 def _date(day: int) -> str:

@@ -165,7 +165,9 @@ def test_files_that_no_manifest_names_are_not_read(tmp_path: Path) -> None:
     assert [plain(event) for _, event in Archive(tmp_path).events()] == flat(history)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "shorter", "no instruments"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "missing", "shorter", "no instruments", "flipped", "reversed", "retyped"]
+)
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, damage: str) -> None:
     write(tmp_path, arrivals(1, 200), limits=Limits())
     path = next(tmp_path.glob("trades/**/*.parquet"))
@@ -176,12 +178,20 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, damage: str) -> 
     elif damage == "no instruments":
         (path,) = (tmp_path / "instruments").glob("*.parquet")
         path.write_bytes(b"PAR1")
+    elif damage == "flipped":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
     else:
-        pl.read_parquet(path, hive_partitioning=False)[:-1].write_parquet(path)
+        frame = pl.read_parquet(path, hive_partitioning=False)
+        other = {"shorter": frame[:-1], "reversed": frame.reverse(), "retyped": frame.cast({"price": pl.String})}[
+            damage
+        ]
+        other.write_parquet(path)
     with pytest.raises(TapeError) as caught:
         list(Archive(tmp_path).events())
     assert caught.value.file == str(path)
-    assert ("manifest" if damage == "shorter" else "not readable") in caught.value.reason
+    assert ("not readable" if damage == "missing" else "checksum") in caught.value.reason
 
 
 @pytest.mark.parametrize(
