@@ -30,6 +30,32 @@ Indifferent = Callable[[str], Bounds]
 Followers = Mapping[str, Sequence[Indifferent]]
 
 
+MOST_TURNS = 16
+"""So many turns at most go by without an attempt at an alarm."""
+
+
+class Pace:
+    """Works out alarms less often while each of them rings in the very next turn: that costs more than looking."""
+
+    def __init__(self) -> None:
+        self._given = self._until = self._soon = 0
+
+    def rests(self, serial: int) -> bool:
+        """Whether this turn, by its number, goes by without an attempt."""
+        return serial < self._until
+
+    def worth(self, serial: int) -> bool:
+        """Whether to work out an alarm now; to be asked at every look."""
+        if self.rests(serial):
+            return False
+        if self._given:
+            self._soon = self._soon + 1 if serial - self._given <= 1 else 0
+        self._given = 0 if self._soon > 1 and self._given else serial
+        if not self._given:
+            self._until = serial + min(1 << self._soon, MOST_TURNS)
+        return bool(self._given)
+
+
 class Fence:
     """One reading, the constants that it is compared with, and the rules that do so."""
 
@@ -37,6 +63,7 @@ class Fence:
         self.node = node
         self.rules: list[CompiledRule] = []
         self.alarm: Alarm | None = None
+        self._pace = Pace()
         self.fresh = True
         """Whether what the rules' followers want to hear may have changed since it last looked."""
         self._constants: list[float] = []
@@ -59,18 +86,21 @@ class Fence:
     def passed(self, tick: Tick, followers: Followers) -> bool:
         """Look: whether any comparison may have another outcome than last time. Sets the alarm anew."""
         version = self.node.pull(tick)
-        if version == self._version and self.alarm is None and not self.fresh:
+        if version == self._version and self.alarm is None and not self.fresh and self._pace.rests(tick.serial):
             return False
         self._told = self._bounds(followers)
         passed = version != self._version and not self._stands()
         self._version, self.fresh = version, False
         if passed:
             self._note()
+        self.alarm = self._rings_when() if self._pace.worth(tick.serial) else None
+        return passed
+
+    def _rings_when(self) -> Alarm | None:
         low, high = self._low, self._high
         if self._told is not None:
             low, high = np.maximum(low, self._told[0]), np.minimum(high, self._told[1])
-        self.alarm = self.node.alarm(low, high) or self.node.still()
-        return passed
+        return self.node.alarm(low, high) or self.node.still()
 
     def _stands(self) -> bool:
         """Whether every row is where it was."""
@@ -118,6 +148,7 @@ class Guard:
         self.node = node
         self.rules: list[CompiledRule] = []
         self.alarm: Alarm | None = None
+        self._pace = Pace()
         self.fresh = True
         self._version = -1
         self._looks: tuple[bytes | float, ...] = ()
@@ -125,14 +156,16 @@ class Guard:
     def passed(self, tick: Tick, followers: Followers) -> bool:
         """Look: whether truth or coverage of any row is another than last time, or a value that somebody follows."""
         version = self.node.pull(tick)
-        if version == self._version and self.alarm is None and not self.fresh:
+        if version == self._version and self.alarm is None and not self.fresh and self._pace.rests(tick.serial):
             return False
         followed = any(rule.rule.id in followers for rule in self.rules)
         passed = version != self._version and (followed or looks(self.node) != self._looks)
         self._version, self.fresh = version, False
         if passed:
             self._looks = looks(self.node)
-        self.alarm = self.node.still() if followed else self.node.stands()
+        self.alarm = None
+        if self._pace.worth(tick.serial):
+            self.alarm = self.node.still() if followed else self.node.stands()
         return passed
 
 

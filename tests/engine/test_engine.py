@@ -116,7 +116,7 @@ def test_levels_and_overrides() -> None:
     machine.ingest([liquidation(BYBIT_BTC, 4e6, 0), liquidation(BYBIT_ETH, 4e6, 0)])
     evaluation = only(machine.evaluate(at(0)))
     assert evaluation.truth.tolist() == [1, 0]
-    assert evaluation.threshold.tolist() == [1e6, 5e6]
+    assert evaluation.threshold.tolist() == [3e6, 5e6]
     assert evaluation.level is not None
     assert evaluation.level.tolist()[0] == 1
 

@@ -63,7 +63,8 @@ class Naive(World):
         out = {}
         for labels, truth in base.truth.items():
             said = clear.at(meet(labels, clear)) if clear else None
-            out[labels] = Verdict(truth, base.values[labels], base.thresholds[labels], said, level.get(labels))
+            limit = self._limit(rule, labels, base.thresholds[labels], moment)
+            out[labels] = Verdict(truth, base.values[labels], limit, said, level.get(labels))
         for override in rule.overrides:
             self._override(rule, override, base, out, moment)
         return out
@@ -80,11 +81,22 @@ class Naive(World):
             at = meet(labels, main)
             verdict.truth = main.at(at)
             verdict.value = main.values.get(at, NAN) if at is not None else NAN
-            verdict.threshold = main.thresholds.get(at, NAN) if at is not None else NAN
+            limit = main.thresholds.get(at, NAN) if at is not None else NAN
+            verdict.threshold = self._limit(override, labels, limit, moment)
             if clear:
                 verdict.clear = clear.at(meet(labels, clear))
             if override.levels:
                 verdict.level = level.get(labels)
+
+    @staticmethod
+    def _limit(source: Rule | Override, labels: Labels, first: float, moment: Moment) -> float:
+        """That of the highest step whose condition is true now, else the first's."""
+        for step in source.levels[1:]:
+            condition = moment.condition(step.expr)
+            at = meet(labels, condition)
+            if condition.at(at) == TRUE:
+                first = condition.thresholds.get(at, NAN) if at is not None else NAN
+        return first
 
     def _level(self, rule: Rule, source: Rule | Override, base: Condition, moment: Moment) -> dict[Labels, int]:
         """Highest step that holds; one with a ``clear`` holds until that is true."""
