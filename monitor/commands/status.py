@@ -36,7 +36,8 @@ def render(data: dict[str, Any]) -> str:
     lines = []
     process = data.get("process", {})
     if process.get("synthetic"):
-        lines.append(f"SYNTHETIC DATA: {process.get('synthetic_note') or 'not a live market'}")
+        note = process.get("synthetic_note") or "not a live market"
+        lines.append(note if note.startswith("SYNTHETIC") else f"SYNTHETIC DATA: {note}")
     for feed in data.get("feeds", []):
         mark = "up  " if feed.get("up") else "DOWN"
         trouble = feed.get("error") or ""

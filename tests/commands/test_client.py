@@ -43,6 +43,11 @@ async def test_status_says_which_feed_is_down_and_that_data_is_synthetic(
     assert (code == 1) == ("DOWN" in shown)
 
 
+def test_made_up_data_is_called_so_once() -> None:
+    said = [status.render({"process": {"synthetic": True, "synthetic_note": note}}) for note in ("SYNTHETIC market: a story", "a story", "")]  # fmt: skip
+    assert said == ["SYNTHETIC market: a story", "SYNTHETIC DATA: a story", "SYNTHETIC DATA: not a live market"]
+
+
 async def test_status_as_json_is_the_reply_of_the_api(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     await command("status", "--url", url, "--json")
     assert json.loads(capsys.readouterr().out)["data"]["process"]["synthetic"] is True
