@@ -150,10 +150,12 @@ class Revisions:
 
     The same value again is passed over in silence (counted in ``repeats``); another value needs a higher revision, and a
     name of the user's own keeps the unit that it was first given. Bounded: of each label set the newest `keep` times are
-    remembered, and at most as many more.
+    remembered, and at most as many more; the label sets themselves are `most` at most, because the engine keeps a place
+    for each.
     """
 
     keep: int = 1000
+    most: int = 10_000
     repeats: int = 0
     _known: dict[tuple[str, Labels], dict[int, tuple[int, float]]] = field(default_factory=dict)
     _units: dict[tuple[str, Labels], str] = field(default_factory=dict)
@@ -167,6 +169,10 @@ class Revisions:
             if row.unit not in ("", unit):
                 detail = f"{dict(row.sample.labels).get('name', row.sample.series)} was given in {unit}, not {row.unit}"
                 refused.append(Refusal(row.number, "bad_unit", detail))
+                continue
+            if key not in self._known and len(self._known) >= self.most:
+                detail = f"{self.most:,} names with their labels are known, and no further one is taken"
+                refused.append(Refusal(row.number, "too_many_names", detail))
                 continue
             times = self._known.setdefault(key, {})
             known = times.get(row.sample.ts_ns)

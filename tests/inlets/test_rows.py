@@ -231,6 +231,17 @@ def test_a_name_of_ones_own_keeps_the_unit_that_it_was_first_given() -> None:
     assert push("", 6) == []
 
 
+def test_names_beyond_the_bound_are_refused_and_the_known_ones_go_on() -> None:
+    revisions = Revisions(most=2)
+
+    def push(name: str, second: int) -> list[str]:
+        row = {"name": name, "value": 1, "ts": NOW // S - second}
+        return [refusal.reason for refusal in revisions.accept(read_payload(json.dumps(row).encode(), "json", NOW))[1]]
+
+    assert [push(name, 9) for name in ("a", "b", "c", "a", "d")] == [[], [], ["too_many_names"], [], ["too_many_names"]]
+    assert push("b", 8) == []
+
+
 def test_more_rows_than_are_taken_are_counted_before_they_are_unpacked(tmp_path: Path) -> None:
     pl.DataFrame({"name": ["spx"], "value": [1.0], "ts": [NOW]}).select(
         pl.all().repeat_by(3_000_000).explode()
