@@ -25,6 +25,7 @@ BINARIES = {
     "amtool": ("amtool",),
     "zsh": ("zsh",),
     "fish": ("fish",),
+    "jq": ("jq",),
     "systemd-analyze": ("systemd-analyze",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }

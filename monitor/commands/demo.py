@@ -41,8 +41,8 @@ SLOW_START_NS = 20 * NS_PER_S
 LOOK_NS = 50 * NS_PER_MS
 EPILOG = """examples:
   python -m monitor demo                          the cascade of 21 November within a minute
-  python -m monitor demo --speed 600 --from 2025-11-20T12:00
-  python -m monitor demo --speed 600 --record tape     and: python -m monitor backtest --config tape/config.yaml --tape tape
+  python -m monitor demo --speed 120 --from 2025-11-20T12:00
+  python -m monitor demo --speed 60 --record tape      and: python -m monitor backtest --config tape/config.yaml --tape tape
   MONITOR_TOKEN=choose-one python -m monitor demo      alerts can be acknowledged and silenced, with that token
   python -m monitor demo --sink '{type: mqtt, url: "mqtt://127.0.0.1:1883"}'
 exit code: 0 when it was stopped or the scenario ended, 2 for wrong input

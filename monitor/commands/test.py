@@ -18,7 +18,7 @@ from monitor.runtime.rule_tests import read_tests, test_files
 EPILOG = """examples:
   python -m monitor test rules/tests/
   python -m monitor test rules/tests/funding.yaml --run 'flips'
-  python -m monitor test rules/tests/ --junit report.xml
+  python -m monitor test rules/tests/funding.yaml --junit report.xml
 exit code: 0 when every test passes, 1 when one fails, 2 when a file is wrong
 """
 

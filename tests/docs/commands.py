@@ -1,4 +1,4 @@
-"""Every command that the documentation shows, and what becomes of each in the test."""
+"""Every command that the documentation and the commands' own help show, and what becomes of each in the test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from monitor.commands import COMMANDS
+from monitor.commands.completion import parser_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -25,7 +28,11 @@ SHOWN_NOT_RUN = {
     r"python benchmarks/|python scripts/(soak|backtest_example)|scripts/(\w*kill_loop|backtest_example)": "takes minutes and the whole machine; its options are checked",
     r"scripts/(screenshot|dashboard_pictures)\.py|python grafana/build\.py": "writes pictures or dashboards into the repository; its options are checked",
     r"(python )?scripts/(gen_\w+|november)\.py|python -m tests": "writes into the repository; its --check is a test of its own",
-    r"why RULE|--explain RULE$|notify-test --sink NAME|--tape DIR|--mapping FILE|status`, ": "a placeholder; the same with values stands elsewhere",
+    r"why RULE|ack FINGERPRINT|--explain RULE$|notify-test --sink NAME|--tape DIR|--mapping FILE|status`, ": "a placeholder; the same with values stands elsewhere",
+    r"1f2e3d4c5b6a7988|4f0c21d6a58b93e7|--resend 17 18": "of no monitor; tests/commands/test_client.py does the same with what there is",
+    r"--sink telegram|top --url http://risk": "nobody listens there",
+    r"/etc/bash_completion\.d|~/\.": "writes into the home of who runs the tests; tests/commands/test_completion.py loads each script",
+    r"import --mapping liquidations\.yaml": "the reader's own file; the same with candles is run",
 }
 """What is not run, and why."""
 
@@ -53,6 +60,16 @@ def commands() -> Iterator[Command]:
         for number, line in enumerate(prose.splitlines(), 1):
             for found in INLINE.finditer(line):
                 yield Command(name, number, found[1].strip())
+
+
+def examples() -> Iterator[Command]:
+    """Those of every command's help; what stands behind two spaces is a remark."""
+    for name in COMMANDS:
+        epilog = parser_of(name).epilog or ""
+        for number, line in enumerate(epilog.partition("examples:\n")[2].splitlines(), 1):
+            if not line.startswith("  "):
+                break
+            yield Command(f"monitor {name} --help", number, re.split(r"\s{2,}", line.strip())[0])
 
 
 def _in_block(page: str, line: int, block: str) -> Iterator[Command]:

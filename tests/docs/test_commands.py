@@ -1,4 +1,4 @@
-"""Every command of the documentation is run, as it stands there, in one workspace with the demo beside it.
+"""Every command of the documentation, and of the commands' help, is run, as it stands there, in one workspace with the demo beside it.
 
 What is adapted: addresses (a free port for 9108), and venues (the demo's own servers for those of the configuration).
 What is not run stands in `tests/docs/commands.py`, with the reason.
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.commands import ROOT, SHOWN_NOT_RUN, Command, commands, reason_not_run
+from tests.docs.commands import ROOT, SHOWN_NOT_RUN, Command, commands, examples, reason_not_run
 
 pytestmark = pytest.mark.xdist_group("documentation")
 TOKEN = "a-long-enough-token"
@@ -31,9 +31,9 @@ PATIENCE_S = 60.0
 EXIT_CODES = {"monitor status": (0, 1), "monitor tape info": (0, 1), "--fail-if": (0, 1)}
 """Those that tell by their exit code what they found."""
 
-ALL = list(commands())
+ALL = [*commands(), *examples()]
 RUN = sorted({command.text: command for command in ALL if reason_not_run(command) is None}.values(), key=str)
-UNTIL_STOPPED = re.compile(r"python -m monitor( --config \S+( --\S.*)?| demo.*| record.*)?$")
+UNTIL_STOPPED = re.compile(r"(?:MONITOR_TOKEN=\S+ )?python -m monitor( --config \S+( --\S.*)?| demo.*| record.*)?$")
 FEW_RULES = "rules/liquidations.yaml, rules/price.yaml, rules/funding.yaml"  # a backtest of all takes a while
 SINKS = "  - {type: file, name: desk, path: desk.jsonl}\n  - {type: file, name: pager, path: pager.jsonl}\n"
 CANDLES = "open_time,close\n" + "".join(f"{1763683200000 + hour * 3_600_000},{85_000 - hour}\n" for hour in range(5))
@@ -105,10 +105,11 @@ def free_port() -> int:
 
 
 def shims(folder: Path) -> Path:
-    """``python`` and ``sudo`` as this machine has them."""
+    """``python``, ``monitor`` and ``sudo`` as this machine has them."""
     place = folder / "bin"
     place.mkdir()
-    for name, text in {"python": f'exec "{sys.executable}" "$@"', "sudo": 'exec "$@"'}.items():
+    python = f'exec "{sys.executable}"'
+    for name, text in {"python": f'{python} "$@"', "monitor": f'{python} -m monitor "$@"', "sudo": 'exec "$@"'}.items():
         (place / name).write_text(f"#!/bin/sh\n{text}\n")
         (place / name).chmod(0o755)
     return place
@@ -121,6 +122,7 @@ def configurations(folder: Path) -> None:
     for place in (folder, folder / "desk"):
         place.mkdir(exist_ok=True)
         (place / "config.yaml").write_text(text)
+    shutil.copy(folder / "config.yaml", folder / "other.yaml")
     shutil.copytree(folder / "data" / "tape", folder / "tape")  # the same after a demo with --record tape
     export = [sys.executable, "-m", "monitor", "export", "--tape", "tape", "--out", "archive"]
     subprocess.run(export, cwd=folder, check=True)
@@ -142,7 +144,12 @@ def answers(url: str, process: subprocess.Popen[bytes] | subprocess.Popen[str]) 
     pytest.fail(f"{url} did not answer")
 
 
-@pytest.mark.parametrize("command", RUN, ids=str)
+def needs(command: Command) -> list[pytest.MarkDecorator]:
+    """What of it is another program's."""
+    return [pytest.mark.needs("jq")] if "| jq " in command.text else []
+
+
+@pytest.mark.parametrize("command", [pytest.param(command, id=str(command), marks=needs(command)) for command in RUN])
 def test_it_runs(command: Command, workspace: Workspace) -> None:
     if UNTIL_STOPPED.match(command.text):
         until_stopped(command, workspace)
@@ -154,19 +161,22 @@ def test_it_runs(command: Command, workspace: Workspace) -> None:
 
 def to_its_end(command: Command, workspace: Workspace) -> None:
     text = command.text.replace("127.0.0.1:9108", workspace.address)
+    own = re.sub(r"\W+", "-", f"{command.page}-{command.line}")  # what others read stays as it is
     if "monitor init" in text:
-        text = text.replace("--dir desk", "--dir answered") + r" <<< $'\n\n\n\n\n'"  # desk leads to the demo
-    text = re.sub(r"--out (\S+)", rf"--out written-{command.line}-\1", text)  # what it reads stays as it is
+        text = text.replace(" --dir desk", "") + rf" --dir answered-{own} <<< $'\n\n\n\n\n'"
+    text = re.sub(r"--out (\S+)", rf"--out written-{own}-\1", text)
     done = workspace.shell(text)
     allowed = next((codes for words, codes in EXIT_CODES.items() if words in text), (0,))
     assert done.returncode in allowed, f"exit {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
     assert "Traceback" not in done.stderr
+    assert "command not found" not in done.stderr
 
 
 def until_stopped(command: Command, workspace: Workspace) -> None:
     """It starts, answers, and ends with 0 when it is asked to."""
     port = free_port()
-    words = shlex.split(command.text.replace("--out tapes", "--out recorded"))
+    out = re.sub(r"\W+", "-", f"recorded-{command.page}-{command.line}")
+    words = ["env", *shlex.split(command.text.replace("--out tapes", f"--out {out}"))]
     if "demo" in words:
         words += ["--listen", f"127.0.0.1:{port}"]
         if "--record" in words:
@@ -174,8 +184,8 @@ def until_stopped(command: Command, workspace: Workspace) -> None:
     else:
         file = workspace.folder / (words[words.index("--config") + 1] if "--config" in words else "config.yaml")
         file.write_text(re.sub(r"(?m)^listen: .*$", f"listen: 127.0.0.1:{port}", file.read_text()))
-    out = workspace.folder / "running.log"
-    with out.open("w") as log:
+    said = workspace.folder / "running.log"
+    with said.open("w") as log:
         process = subprocess.Popen(words, cwd=workspace.folder, env=dict(workspace.environment), stdout=log, stderr=log)
         try:
             if "record" in words:
@@ -183,7 +193,7 @@ def until_stopped(command: Command, workspace: Workspace) -> None:
             else:
                 answers(f"http://127.0.0.1:{port}/readyz", process)
             process.terminate()
-            assert process.wait(PATIENCE_S) == 0, out.read_text()[-2000:]
+            assert process.wait(PATIENCE_S) == 0, said.read_text()[-2000:]
         finally:
             process.kill()
             process.wait()
@@ -204,7 +214,7 @@ def in_a_terminal(command: Command, workspace: Workspace) -> None:
     main, side = pty.openpty()
     environment = {**workspace.environment, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"}
     process = subprocess.Popen(
-        shlex.split(command.text), cwd=workspace.folder, env=environment, stdin=side, stdout=side, stderr=side
+        ["env", *shlex.split(command.text)], cwd=workspace.folder, env=environment, stdin=side, stdout=side, stderr=side
     )
     os.close(side)
     seen = b""
