@@ -37,6 +37,7 @@ class Signal:
         panel: Dashboard file and panel title.
         note: What its number does not say.
         metric: Its own, where it has more to show than one number; the panel asks for it.
+        test: File in ``rules/tests`` that holds the rule named first.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Signal:
     panel: tuple[str, str] = ALL_PANEL
     note: str = ""
     metric: str = METRIC
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,43 +74,43 @@ LLAMA = "sources: [{type: defillama}]"
 CANDLES = FEEDS + "price, and sources: [{type: candles}] for history before the start"
 
 SIGNALS: tuple[Signal, ...] = (
-    Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T", "MarketCapCrosses3T", "MarketCapSinceCrossing"), "USD", COINGECKO),
-    Signal("S02", "Total market value from its peak", ("source", "coingecko"), ("market_cap",), ("MarketCapFromPeak", "MarketCapTrillionFromPeak"), "ratio", COINGECKO, note="The peak is the highest value that was seen or backfilled."),
-    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative", "FundingNegativeForDays"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest"), metric="market_funding_rate_8h_ratio"),
-    Signal("S04", "Accounts net short", ("source", "ratios"), ("long_short_ratio",), ("AccountsNetShort", "LongsDominateLiquidations"), "number", "sources: [{type: ratios}]"),
-    Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour", "VenueLiquidations", "CoinLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues.", "market_liquidations_window_usd"),
-    Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05.", "market_liquidations_window_usd"),
-    Signal("S07", "Number of liquidations in a day", ("feeds", "liquidations"), ("liquidations",), ("LiquidationCount",), "count", FEEDS + "liquidations", note="Events, not accounts, and not all are published: a lower bound."),
-    Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues.", "market_open_interest_usd"),
-    Signal("S09", "Open interest of one coin from its peak", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestFromPeak", "OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin"), metric="market_open_interest_usd"),
-    Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow", "SpotShareRises"), "ratio", FEEDS + "trades, spot venues among them"),
-    Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, note="Hourly returns; the commentary does not say which it used."),
-    Signal("S12", "Correlation inside and between bands of ranks", ("derived", "bands"), ("band_correlation",), ("LargeCoinsMoveAsOne", "SmallCoinsDecouple"), "number", "sources: coingecko (ranks) and candles (closes)"),
-    Signal("S13", "Sector baskets over a day, a week and a month", ("derived", "baskets"), ("basket",), ("BasketWeek", "BasketDay", "BasketMonth", "BestBasket", "WorstBasket", "BasketLagsDay", "BasketLagsWeek", "BasketLagsMonth"), "ratio", "derived: baskets, and feeds with price for their coins", ("slow-signals", "Baskets"), metric="monitor_rule_value"),
-    Signal("S14", "Distance between the best and the worst basket", ("derived", "baskets"), ("basket",), ("BasketsApart", "BasketDispersion"), "ratio", "as S13"),
-    Signal("S15", "A sector loses billions in a day", ("source", "coingecko"), ("sector_cap",), ("SectorLosesBillions", "SectorFromPeak"), "USD", COINGECKO, note="Sectors overlap and are never summed."),
-    Signal("S16", "Price from its peak of a year", ("feeds", "price"), ("price",), ("DrawdownFromYearHigh",), "ratio", CANDLES, note="Backfilled days count by their close, not by their high."),
-    Signal("S17", "Bitcoin below a level", ("feeds", "price"), ("price",), ("BtcBelow82k",), "price", FEEDS + "price", _board("Price"), metric="market_price_usd"),
-    Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES),
-    Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall", "PriceFallMonth"), "ratio", CANDLES),
-    Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls", "BasketLagsWeek"), "ratio", FEEDS + 'price, symbols: "*"'),
-    Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks", "BtcAmplifiesStocks"), "count", "inlets: push spx, gold, csi300 and hsi"),
-    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow", "etf_flow_month"), ("EtfOutflowDay", "EthEtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonthToDate", "EtfOutflowMonth", "EtfOutflowRecord"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later. Single funds come through the inlet."),
-    Signal("S23", "Stablecoin supply in a month", ("source", "defillama"), ("stablecoin_supply",), ("StablecoinSupplyContracts",), "ratio", LLAMA),
-    Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price", "price"), ("StablecoinOffPeg", "StablecoinOffPegOnSpot", "StablecoinLargestDistance"), "price", LLAMA + ", and feeds with price of spot pairs such as USDT/USD"),
-    Signal("S25", "Tether's share of spot volume", ("feeds", "trades"), ("trades",), ("TetherShareOfSpotVolume",), "ratio", FEEDS + "trades, spot venues with several quote currencies", note="Of the configured venues."),
-    Signal("S26", "25-delta skew and implied volatility", ("source", "deribit_options"), ("skew_25d", "iv"), ("SkewRising", "SkewTurnsToPuts", "SkewSharplyPositive", "ImpliedVolatilityHigh", "VolatilityIndexHigh", "VolatilityInverted"), "vol points", "sources: [{type: deribit_options}]", note="Put less call; forward deltas with r = 0. The index is the deribit feed's."),
-    Signal("S27", "Value locked in DeFi in a week", ("source", "defillama"), ("tvl",), ("TvlWeek", "TvlFromPeak", "ChainTvlWeek"), "ratio", LLAMA, note="In dollars: falls with prices too."),
-    Signal("S28", "One protocol drained", ("source", "defillama"), ("tvl",), ("ProtocolDrained",), "ratio", LLAMA, note="The largest protocols, and those named in the source's settings."),
-    Signal("S29", "A sector's month", ("source", "coingecko"), ("sector_cap",), ("SectorMonth",), "ratio", COINGECKO),
-    Signal("S30", "Thin order books", ("feeds", "depth"), ("depth", "spread"), ("DepthThin", "SpreadWide"), "number", FEEDS + "depth"),
-    Signal("S31", "Venues that are silent", ("own state", "feed health"), ("feed_up",), ("FeedDown", "SeveralVenuesDown", "NoPrices"), "number", "any feed", ("feeds-and-engine", "Feeds"), metric="monitor_feed_up"),
-    Signal("S32", "Treasury companies under water", ("derived", "treasuries"), ("treasury_pnl", "treasury_distance"), ("TreasuryLoss", "TreasuryUnderWater", "TreasuryNearCost"), "USD", "derived: treasuries, and feeds with price for their coins", ("slow-signals", "Treasuries"), metric="monitor_rule_value"),
-    Signal("S33", "Listed company under a dollar", ("derived", "streaks"), ("streak",), ("DelistingStreak",), "count", "derived: streaks, and push the company's closes"),
-    Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy, jgb_10y"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves", "JapaneseYieldsRise"), "ratio", "inlets: push fed_cut_probability, surprise_*, usdjpy and jgb_10y"),
-    Signal("S35", "Large seized or dormant holdings move", ("inlet", "moved_btc"), ("external", "price"), ("LargeHoldingMoves",), "USD", "inlets: push moved_btc, in coins"),
-    Signal("S36", "A leverage cascade", ("feeds", "price, liquidations, open_interest, depth"), ("price", "liquidations", "open_interest", "depth"), ("CascadeComplete", "CascadeInSequence", "LeverageCascade", "StressRegime"), "count", FEEDS + "price, liquidations, open_interest, depth"),
-    Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only, each compared with itself a week ago. Market value has no free history: on a fresh start the first answer takes a week."),
+    Signal("S01", "Total market value below 3T", ("source", "coingecko"), ("market_cap",), ("MarketCapBelow3T", "MarketCapCrosses3T", "MarketCapSinceCrossing"), "USD", COINGECKO, test="limits_1h.yaml"),
+    Signal("S02", "Total market value from its peak", ("source", "coingecko"), ("market_cap",), ("MarketCapFromPeak", "MarketCapTrillionFromPeak"), "ratio", COINGECKO, note="The peak is the highest value that was seen or backfilled.", test="limits_1h.yaml"),
+    Signal("S03", "Funding negative, and for how long", ("feeds", "funding, open_interest"), ("funding_8h", "open_interest"), ("FundingNegativeFor8h", "FundingFlippedNegative", "FundingNegativeForDays"), "ratio", FEEDS + "funding, open_interest", _board("Funding, weighted by open interest"), metric="market_funding_rate_8h_ratio", test="funding.yaml"),
+    Signal("S04", "Accounts net short", ("source", "ratios"), ("long_short_ratio",), ("AccountsNetShort", "LongsDominateLiquidations"), "number", "sources: [{type: ratios}]", test="breadth.yaml"),
+    Signal("S05", "Liquidated in a day and in an hour", ("feeds", "liquidations"), ("liquidations",), ("LiquidationsDay", "LiquidationsOver1BillionPerHour", "VenueLiquidations", "CoinLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 24 h"), "Reported only: venues that sample make it a lower bound, and public trackers see more venues.", "market_liquidations_window_usd", test="limits_5m.yaml"),
+    Signal("S06", "Longs liquidated within hours", ("feeds", "liquidations"), ("liquidations",), ("LongLiquidations", "LongsDominateLiquidations"), "USD", FEEDS + "liquidations", _board("Liquidated, 4 h"), "As S05.", "market_liquidations_window_usd", test="limits_5m.yaml"),
+    Signal("S07", "Number of liquidations in a day", ("feeds", "liquidations"), ("liquidations",), ("LiquidationCount",), "count", FEEDS + "liquidations", note="Events, not accounts, and not all are published: a lower bound.", test="liquidations.yaml"),
+    Signal("S08", "Open interest of the whole market from its peak", ("feeds", "open_interest"), ("open_interest",), ("MarketOpenInterestFromPeak",), "ratio", FEEDS + "open_interest", _board("Open interest"), "Of the configured venues.", "market_open_interest_usd", test="limits_1h.yaml"),
+    Signal("S09", "Open interest of one coin from its peak", ("feeds", "open_interest"), ("open_interest",), ("OpenInterestFromPeak", "OpenInterestDownAThirdInAMonth", "OpenInterestFalling"), "ratio", FEEDS + "open_interest", _board("Open interest by coin"), metric="market_open_interest_usd", test="limits_1h.yaml"),
+    Signal("S10", "Spot share of volume", ("feeds", "trades"), ("trades",), ("SpotShareOfVolumeLow", "SpotShareRises"), "ratio", FEEDS + "trades, spot venues among them", test="limits_5m.yaml"),
+    Signal("S11", "Realized volatility of a week", ("feeds", "price"), ("price",), ("RealizedVolatility",), "vol points", CANDLES, note="Hourly returns; the commentary does not say which it used.", test="limits_1h.yaml"),
+    Signal("S12", "Correlation inside and between bands of ranks", ("derived", "bands"), ("band_correlation",), ("LargeCoinsMoveAsOne", "SmallCoinsDecouple"), "number", "sources: coingecko (ranks) and candles (closes)", test="breadth.yaml"),
+    Signal("S13", "Sector baskets over a day, a week and a month", ("derived", "baskets"), ("basket",), ("BasketWeek", "BasketDay", "BasketMonth", "BestBasket", "WorstBasket", "BasketLagsDay", "BasketLagsWeek", "BasketLagsMonth"), "ratio", "derived: baskets, and feeds with price for their coins", ("slow-signals", "Baskets"), metric="monitor_rule_value", test="breadth.yaml"),
+    Signal("S14", "Distance between the best and the worst basket", ("derived", "baskets"), ("basket",), ("BasketsApart", "BasketDispersion"), "ratio", "as S13", test="breadth.yaml"),
+    Signal("S15", "A sector loses billions in a day", ("source", "coingecko"), ("sector_cap",), ("SectorLosesBillions", "SectorFromPeak"), "USD", COINGECKO, note="Sectors overlap and are never summed.", test="limits_1h.yaml"),
+    Signal("S16", "Price from its peak of a year", ("feeds", "price"), ("price",), ("DrawdownFromYearHigh",), "ratio", CANDLES, note="Backfilled days count by their close, not by their high.", test="limits_6h.yaml"),
+    Signal("S17", "Bitcoin below a level", ("feeds", "price"), ("price",), ("BtcBelow82k",), "price", FEEDS + "price", _board("Price"), metric="market_price_usd", test="limits_1m.yaml"),
+    Signal("S18", "Price below its 200-day average", ("feeds", "price"), ("price",), ("BelowMovingAverage200d",), "price", CANDLES, test="limits_6h.yaml"),
+    Signal("S19", "Fall of a coin over a window", ("feeds", "price"), ("price",), ("PriceFallDay", "PriceFall", "PriceFallMonth"), "ratio", CANDLES, test="limits_1h.yaml"),
+    Signal("S20", "Relative strength and breadth", ("feeds", "price"), ("price",), ("EthWeakerThanBtc", "MostCoinsFall", "EverythingFalls", "BasketLagsWeek"), "ratio", FEEDS + 'price, symbols: "*"', test="breadth.yaml"),
+    Signal("S21", "Stocks, gold and crypto fall together", ("inlet", "spx, gold, csi300, hsi"), ("external", "price"), ("RiskAssetsFallTogether", "BtcFollowsStocks", "BtcAmplifiesStocks"), "count", "inlets: push spx, gold, csi300 and hsi", test="limits_1h.yaml"),
+    Signal("S22", "Flows of spot funds", ("source", "sosovalue"), ("etf_flow", "etf_flow_month"), ("EtfOutflowDay", "EthEtfOutflowDay", "EtfOutflowOfOneFund", "EtfOutflowFiveDays", "EtfOutflowMonthToDate", "EtfOutflowMonth", "EtfOutflowRecord"), "USD", "sources: [{type: sosovalue, key: ...}], or push etf_flow rows", note="One number per trading day, revised later. Single funds come through the inlet.", test="etf_flows.yaml"),
+    Signal("S23", "Stablecoin supply in a month", ("source", "defillama"), ("stablecoin_supply",), ("StablecoinSupplyContracts",), "ratio", LLAMA, test="limits_6h.yaml"),
+    Signal("S24", "Stablecoins off their peg", ("source", "defillama"), ("stablecoin_price", "price"), ("StablecoinOffPeg", "StablecoinOffPegOnSpot", "StablecoinLargestDistance"), "price", LLAMA + ", and feeds with price of spot pairs such as USDT/USD", test="limits_5m.yaml"),
+    Signal("S25", "Tether's share of spot volume", ("feeds", "trades"), ("trades",), ("TetherShareOfSpotVolume",), "ratio", FEEDS + "trades, spot venues with several quote currencies", note="Of the configured venues.", test="limits_5m.yaml"),
+    Signal("S26", "25-delta skew and implied volatility", ("source", "deribit_options"), ("skew_25d", "iv"), ("SkewRising", "SkewTurnsToPuts", "SkewSharplyPositive", "ImpliedVolatilityHigh", "VolatilityIndexHigh", "VolatilityInverted"), "vol points", "sources: [{type: deribit_options}]", note="Put less call; forward deltas with r = 0. The index is the deribit feed's.", test="limits_5m.yaml"),
+    Signal("S27", "Value locked in DeFi in a week", ("source", "defillama"), ("tvl",), ("TvlWeek", "TvlFromPeak", "ChainTvlWeek"), "ratio", LLAMA, note="In dollars: falls with prices too.", test="defi.yaml"),
+    Signal("S28", "One protocol drained", ("source", "defillama"), ("tvl",), ("ProtocolDrained",), "ratio", LLAMA, note="The largest protocols, and those named in the source's settings.", test="defi.yaml"),
+    Signal("S29", "A sector's month", ("source", "coingecko"), ("sector_cap",), ("SectorMonth",), "ratio", COINGECKO, test="limits_6h.yaml"),
+    Signal("S30", "Thin order books", ("feeds", "depth"), ("depth", "spread"), ("DepthThin", "SpreadWide"), "number", FEEDS + "depth", test="breadth_depth.yaml"),
+    Signal("S31", "Venues that are silent", ("own state", "feed health"), ("feed_up",), ("FeedDown", "SeveralVenuesDown", "NoPrices"), "number", "any feed", ("feeds-and-engine", "Feeds"), metric="monitor_feed_up", test="venues.yaml"),
+    Signal("S32", "Treasury companies under water", ("derived", "treasuries"), ("treasury_pnl", "treasury_distance"), ("TreasuryLoss", "TreasuryUnderWater", "TreasuryNearCost"), "USD", "derived: treasuries, and feeds with price for their coins", ("slow-signals", "Treasuries"), metric="monitor_rule_value", test="limits_5m.yaml"),
+    Signal("S33", "Listed company under a dollar", ("derived", "streaks"), ("streak",), ("DelistingStreak",), "count", "derived: streaks, and push the company's closes", test="limits_6h.yaml"),
+    Signal("S34", "Macro: prints, probabilities, the yen", ("inlet", "fed_cut_probability, surprise_*, usdjpy, jgb_10y"), ("external",), ("RateCutUnlikely", "MacroSurprise", "YenMoves", "JapaneseYieldsRise"), "ratio", "inlets: push fed_cut_probability, surprise_*, usdjpy and jgb_10y", test="limits_1h.yaml"),
+    Signal("S35", "Large seized or dormant holdings move", ("inlet", "moved_btc"), ("external", "price"), ("LargeHoldingMoves",), "USD", "inlets: push moved_btc, in coins", test="limits_1h.yaml"),
+    Signal("S36", "A leverage cascade", ("feeds", "price, liquidations, open_interest, depth"), ("price", "liquidations", "open_interest", "depth"), ("CascadeComplete", "CascadeInSequence", "LeverageCascade", "StressRegime"), "count", FEEDS + "price, liquidations, open_interest, depth", test="composite.yaml"),
+    Signal("S37", "Leverage in the system", ("source", "coingecko"), ("open_interest", "market_cap", "leverage_ratio"), ("LeverageLeavesTheMarket",), "ratio", COINGECKO + ", and feeds with open_interest", note="Open interest of the configured venues only, each compared with itself a week ago. Market value has no free history: on a fresh start the first answer takes a week.", test="limits_1h.yaml"),
 )  # fmt: skip
 """Every row, in order."""
 

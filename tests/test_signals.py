@@ -55,6 +55,7 @@ def test_a_row_lacks_nothing(signal: Signal) -> None:
     known = {rule.name for rule in RULES.alerts}
     assert set(signal.rules) <= known, "a rule of this row is not in rules/"
     assert set(signal.rules) <= TESTED, "a rule of this row has no test"
+    assert f"alertname: {signal.rules[0]}" in (ROOT / "rules" / "tests" / signal.test).read_text()
     assert signal.needs
 
 

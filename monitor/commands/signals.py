@@ -18,7 +18,8 @@ EPILOG = """examples:
   python -m monitor signals
   python -m monitor signals --json | jq '.data.signals[] | select(.firing)'
 The value, its coverage and FIRING are of the rule named first in docs/signals.md; another rule of the row that fires is named.
-Wide terminals show more: the rule from 110 columns on, the input from 150, the metric from 190; --json has all, and the panel.
+Wide terminals show more: the rule from 110 columns on, the input from 150, the metric from 190, the rule's test and the
+panel from 260; --json has all.
 exit code: 0, or 2 when no monitor answers
 """
 NOT_A_TERMINAL = 120
@@ -44,6 +45,8 @@ COLUMNS = (
     Column("rule", 30, 110),
     Column("input", 38, 150),
     Column("metric", 38, 190),
+    Column("test", 30, 260),
+    Column("panel", 50, 260),
 )
 
 
@@ -80,7 +83,7 @@ def render(rows: Sequence[Mapping[str, Any]], now_ns: int, width: int = NOT_A_TE
 
 
 def _cells(row: Mapping[str, Any], now_ns: int) -> dict[str, str]:
-    cells = {"": row["id"], "rule": row["rule"], "input": row["input"], "metric": row["metric"]}
+    cells = {"": row["id"], **{name: row[name] for name in ("rule", "input", "metric", "test", "panel")}}
     if row["absent"]:
         return cells | {"value": "absent"}
     age = fmt.duration(max(0, now_ns - row["as_of_ns"]) // 10**9 * 10**9) if row["as_of_ns"] else fmt.MISSING

@@ -318,6 +318,7 @@ class AppView:
             firing=any(rule in firing for rule in signal.rules),
             firing_rules=tuple(rule for rule in signal.rules if rule in firing),
             input=": ".join(signal.input),
+            test=f"rules/tests/{signal.test}",
             metric=signal.metric,
             panel=": ".join(signal.panel),
         )

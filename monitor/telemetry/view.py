@@ -396,7 +396,8 @@ class SignalRow:
 
     ``as_of_ns`` is the time of the newest value of its input (of the oldest input where it has several); ``firing``
     says whether an alert of any of its rules fires (a condition that is true on too little data does not), `firing_rules` which,
-    and `rule` is the one whose value stands for it. ``metric`` and ``panel`` are where the value is shown, too.
+    and `rule` is the one whose value stands for it. ``test`` is the file that tests that rule,
+    ``metric`` and ``panel`` are where the value is shown, too.
     """
 
     id: str
@@ -411,6 +412,7 @@ class SignalRow:
     firing: bool = False
     firing_rules: tuple[str, ...] = ()
     input: str = ""
+    test: str = ""
     metric: str = ""
     panel: str = ""
 
