@@ -93,7 +93,7 @@ class Engine:
         self._attend()
         self.store.memories = {}
         self._want()
-        self.past.forget()
+        self.past.forget(self._compiler.grids)
 
     def _memories(self) -> dict[str, Memory]:
         found = self._compiler.memories()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.engine.cover.coverage import duration_text
+from monitor.engine.cover.coverage import duration_text, rounded
 from monitor.engine.nodes.align import Join, Places
 from monitor.engine.nodes.base import FAR_NS, Alarm, Holding, Node, Tick, eased, joint, padded
 from monitor.engine.nodes.gauges import GaugeNode, log_room
@@ -217,7 +217,7 @@ class SamplesNode(Node):
         self._places = Places(inner.index, sampler.history.index)
         self.need: Need | None = None
         self._key: tuple[int, ...] = ()
-        self._spliced = False
+        self._spliced = self._was_behind = False
         self._matrix_key: tuple[int, ...] = ()
         self._matrix: Floats = np.empty((0, 0))
 
@@ -372,10 +372,22 @@ class SamplesNode(Node):
 
     def _cover(self, tick: Tick) -> bool:
         if self.need is None:
-            self.coverage = self.inner.coverage
-            return False
-        self.coverage, moved = self.need.share(tick.now_ns)
-        return moved
+            share, moved = self.inner.coverage, False
+        else:
+            share, moved = self.need.share(tick.now_ns)
+        if not (self.sampler.behind or self._was_behind):
+            self.coverage = share
+            return moved
+        before, self._was_behind = self.coverage, self.sampler.behind
+        self.coverage = np.minimum(share, self._reach(tick.now_ns)) if self.sampler.behind else share
+        return not np.array_equal(before, self.coverage)
+
+    def _reach(self, now_ns: int) -> float:
+        """Share of the window that the samples span: what was fetched is no use before it is among them."""
+        times, end_ns = self.sampler.history.times, now_ns - self.delay_ns
+        low, high = self.sampler.history.between(end_ns - self.window_ns, end_ns)
+        span_ns = int(times[high - 1] - times[low]) + self.sampler.step_ns if high > low else 0
+        return rounded(min(1.0, span_ns / self.window_ns))
 
 
 class PairNode(Node):

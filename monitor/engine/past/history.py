@@ -409,6 +409,8 @@ class Sampler:
         self.key, self.of_events = key, of_events
         self.node, self.step_ns, self.keep_ns, self.link, self.history = node, step_ns, keep_ns, link, history
         self.series = series_names(key[0])
+        self.behind = False
+        """Whether history has come that is not in these samples yet."""
         self.next_ns: int | None = None
         self._sizes = (-1, -1)
         self._versions = (-1, -1)

@@ -90,6 +90,11 @@ class Refill:
             if begun:
                 first_ns = min(ts_ns for ts_ns, _, _ in found)
                 self._dirty[series] = min(self._dirty.get(series, first_ns), first_ns)
+        self._mark(_samplers(grids))
+
+    def _mark(self, samplers: Iterable[Sampler]) -> None:
+        for sampler in samplers:
+            sampler.behind = not sampler.series.isdisjoint(self._dirty)
 
     def again(self, samples: Sequence[MarketEvent], gaps: Sequence[FeedGap], grids: Grids) -> None:
         """Note what makes samples that were taken wrong: values of slow series for their time, and what was not seen."""
@@ -134,10 +139,11 @@ class Refill:
         self.passes += 1
         return changed
 
-    def forget(self) -> None:
-        """Break off a pass: the rules that it was for are gone; all that is kept is looked at again."""
+    def forget(self, grids: Grids) -> None:
+        """Break off a pass: the rules that it was for are gone; all that is kept is looked at again, for these."""
         self._running = None
         self._dirty = {series: log.time_at(log.first) for series, log in self.past.items() if len(log)}
+        self._mark(_samplers(grids))
 
     def _keep(self, series: str, found: list[tuple[int, int, float]]) -> None:
         log = self.past.setdefault(series, Log(np.float64))
@@ -156,6 +162,7 @@ class Refill:
             yield from work.run()
             self.samples += work.samples
             self.stale += work.stale
+            self._mark(mine)
 
     def _trim(self, grids: Grids, now_ns: int) -> None:
         reach_ns = max((sampler.keep_ns + 2 * sampler.step_ns for sampler in _samplers(grids)), default=0)

@@ -10,10 +10,10 @@ import pytest
 
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine, EngineSettings
-from monitor.events import MarketEvent, OpenInterest, Price
+from monitor.events import Channel, FeedGap, MarketEvent, OpenInterest, Price
 from monitor.instruments import Instrument
 from monitor.reading import FALSE, TRUE, UNKNOWN
-from tests.engine.market import BYBIT_BTC, OKX_BTC, T0_NS, liquidation, only, rules, table
+from tests.engine.market import BYBIT_BTC, OKX_BTC, T0_NS, feed, liquidation, only, rules, table
 
 HOUR, DAY = 3600, 86_400
 BASE = (("base", "BTC"),)
@@ -279,3 +279,29 @@ def test_a_week_does_not_wait_for_a_year() -> None:
         steps += 1
         assert not engine.past.passes, "the year is done, and the week is not"
     assert 0 < steps <= 168 // 64 + 2
+
+
+def test_what_was_fetched_covers_nothing_before_it_is_among_the_samples() -> None:
+    """A drawdown of a year read 0 % at full coverage while the year was being worked in: an all clear that nobody had seen."""
+    engine = Engine(
+        rules("drawdown(price[365d]) by (base) < -30%"),
+        settings=EngineSettings(refill_in_background=True),
+        expected={Channel.PRICE: ["bybit"]},
+    )
+
+    def reading() -> tuple[int, float, float]:
+        found = engine.latest("g/r0")
+        assert found is not None
+        return int(found.truth[0]), float(found.value[0]), float(found.coverage[0])
+
+    engine.ingest([feed("bybit", Channel.PRICE, 1), live(BYBIT_BTC, 50.0, 10)])
+    engine.evaluate(at(10))
+    engine.ingest(closes(BYBIT_BTC, DAY, [100.0] * 366))
+    engine.ingest([FeedGap("bybit", Channel.PRICE, at(-366 * DAY), at(10), "history", filled=True)])
+    engine.evaluate(at(11))
+    assert reading() == (FALSE, 0.0, 0.0)
+    while engine.refill(10):
+        engine.evaluate(at(12))
+        assert reading()[2] == 0.0 or not engine.past.due
+    engine.evaluate(at(13))
+    assert reading() == (TRUE, -0.5, 0.999), "the feed was live some hours later than this clock begins"
