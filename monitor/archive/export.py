@@ -72,7 +72,7 @@ def export(
     note = next((info.note for info in files if info.note), "")
     origin = _origin(tape, choice)
     with ArchiveWriter(out, origin, f"tape {tape}", note=note, program=program, replace=replace) as writer:
-        items: Iterator[Record | Loss] = window(tape, choice.start_ns, choice.end_ns)
+        items: Iterator[Record | Loss] = window(tape, choice.start_ns, choice.end_ns, holes=True)
         if progress is not None:
             items = _watched(items, start_ns, end_ns, writer, progress)
         for item in items:

@@ -19,6 +19,7 @@ from monitor.runtime.load import Loaded
 from monitor.runtime.steps.rerun import Rerunner, RerunReport, Rules, Watcher, rerun
 from monitor.tape.course import REMEMBERED
 from monitor.tape.folder import read_blocks, some_files, tape_files
+from monitor.tape.holes import is_of_hole
 from monitor.tape.reader import Loss
 from monitor.tape.replay import ReplayReport
 
@@ -57,7 +58,7 @@ def _rerun_archive(archive: Archive, monitor: Rerunner) -> RerunReport:
     for item in archive.course():
         if isinstance(item, CourseRow):
             _follow(monitor, item)
-        else:
+        elif not is_of_hole(item):  # the program that recorded has seen what the tape lacks
             monitor.hear(item)
     _add_missing(monitor.report.tape, archive.manifests)
     return monitor.finish()

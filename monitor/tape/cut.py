@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from monitor.tape.folder import (
     write_lost,
 )
 from monitor.tape.format import Record, Row
+from monitor.tape.holes import with_holes
 from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter, parts
@@ -51,26 +52,33 @@ class CutReport:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def window(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Record | Loss]:
+def window(
+    folder: Path, from_ns: int | None = None, to_ns: int | None = None, *, holes: bool = False
+) -> Iterator[Record | Loss]:
     """Records received in [from, to), led by those of the time before that say what was still true.
 
     What leads is marked as carried, and holds all that decoders must have read to go on: reading starts with the file in
     which the oldest link that was open at `from_ns` was opened, where that is still there. Files that begin with records
-    after `to_ns` are left out: records out of order are found within the others only.
+    after `to_ns` are left out: records out of order are found within the others only. With `holes`, records say what was
+    not heard where something is missing (`monitor.tape.holes`).
 
     Raises:
         TapeError: There is no tape in the folder.
     """
-    for block in window_blocks(folder, from_ns, to_ns):
+    for block in window_blocks(folder, from_ns, to_ns, holes=holes):
         if isinstance(block, Loss):
             yield block
         else:
             yield from map(Record._make, block)
 
 
-def window_blocks(folder: Path, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[list[Row] | Loss]:
+def window_blocks(
+    folder: Path, from_ns: int | None = None, to_ns: int | None = None, *, holes: bool = False
+) -> Iterator[list[Row] | Loss]:
     """As `window`, block by block; raises as it does."""
-    return (part if isinstance(part, Loss) else part.rows for part in _parts(folder, from_ns, to_ns))
+    blocks = read_blocks(_files_of(folder, from_ns, to_ns))
+    parts = _parts(with_holes(blocks) if holes else blocks, from_ns, to_ns)
+    return (part if isinstance(part, Loss) else part.rows for part in parts)
 
 
 def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None, replay: Replay) -> CutReport:
@@ -88,7 +96,7 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
         OSError: The target cannot be written.
     """
     report, carry, leading, last_ns = CutReport(), Carry(), True, 0
-    for part in _parts(folder, from_ns, to_ns):
+    for part in _parts(read_blocks(_files_of(folder, from_ns, to_ns)), from_ns, to_ns):
         if isinstance(part, Loss):
             report.losses.append(part)
             replay.lose(part)
@@ -139,10 +147,10 @@ class _Part(NamedTuple):
     leads: bool
 
 
-def _parts(folder: Path, from_ns: int | None, to_ns: int | None) -> Iterator[_Part | Loss]:
+def _parts(blocks: Iterable[list[Row] | Loss], from_ns: int | None, to_ns: int | None) -> Iterator[_Part | Loss]:
     first_ns = _EVER if from_ns is None else from_ns
     states, leading = Carry(), True
-    for block in read_blocks(_files_of(folder, from_ns, to_ns)):
+    for block in blocks:
         if isinstance(block, Loss):
             yield block
             continue
@@ -185,7 +193,8 @@ def _files_of(folder: Path, from_ns: int | None, to_ns: int | None) -> list[Path
     if from_ns is not None:
         files = files[_last_begun(files, _oldest_ns(files[_last_begun(files, from_ns)], from_ns)) :]
     if to_ns is not None:
-        files = [path for number, path in enumerate(files) if number == 0 or _begins_before(path, to_ns)]
+        last = max((number for number, path in enumerate(files) if _begins_before(path, to_ns)), default=0)
+        files = files[: last + 1]
     return files
 
 

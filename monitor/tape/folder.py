@@ -70,8 +70,8 @@ def open_tape(path: Path) -> Iterator[TapeReader]:
 def read_folder(folder: Path) -> Iterator[Record | Loss]:
     """Records of all files in the order of recording, and losses where they stand.
 
-    What a file repeats of the one before it is left out, except in the first and after a file that cannot be read,
-    which is one loss.
+    What a file repeats of the one before it is left out, except in the first and after a file that is gone or cannot be
+    read, which is one loss.
 
     Raises:
         TapeError: There is no tape in the folder.
@@ -102,8 +102,12 @@ def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:
 
 def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
     """As `read_files`, block by block."""
-    first = True
+    first, number = True, 0
     for path in files:
+        before, number = number, file_number(path)
+        if before and number > before + 1:
+            yield Loss(str(path), 0, 0, f"file {number - 1} is not there")
+            first = True
         try:
             with open_tape(path) as reader:
                 for block in reader.blocks():

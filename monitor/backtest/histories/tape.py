@@ -42,7 +42,7 @@ class TapeHistory:
 
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
-        blocks = window_blocks(self._folder, stretch.start_ns, stretch.end_ns)
+        blocks = window_blocks(self._folder, stretch.start_ns, stretch.end_ns, holes=True)
         return gather(self._replay.steps(blocks, grid_ns), grid_ns, stretch.start_ns)
 
     def missing(self) -> Missing:
