@@ -36,6 +36,8 @@ exit codes: 0 the same again, 1 something is missing or it differs from --agains
 """
 EVERY = 2000
 """Steps between two looks at the progress bar."""
+MOST_FIELDS = 12
+"""Of a line that differs: one that is another notification altogether differs in all."""
 
 
 def run(argv: Sequence[str], clock: Clock | None = None) -> int:
@@ -116,9 +118,38 @@ def _difference(lines: Sequence[bytes], live: bytes) -> str:
     theirs = live.splitlines(keepends=True)
     for number, (own, other) in enumerate(zip_longest(lines, theirs), start=1):
         if own != other:
-            shown = [_shown(line) for line in (own, other)]
-            return f"DIFFERS at line {number} ({len(lines)} here, {len(theirs)} there):\n  here   {shown[0]}\n  there  {shown[1]}"
+            where = f"DIFFERS at line {number} ({len(lines)} here, {len(theirs)} there):"
+            return "\n".join([where, *_parted(own, other)])
     return ""
+
+
+def _parted(own: bytes | None, other: bytes | None) -> list[str]:
+    """In what two lines differ: their fields, or what there is of them where one is none of the log's."""
+    here, there = _fields(own), _fields(other)
+    if not here or not there:
+        return [f"  here   {_shown(own)}", f"  there  {_shown(other)}"]
+    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    if not names:
+        return ["  in how it is written, not in what it says"]
+    words = [f"  {name}: {here.get(name, 'nothing')} here, {there.get(name, 'nothing')} there" for name in names]
+    more = len(words) - MOST_FIELDS
+    return [*words[:MOST_FIELDS], f"  and {more} more fields"] if more > 0 else words
+
+
+def _fields(line: bytes | None) -> dict[str, str]:
+    """The values of a line by their place in it (``alerts.0.value``); empty for what is no line of a log."""
+    try:
+        return dict(_leaves("", json.loads(line or b"")))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _leaves(place: str, value: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, dict | list) or not value:
+        yield place, json.dumps(value)
+        return
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(f"{place}.{name}" if place else str(name), inner)
 
 
 def _shown(line: bytes | None) -> str:

@@ -19,7 +19,7 @@ from monitor.feeds import named_feeds
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load
 from monitor.tape.cut import cut
-from monitor.tape.folder import DAMAGED, FileInfo, inspect, some_files, tape_files
+from monitor.tape.folder import DAMAGED, FileInfo, inspect, inspect_files, some_files, tape_files
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
 
@@ -73,7 +73,7 @@ def time_ns(text: str) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    found = [inspect(path, deep=options.verify) for path in some_files(options.folder)]
+    found = inspect_files(some_files(options.folder), deep=options.verify)
     if options.json:
         print(json.dumps({"files": [_plain(info) for info in found]}, indent=2))
     else:

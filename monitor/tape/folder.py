@@ -6,8 +6,9 @@ import contextlib
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -102,12 +103,12 @@ def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:
 
 def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
     """As `read_files`, block by block."""
-    first, number = True, 0
+    first, before = True, None
     for path in files:
-        before, number = number, file_number(path)
-        if before and number > before + 1:
-            yield Loss(str(path), 0, 0, f"file {number - 1} is not there")
+        if gone := _gone(before, path):
+            yield gone
             first = True
+        before = path
         try:
             with open_tape(path) as reader:
                 for block in reader.blocks():
@@ -116,6 +117,17 @@ def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
         except TapeError as error:
             yield Loss(str(path), error.offset or 0, path.stat().st_size, error.reason)
             first = True
+
+
+def _gone(before: Path | None, path: Path) -> Loss | None:
+    """What is missing between two files of a tape: numbers follow each other, and only the oldest are ever removed."""
+    if before is None:
+        return None
+    first, last = file_number(before) + 1, file_number(path) - 1
+    if first > last:
+        return None
+    words = f"file {first} is" if first == last else f"files {first} to {last} are"
+    return Loss(str(path), 0, 0, f"{words} not there")
 
 
 @dataclass(slots=True)
@@ -144,6 +156,15 @@ class FileInfo:
     def is_whole(self) -> bool:
         """Whether all that was heard was written and can be read, as far as was looked."""
         return not self.losses and not self.dropped
+
+
+def inspect_files(files: Sequence[Path], *, deep: bool = False) -> list[FileInfo]:
+    """As `inspect`, of files that follow each other; one that is not there is a loss of the next."""
+    found = [inspect(path, deep=deep) for path in files]
+    for before, info in pairwise(found):
+        if gone := _gone(before.path, info.path):
+            info.losses.insert(0, gone)
+    return found
 
 
 def inspect(path: Path, *, deep: bool = False) -> FileInfo:

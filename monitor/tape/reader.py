@@ -34,7 +34,7 @@ class Loss:
     """Bytes that cannot be read.
 
     ``records`` is how many records they held where that is known, ``torn`` whether they are the end of the file, which
-    is what a crash leaves.
+    is what a crash leaves. Without a ``size`` the ``reason`` says it all.
     """
 
     file: str
@@ -46,6 +46,8 @@ class Loss:
 
     def __str__(self) -> str:
         """Place, extent and reason."""
+        if not self.size:
+            return f"{self.file}: {self.reason}"
         count = "an unknown number of" if self.records is None else str(self.records)
         return f"{self.file}:{self.offset}: {self.size} bytes with {count} records are missing: {self.reason}"
 

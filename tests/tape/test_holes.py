@@ -22,7 +22,7 @@ from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.steps.rerun import AlertLog, Rules
 from monitor.tape.course import HEARD, START, read_events, write_events
 from monitor.tape.facts import write_states
-from monitor.tape.folder import open_tape, read_blocks, read_folder, some_files, write_lost
+from monitor.tape.folder import inspect_files, open_tape, read_blocks, read_folder, some_files, write_lost
 from monitor.tape.format import Record, Row
 from monitor.tape.holes import NOT_ON_TAPE, is_of_hole, with_holes
 from monitor.tape.reader import Loss, Place
@@ -227,6 +227,7 @@ def test_a_file_that_is_gone_is_a_hole(tmp_path: Path) -> None:
     *_, loss, _last = holed = list(with_holes(read_blocks(some_files(tmp_path))))
     assert not any(isinstance(block, Loss) for block in whole)
     assert isinstance(loss, Loss)
-    assert "file 2 is not there" in str(loss)
+    assert str(loss) == f"{some_files(tmp_path)[1]}: file 2 is not there"
+    assert [len(info.losses) for info in inspect_files(some_files(tmp_path))] == [0, 1]
     put_in = [event for block in holed if not isinstance(block, Loss) for row in block for event in read_events(row[3])]
     assert [type(event) for event in put_in if is_of_hole(event)] == [*2 * [FeedState], *2 * [FeedGap, FeedState]]
