@@ -20,7 +20,7 @@ every 30 to 90 s and open interest every 3 s.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
@@ -222,13 +222,14 @@ class OkxSession(TradeSession):
     """One connection to the public address."""
 
     rules = SessionRules(chunk=200, pace_s=0.5, ping_s=20.0)
+    learns: ClassVar[Mapping[str, Any]] = {"_lags": int, "_least_lag_ns": int}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._lags = 0
-        self._least_lag_ns = 1 << 62
+        self._least_lag_ns = 0
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             _Ticker: self._ticker,
             _Mark: self._mark,
@@ -310,9 +311,10 @@ class OkxSession(TradeSession):
 
     def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
         ts_ns = row.ts * NS_PER_MS
-        if recv_ns - ts_ns < self._least_lag_ns or self._lags < LAGS_NEEDED:
+        lag_ns = recv_ns - ts_ns
+        if lag_ns < self._least_lag_ns or self._lags < LAGS_NEEDED:
+            self._least_lag_ns = min(self._least_lag_ns, lag_ns) if self._lags else lag_ns
             self._lags += 1
-            self._least_lag_ns = min(self._least_lag_ns, recv_ns - ts_ns)
         instrument = self.find(row.instId, Channel.PRICE)
         if instrument is None:
             return []

@@ -198,7 +198,7 @@ def row(number: int, value: float | None, **said: object) -> dict[str, object]:
     return {
         "id": f"S{number:02}", "title": "Fall of a coin", "value": value, "unit": "ratio", "source": "price", "rule": "PriceFall",
         "as_of_ns": 60 * 10**9, "coverage_ratio": 0.9, "absent": "", "firing": False, "firing_rules": [],
-        "input": "feeds: price", "metric": "market_signal_value", "panel": "signals: Signals",
+        "input": "feeds: price", "test": "rules/tests/limits_1h.yaml", "metric": "market_signal_value", "panel": "signals: Signals",
     } | said  # fmt: skip
 
 
@@ -230,4 +230,5 @@ def test_the_table_fits_the_terminal_and_hides_nothing_but_whole_columns(width: 
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert "configure feeds with price" in " ".join(text.split())
-    assert [name in lines[0] for name in ("rule", "input", "metric")] == [width >= 110, width >= 150, width >= 190]
+    heads = {"rule": 110, "input": 150, "metric": 190, "test": 260, "panel": 260}
+    assert {name: name in lines[0] for name in heads} == {name: width >= least for name, least in heads.items()}
