@@ -127,7 +127,7 @@ class Engine:
         if self._serial and (report.behind or report.gaps):
             self.past.again(report.behind, report.gaps, self._compiler.grids)
         if report.history:
-            self.past.take(report.history, self._compiler.grids, begun=self._serial > 0)
+            self.past.take(report.history, self._compiler.grids, self.now_ns if self._serial else 0)
             if self._serial and not all(isinstance(event, Sample) for event in report.history):
                 self._rebase()
         return report

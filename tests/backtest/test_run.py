@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from monitor.alert import AlertState
 from monitor.backtest.ask import Answer, Ask, answer, default_grid_ns, reach
@@ -15,6 +16,7 @@ from monitor.backtest.run import Lane, chosen, drive
 from monitor.backtest.sweep import parse_sweep
 from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError
+from monitor.events import Channel, Event, FeedGap
 from tests.backtest.scene import (
     CONFIG,
     RULES,
@@ -26,6 +28,7 @@ from tests.backtest.scene import (
     feeds,
     liquidation,
     loaded,
+    price,
 )
 
 HOUR_NS = 3600 * NS_PER_S
@@ -251,6 +254,27 @@ groups:
     config = CONFIG + "derived: {baskets: {b: [BTC]}, every_s: 5}\n"
     found = ran(tmp_path, rules=rules, config=config)
     assert moments(found, "BasketThere")[0][2] == "firing"
+
+
+@pytest.mark.parametrize(("grid_ns", "second"), [(NS_PER_S, 20), (NS_PER_S // 4, 21)])
+def test_history_that_comes_on_the_way_is_worked_in_once_it_has_settled(
+    tmp_path: Path, grid_ns: int, second: int
+) -> None:
+    rules = """
+groups:
+  - name: r
+    rules:
+      - {alert: Fell, expr: 'drawdown(price[30d]) by (base) < -30%'}
+"""
+    day_s = 86_400
+    closes: list[Event] = [replace_struct(price(-day * day_s, 120_000.0), backfill=True) for day in range(31, 0, -1)]
+    seen = FeedGap("okx", Channel.PRICE, at(-31 * day_s), at(20), "history", filled=True)
+    prices: Script = [(s, [price(s, 80_000.0)]) for s in range(1, 60)]
+    script: Script = [(0, feeds(0, up=True)), *prices, (20, [*closes, seen])]
+    found = ran(
+        tmp_path, TinyHistory(sorted(script, key=lambda step: step[0]), end_s=60), Ask(grid_ns=grid_ns), rules=rules
+    )
+    assert moments(found, "Fell") == [("BTC", second, "firing")]
 
 
 def test_a_run_leaves_the_loaded_configuration_alone(tmp_path: Path) -> None:

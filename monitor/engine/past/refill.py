@@ -69,13 +69,13 @@ class Refill:
         """Bytes of the past."""
         return sum(log.nbytes for log in self.past.values())
 
-    def take(self, events: Sequence[MarketEvent], grids: Grids, *, begun: bool) -> None:
+    def take(self, events: Sequence[MarketEvent], grids: Grids, seen_ns: int) -> None:
         """Keep the rows of backfilled events that some sample reads.
 
         Args:
             events: Only backfilled ones, already in the store's logs.
             grids: Of the rules as they are now.
-            begun: Whether samples have been taken, so that they may have to be taken again.
+            seen_ns: The last evaluation, 0 before the first: samples since a row was true may have to be taken again.
         """
         wanted = frozenset().union(*(sampler.series for sampler in _samplers(grids)))
         rows: dict[str, list[tuple[int, int, float]]] = {}
@@ -87,8 +87,8 @@ class Refill:
         for series, found in rows.items():
             if self._store.specs[series].form == "gauge":
                 self._keep(series, found)
-            if begun:
-                first_ns = min(ts_ns for ts_ns, _, _ in found)
+            first_ns = min(ts_ns for ts_ns, _, _ in found)
+            if first_ns <= seen_ns:
                 self._dirty[series] = min(self._dirty.get(series, first_ns), first_ns)
         self._mark(_samplers(grids))
 
