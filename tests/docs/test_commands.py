@@ -76,11 +76,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     (folder / "candles.yaml").write_text(mapping)
     demo = [sys.executable, "-m", "monitor", "demo", "--rules", FEW_RULES, "--listen"]
     first = [*demo, f"127.0.0.1:{free_port()}", "--from", "2025-11-21T05:00"]
-    first += ["--record", "data/tape", "--data-dir", "data"]
+    first += ["--record", "data/tape", "--data-dir", "data", "--speed", "10"]  # minutes, or each backtest takes long
     with (folder / "demo.log").open("w") as log:
         recording = subprocess.Popen(first, cwd=folder, env=environment, stdout=log, stderr=log)
         beside = subprocess.Popen(
-            [*demo, address, "--record", "beside"], cwd=folder, env=environment, stdout=log, stderr=log
+            [*demo, address, "--record", "beside", "--speed", "20"], cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
             answers(f"http://{address}/readyz", beside)
