@@ -26,7 +26,7 @@ from monitor.rule import Override, Recording, Rule, RuleSet
 from monitor.runtime.alerting.alert_desk import AlertDesk, lifecycle_settings
 from monitor.runtime.app import engine_settings
 from monitor.runtime.load import Loaded
-from monitor.runtime.steps.turns import PAST_SETTLES_NS, PAST_WAITS_NS
+from monitor.runtime.steps.settling import SETTLES_NS, Settling
 from monitor.sinks import sink_options
 
 SAMPLES = 480
@@ -108,7 +108,8 @@ class Lane:
         self.watch = Watch(self.engine, loaded.rules, min_coverage, charts=charts)
         self.counts = Counts()
         self._live = False
-        self._sample_ns = self._fill_ns = self._fill_by_ns = 0
+        self._sample_ns = 0
+        self._settling = Settling()
 
     def follow(self, step: Step, events: Sequence[Event], pace: Pace) -> None:
         """Take in what was received and evaluate each instant, as far as it may have anything to say.
@@ -119,7 +120,7 @@ class Lane:
             pace: How the run goes.
         """
         if events:
-            self._take(events, step.now_ns, pace)
+            self._take(events, step.now_ns)
         columns = step.columns
         if columns is None:
             self._evaluate(step.now_ns, pace)
@@ -134,16 +135,13 @@ class Lane:
             self._evaluate(instants[number], pace)
             number = self._leap(columns, number + 1, pace)
 
-    def _take(self, events: Sequence[Event], now_ns: int, pace: Pace) -> None:
-        """Take in events; late history waits for more of it, as live, unless the next instant is further away than that."""
-        due = self.engine.past.due
+    def _take(self, events: Sequence[Event], now_ns: int) -> None:
+        """Take in events, among which late history may be."""
+        waiting = self.engine.past.due
         report = self.engine.ingest(events)
         self.counts.add(report)
         if report.history:
-            self._fill_by_ns = self._fill_by_ns if due else now_ns + PAST_WAITS_NS
-            self._fill_ns = (
-                min(now_ns + PAST_SETTLES_NS, self._fill_by_ns) if pace.grid_ns < PAST_SETTLES_NS else now_ns
-            )
+            self._settling.came(now_ns, waiting=waiting)
 
     def _leap(self, columns: Columns, number: int, pace: Pace) -> int:
         """Go on from an instant to the next one at which a rule, a timer or a chart may have something to say."""
@@ -157,8 +155,8 @@ class Lane:
 
     def _evaluate(self, now_ns: int, pace: Pace) -> None:
         """Evaluate an instant. Before the stretch begins windows warm and no alert is raised."""
-        if self.engine.past.due and now_ns >= self._fill_ns:
-            self.engine.refill(0)
+        if self.engine.past.due and (pace.grid_ns >= SETTLES_NS or self._settling.over(now_ns)):
+            self.engine.refill(0)  # no more of it can come before the next instant of a coarse grid
         evaluations = self.engine.evaluate(now_ns, changed_only=True)
         if now_ns < pace.live_from_ns:
             return

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from monitor.clock import NS_PER_S
 from monitor.events import Event, Sample
 from monitor.runtime.alerting.alert_desk import AlertDesk
 from monitor.runtime.steps import backlog
 from monitor.runtime.steps.engine_room import EngineRoom
 from monitor.runtime.steps.journal import Journal
+from monitor.runtime.steps.settling import Settling
 
 Observe = Callable[[Sequence[Event], int], list[Sample]]
-PAST_SETTLES_NS = NS_PER_S
-"""History is worked into the samples when no more of it has come for so long,"""
-PAST_WAITS_NS = 30 * NS_PER_S
-"""or when the first of it has waited so long: some venues answer for minutes, and the others' signals need not wait for them;"""
 REFILL_STEPS = 64
-"""of it so many instants in one step, counted so that a replay does the same: ten to twenty milliseconds of one core."""
+"""So many instants of history in one step, counted so that a replay does the same: ten to twenty milliseconds of one core."""
 
 Put = Callable[[Sequence[Event]], None]
 
@@ -39,16 +35,14 @@ class Turns:
         self._observe = observe
         self._put = put
         self._journal = journal
-        self._past_ns = self._fill_by_ns = 0
+        self._settling = Settling()
         self._begun = self._over = False
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
         """Take in the past: before the first step, what is sampled over time starts where it begins; later it is filled in."""
         self._journal.remembered(events, now_ns)
-        if not self._room.engine.past.due:
-            self._fill_by_ns = now_ns + PAST_WAITS_NS
+        self._settling.came(now_ns, waiting=self._room.engine.past.due)
         self._room.take_past(events)
-        self._past_ns = now_ns
 
     def hear(self, events: Sequence[Event], now_ns: int) -> None:
         """Put in line what came by another way than a feed."""
@@ -122,12 +116,12 @@ class Turns:
     def _fill_in(self, now_ns: int) -> None:
         """Work some of the history into the samples, once it has settled or waited long enough."""
         engine = self._room.engine
-        if now_ns < min(self._past_ns + PAST_SETTLES_NS, self._fill_by_ns):
+        if not self._settling.over(now_ns):
             return
         passes = engine.past.passes
         engine.refill(REFILL_STEPS)
         if engine.past.passes > passes:
-            self._fill_by_ns = now_ns + PAST_WAITS_NS
+            self._settling.worked(now_ns)
 
     def _derive(self, events: Sequence[Event], now_ns: int) -> None:
         """What follows from a batch goes the same way as the batch, in the next step."""
