@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from monitor.config import read_text
 from monitor.errors import ConfigError, Problem
 from monitor.language.literals import LiteralProblem, parse_duration
 from monitor.yamlsource import Document, load_yaml
@@ -149,13 +150,7 @@ def load_mapping(path: Path) -> Mapping:
     Raises:
         ConfigError: With every mistake of the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"cannot read the mapping: {error.strerror}")]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"not UTF-8 text: {error.reason}")]) from None
-    document = load_yaml(text, str(path))
+    document = load_yaml(read_text(path, "cannot read the mapping"), str(path))
     try:
         mapping = Mapping.model_validate(document.data)
     except ValidationError as error:

@@ -69,13 +69,26 @@ def load_config(path: Path, environment: Mapping[str, str], checks: Sequence[Che
     Raises:
         ConfigError: With every problem of the file.
     """
+    text = read_text(path, "cannot read the configuration")
+    return parse_config(text, str(path), path.resolve().parent, environment, checks)
+
+
+def read_text(path: Path, failure: str) -> str:
+    """The text of a file that the user named.
+
+    Args:
+        path: The file.
+        failure: What to say where it cannot be read; the reason follows.
+
+    Raises:
+        ConfigError: It cannot be read, or is not UTF-8.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"cannot read the configuration: {error.strerror}")]) from None
+        raise ConfigError([Problem(str(path), 0, 0, f"{failure}: {error.strerror or error}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), 0, 0, f"not UTF-8 text: {error.reason}")]) from None
-    return parse_config(text, str(path), path.resolve().parent, environment, checks)
 
 
 def parse_config(

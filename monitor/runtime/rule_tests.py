@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.config import read_text
 from monitor.errors import ConfigError, Problem
 from monitor.language import load_rules
 from monitor.language.ruletest import RuleTestFile, read_test_file
 from monitor.rule import RuleSet
 
+UNREADABLE = "cannot be read"
 TESTS = "tests"
 """Beside the rule files, the folder of their tests."""
 
@@ -44,7 +46,7 @@ def read_tests(paths: Sequence[Path]) -> list[tuple[RuleTestFile, RuleSet]]:
     loaded = []
     for path in paths:
         try:
-            file = read_test_file(_read(path), _shown(path))
+            file = read_test_file(read_text(path, UNREADABLE), _shown(path))
             loaded.append((file, load_rules(_rule_files(path, file))))
         except ConfigError as error:
             problems += error.problems
@@ -59,7 +61,7 @@ def _rule_files(path: Path, file: RuleTestFile) -> list[tuple[str, str]]:
         matches = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
         if not matches:
             raise ConfigError([Problem(str(path), 1, 1, f"rule_files: {pattern!r} matches no file")])
-        found |= {_shown(match): _read(match) for match in matches}
+        found |= {_shown(match): read_text(match, UNREADABLE) for match in matches}
     return list(found.items())
 
 
@@ -67,12 +69,3 @@ def _shown(path: Path) -> str:
     """A path without ``..`` parts, relative to where the user stands if it lies below."""
     resolved, here = path.resolve(), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"cannot be read: {error.strerror or error}")]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"not UTF-8 text: {error.reason}")]) from None
