@@ -77,11 +77,15 @@ def exact(loaded: Loaded, folder: Path, progress: Progress | None = None, *, cha
         loaded, _heard(read_blocks(some_files(folder)), run.liveness), found.journal, rules=Rules.GIVEN, watcher=look
     )
     run.instants = found.told.steps
-    found.counts = Counts(found.told.tape.events, found.told.late, found.told.too_late)
+    found.counts = _counts(found.told)
     if look.monitor is not None:
         found.journal.refresh(look.monitor.desk.lifecycle.alerts())
     run.liveness.finish(stretch, expected(loaded))
     return make_report(run, found, found)
+
+
+def _counts(told: RerunReport) -> Counts:
+    return Counts(told.events, told.late, told.too_late, told.invalid, told.clock_rejected)
 
 
 def _heard(blocks: Iterable[list[Row] | Loss], liveness: Liveness) -> Iterator[list[Row] | Loss]:

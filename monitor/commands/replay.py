@@ -62,7 +62,7 @@ def run(argv: Sequence[str], clock: Clock | None = None) -> int:
         sys.stderr.write(json.dumps(told, indent=2) + "\n")
     else:
         speed = stretch.length_ns / NS_PER_S / max(took_s, 1e-9)
-        what = f"{report.steps:,} steps, {report.tape.events:,} events, {len(log.transitions):,} transitions"
+        what = f"{report.steps:,} steps, {_taken(report)}, {len(log.transitions):,} transitions"
         took = f"{fmt.duration(stretch.length_ns)} in {took_s:.1f} s ({speed:,.0f} times as fast)"
         words = [f"{took}: {what}, {len(lines):,} lines of {sink!r}", *_missing(report)]
         if live is not None:
@@ -156,6 +156,11 @@ def _shown(line: bytes | None) -> str:
     return "nothing" if line is None else line.decode("utf-8", "replace").rstrip("\n")
 
 
+def _taken(report: RerunReport) -> str:
+    history = f" ({report.history:,} of them history)" if report.history else ""
+    return f"{report.events:,} events{history}"
+
+
 def _missing(report: RerunReport) -> Iterator[str]:
     """What stands between this and the live run."""
     tape = report.tape
@@ -176,12 +181,12 @@ def _missing(report: RerunReport) -> Iterator[str]:
 
 def _plain(report: RerunReport, transitions: int, lines: int, sink: str, differs: str | None) -> dict[str, object]:
     """How it went, for machines."""
-    tape = report.tape
     return {
         "exact": report.exact,
         "starts": report.starts,
         "steps": report.steps,
-        "events": tape.events,
+        "events": report.events,
+        "history": report.history,
         "reloads": dict(report.reloads),
         "transitions": transitions,
         "sink": sink,

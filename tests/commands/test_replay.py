@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.commands import dispatch
-from tests.backtest.scene import cascade, loaded, write_tape
+from monitor.events import Event, Sample
+from monitor.tape.course import DERIVED, HEARD, REMEMBERED, TURN, write_events, write_turn
+from monitor.tape.format import Row
+from monitor.tape.writer import TapeWriter
+from tests.backtest.scene import RULES, at, cascade, feeds, liquidation, loaded, price, write_tape
 
 
 @pytest.fixture
@@ -59,3 +64,37 @@ def test_the_same_in_other_words_differs_in_no_field(
 ) -> None:
     theirs = "".join(json.dumps(line) + "\n" for line in log).encode()
     assert difference(capsys, theirs)[1:] == ["  in how it is written, not in what it says"]
+
+
+def test_tape_and_archive_count_the_same_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was fetched of the past and what was derived is on the tape as the program's course, in an archive among its rows."""
+    loaded(tmp_path, f"{RULES}      - {{alert: Cheap, expr: price < 1}}\n")
+    monkeypatch.chdir(tmp_path)
+    fetched: list[Event] = [msgspec.structs.replace(price(-60.0 * ago, 80_000.0), backfill=True) for ago in (3, 2, 1)]
+    heard = [*feeds(0, up=True), price(1, 80_000.0), liquidation(2, 60_000), price(2, float("nan"))]
+    derived: list[Event] = [Sample("basket", (("basket", "all"),), 1.0, at(3), at(3), "test")]
+    rows: list[Row] = [
+        (at(0), REMEMBERED, "events", write_events(fetched), False),
+        (at(2), HEARD, "events", write_events(heard), False),
+        (at(2), TURN, "turn", write_turn(len(heard)), False),
+        (at(3), DERIVED, "events", write_events(derived), False),
+        (at(3), TURN, "turn", write_turn(len(derived)), False),
+    ]
+    writer = TapeWriter(tmp_path / "tape", program="test")
+    writer.write(rows, at(3))
+    writer.close()
+    assert dispatch(["export", "--tape", "tape", "--out", "archive"]) == 0
+    told = []
+    for source in ("tape", "archive"):
+        capsys.readouterr()
+        assert dispatch(["replay", "--tape", source, "--rules", "given", "--out", "x.jsonl", "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().err))
+        assert (told[-1]["events"], told[-1]["history"]) == (7, 3), source  # 3 fetched, 3 heard, 1 derived
+    assert told[0] == told[1]
+    assert dispatch(["replay", "--tape", "archive", "--rules", "given", "--out", "x.jsonl"]) == 0
+    assert "2 steps, 7 events (3 of them history)" in capsys.readouterr().err
+    assert dispatch(["backtest", "--tape", "tape", "--exact", "--json"]) == 0
+    exact = json.loads(capsys.readouterr().out)
+    assert (exact["events"], exact["events_invalid"]) == (7, 1)

@@ -100,7 +100,10 @@ class RerunReport:
         steps: Evaluations.
         reloads: Reloads taken over; ``ignored`` with rules of one's own.
         short: Events that the live engine took and the tape does not give.
-        too_late: Events that were too late for the engine; ``late``: that corrected its windows.
+        events: Market events that the engine took in, derived series included; the same from a tape and from its archive.
+        history: Of these, fetched from before: no step was made for them.
+        too_late: Events that were too late for the engine; ``late``: that corrected its windows; ``invalid``: that were no
+            finite numbers; ``clock_rejected``: taken in at the time of receipt, because the venue's was too far from it.
         engine_errors: Events of batches at which the engine failed, as it does live.
         odd: Records of the program's course that cannot be used, by kind.
         cold: Whether it began in the middle: windows were empty, although the live ones were not.
@@ -111,8 +114,12 @@ class RerunReport:
     steps: int = 0
     reloads: Counter[str] = field(default_factory=Counter)
     short: int = 0
+    events: int = 0
+    history: int = 0
     late: int = 0
     too_late: int = 0
+    invalid: int = 0
+    clock_rejected: int = 0
     engine_errors: int = 0
     odd: Counter[str] = field(default_factory=Counter)
     cold: bool = False
@@ -214,7 +221,6 @@ class Rerunner:
 
     def hear(self, event: Event) -> None:
         """Put an event in line, where a source gives events and not frames."""
-        self._replay.report.events += 1
         self._line.append(event)
 
     def take_back(self, count: int) -> list[Event]:
@@ -279,8 +285,13 @@ class Rerunner:
         self._line += events
 
     def _count(self, report: IngestReport) -> None:
-        self.report.late += report.late.total()
-        self.report.too_late += report.too_late.total()
+        told = self.report
+        told.events += report.taken.total()
+        told.history += len(report.history)
+        told.late += report.late.total()
+        told.too_late += report.too_late.total()
+        told.invalid += report.invalid.total()
+        told.clock_rejected += report.clock_rejected.total()
 
     def _started(self, setting: course.Setting, row: Row) -> None:
         carried = row[4]
