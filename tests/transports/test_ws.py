@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -189,6 +190,36 @@ async def test_one_deadline_for_connect_and_handshake() -> None:
         server.faults.silent_handshake = True
         with pytest.raises(TimeoutError):
             await ws.connect(server.ws_url + PATH, Ear(), clock=CLOCK, timeout_s=0.05)
+
+
+async def test_a_connect_that_is_cancelled_in_any_moment_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = gone = 0
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came, gone
+        came += 1
+        await reader.read()
+        gone += 1
+        writer.close()
+
+    async def look_up(host: str, port: int, **_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)  # no thread: turns are the same each time
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        for turns in range(20):
+            connecting = asyncio.create_task(ws.connect(f"ws://127.0.0.1:{port}/", Ear(), clock=CLOCK))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+        _, last = await asyncio.open_connection("127.0.0.1", port)
+        last.close()
+        async with asyncio.timeout(5):
+            while came < 10 or gone < came:
+                await asyncio.sleep(0)
 
 
 async def test_nobody_listens(free_port: Callable[[], int]) -> None:
