@@ -27,6 +27,7 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
+from monitor.dialects.payments import Payments
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, MarketEvent, PositionSide, Price
@@ -38,7 +39,6 @@ from monitor.wire import gauge, read
 
 STREAMS_PER_CONNECTION = 200
 """The venue allows 1024; fewer keep the loss of one connection small."""
-_LARGEST_STEP_H = 24.0
 _ORDERS_KEPT = 1024
 _BIG = 1e15
 
@@ -197,8 +197,7 @@ class BinanceSession(TradeSession):
 
     rules = SessionRules(chunk=100, pace_s=0.3)
     learns: ClassVar[Mapping[str, Any]] = {
-        "_learned_h": dict[str, float],
-        "_charged_ms": dict[str, int],
+        "_payments": dict[str, Payments],
         "_filled": dict[tuple[str, str, str, str], Decimal],
     }
 
@@ -221,8 +220,7 @@ class BinanceSession(TradeSession):
         self._wants_liquidations = feed.carries(Channel.LIQUIDATIONS)
         self._wrapped = urlsplit(connection.url).path.endswith("/stream")
         self._owned: set[Instrument | None] = set()
-        self._learned_h: dict[str, float] = {}
-        self._charged_ms: dict[str, int] = {}
+        self._payments: dict[str, Payments] = {}
         self._filled: OrderedDict[tuple[str, str, str, str], Decimal] = OrderedDict()
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
             MarkPrice: self._mark,
@@ -362,20 +360,10 @@ class BinanceSession(TradeSession):
             if 0 < index < _BIG:
                 events.append(Price(instrument, "index", index, ts_ns, recv_ns))
         if self._wants_funding and row.r and instrument.kind == "perp":
-            rate, next_ms = gauge(row.r) or 0.0, row.T
-            interval_h = self._interval_h(instrument, next_ms)
-            events.append(Funding(instrument, rate, interval_h, ts_ns, recv_ns, next_ms * NS_PER_MS))
+            payments = self._payments.get(row.s) or self._payments.setdefault(row.s, Payments())
+            hours = payments.interval_h(row.T, row.E, instrument.funding_interval_h)
+            events.append(Funding(instrument, gauge(row.r) or 0.0, hours, ts_ns, recv_ns, row.T * NS_PER_MS))
         return events
-
-    def _interval_h(self, instrument: Instrument, next_ms: int) -> float:
-        """Hours between payments: what two successive payment times showed, else the metadata's, else eight."""
-        last_ms = self._charged_ms.get(instrument.symbol, 0)
-        if next_ms != last_ms:
-            self._charged_ms[instrument.symbol] = next_ms
-            step_h = (next_ms - last_ms) / 3_600_000
-            if last_ms and 0.5 <= step_h <= _LARGEST_STEP_H:
-                self._learned_h[instrument.symbol] = step_h
-        return self._learned_h.get(instrument.symbol) or instrument.funding_interval_h or 8.0
 
     def _trade(self, row: AggTrade | SingleTrade, recv_ns: int) -> list[MarketEvent]:
         return self.trade_row(row.s, "sell" if row.m else "buy", row.q, row.p, row.T * NS_PER_MS, recv_ns)

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import number
+from monitor.dialects.payments import Payments
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import (
@@ -448,12 +449,11 @@ class MarketSession(HtxSession):
 class NotificationSession(HtxSession):
     """The notification socket: liquidations and funding of all contracts."""
 
-    learns: ClassVar[Mapping[str, Any]] = {"_settlement_ns": dict[str, int], "_interval_h": dict[str, float]}
+    learns: ClassVar[Mapping[str, Any]] = {"_payments": dict[str, Payments]}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
-        self._settlement_ns: dict[str, int] = {}
-        self._interval_h: dict[str, float] = {}
+        self._payments: dict[str, Payments] = {}
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """One topic, dated contracts included."""
@@ -507,18 +507,10 @@ class NotificationSession(HtxSession):
         if instrument is None:
             return []
         next_ns = ms_ns(row.settlement_time) if row.settlement_time else 0
-        hours = self._interval(row.contract_code, next_ns)
+        payments = self._payments.setdefault(row.contract_code, Payments())
+        now_ms, listed_h = ts_ns // NS_PER_MS, instrument.funding_interval_h
+        hours = payments.interval_h(next_ns // NS_PER_MS, now_ms, listed_h) if next_ns else listed_h
         return self.funding(instrument, row.funding_rate, ts_ns, recv_ns, interval_h=hours, next_ns=next_ns)
-
-    def _interval(self, symbol: str, next_ns: int) -> float | None:
-        """Hours between two settlements that followed each other; None until two were seen."""
-        before = self._settlement_ns.get(symbol, 0)
-        if next_ns > before:
-            self._settlement_ns[symbol] = next_ns
-            hours = (next_ns - before) / NS_PER_S / 3600
-            if before and 1 <= hours <= 24:
-                self._interval_h[symbol] = hours
-        return self._interval_h.get(symbol)
 
 
 def _ms(row: Mapping[str, Any]) -> int:

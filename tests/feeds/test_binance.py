@@ -204,6 +204,14 @@ def test_funding_interval_comes_from_metadata_then_from_two_payments() -> None:
     assert [event.interval_h for event in of(Funding, opened.push(*rows))] == [4.0, 1.0, 1.0]
 
 
+def test_funding_interval_that_is_cut_while_running_counts_at_once() -> None:
+    """In stress the venue pays hourly instead of every eight hours, and the listing says so up to an hour later."""
+    opened, hour = usdm(), 3_600_000
+    ten = 1763719200000 + 300_000
+    rows = [mark("BTCUSDT", E=ten - hour, T=ten - 300_000 + 6 * hour), mark("BTCUSDT", E=ten, T=ten - 300_000 + hour)]
+    assert [event.interval_h for event in of(Funding, opened.push(*rows))] == [8.0, 1.0]
+
+
 def test_closed_market_has_no_price() -> None:
     opened = usdm()
     assert opened.push(mark("OLDUSDT")) == []

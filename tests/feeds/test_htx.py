@@ -28,8 +28,8 @@ def notification(*channels: Channel, symbols: Any = "*") -> Opened:
     return open_session("htx", *channels, symbols=symbols, connection=-1)
 
 
-def notify(kind: str, *rows: dict[str, Any]) -> bytes:
-    return packed({"op": "notify", "topic": f"public.*.{kind}", "ts": NOW_MS + 20, "data": list(rows)})
+def notify(kind: str, *rows: dict[str, Any], ts: int = NOW_MS + 20) -> bytes:
+    return packed({"op": "notify", "topic": f"public.*.{kind}", "ts": ts, "data": list(rows)})
 
 
 @pytest.mark.parametrize(("direction", "side"), [("sell", "long"), ("buy", "short")])
@@ -99,6 +99,15 @@ def test_funding_interval_is_learnt_from_settlements() -> None:
     first = opened.push(notify("funding_rate", row))
     second = opened.push(notify("funding_rate", {**row, "settlement_time": str(NOW_MS + 4 * 3_600_000)}))
     assert [(event.rate, event.interval_h) for event in of(Funding, first + second)] == [(0.0001, 8.0), (0.0001, 4.0)]
+
+
+def test_funding_interval_that_is_cut_while_running_counts_at_once() -> None:
+    """From eight hours to one: the next settlement moves to before the one that was told."""
+    opened, ten, hour = notification(Channel.FUNDING), 1763719200000, 3_600_000
+    row = {"contract_code": "BTC-USDT", "funding_rate": "0.0001", "settlement_time": str(ten + 6 * hour)}
+    first = opened.push(notify("funding_rate", row, ts=ten))
+    second = opened.push(notify("funding_rate", {**row, "settlement_time": str(ten + hour)}, ts=ten + 60_000))
+    assert [event.interval_h for event in of(Funding, first + second)] == [8.0, 1.0]
 
 
 def test_pings_of_both_dialects_are_answered() -> None:
