@@ -111,12 +111,12 @@ class AlertView:
         """How long it has been firing, or was."""
         if not self.starts_at_ns:
             return 0
-        return (self.ends_at_ns or self.updated_ns) - self.starts_at_ns
+        return max((self.ends_at_ns or self.updated_ns) - self.starts_at_ns, 0)
 
     @property
     def going_on_ns(self) -> int:
         """How long it has been going on, or did: since its condition became true, which is ``for`` before it fires."""
-        return (self.ends_at_ns or self.updated_ns) - self.active_since_ns
+        return max((self.ends_at_ns or self.updated_ns) - self.active_since_ns, 0)
 
     def label(self, name: str) -> str:
         """The value of a label, or ""."""

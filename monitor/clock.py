@@ -63,6 +63,10 @@ class SteadyClock(SystemClock):
         self._shown_ns = max(machine_ns, slowed_ns)
         return self._shown_ns
 
+    def ahead_ns(self) -> int:
+        """How far this clock is before the machine's: 0, but after that was set back."""
+        return self.wall_ns() - super().wall_ns()
+
 
 class StillClock:
     """Stands where it is put: for what is run over recorded time, in which nothing waits."""

@@ -85,6 +85,17 @@ def test_a_clock_that_is_set_back_goes_on_slower_until_the_machines_has_caught_u
     assert shown[5999] == machine.wall
 
 
+def test_a_clock_says_how_far_it_is_ahead_of_the_machines(machine: Machine) -> None:
+    clock = SteadyClock()
+    assert clock.ahead_ns() == 0
+    machine.wall -= 600 * NS_PER_S
+    assert clock.ahead_ns() == 600 * NS_PER_S
+    machine.run(1000)
+    assert clock.ahead_ns() == 500 * NS_PER_S
+    machine.run(5000)
+    assert clock.ahead_ns() == 0
+
+
 def test_a_clock_that_is_set_forward_or_slept_follows_at_once(machine: Machine) -> None:
     clock = SteadyClock()
     machine.wall += 86_400 * NS_PER_S

@@ -19,6 +19,11 @@ def awaited(view: AlertView) -> AlertView:
     return view
 
 
+def end_of(view: AlertView, at_ns: int) -> int:
+    """When an alert that ends at `at_ns` ended: not before its start, which a clock set back since may lie behind."""
+    return max(at_ns, view.starts_at_ns)
+
+
 def is_unlisted(series: Labels, listed: Listed) -> bool:
     """Whether a row is that of one instrument, whose venue no longer lists it, or which is no longer followed."""
     labels = dict(series)
@@ -36,5 +41,5 @@ def ended(saved: SavedAlert, now_ns: int, reason: str) -> Transition:
     """The end of a saved alert that was never seen again; one that was pending never began."""
     was = saved.view.state
     state = AlertState.INACTIVE if was is AlertState.PENDING else AlertState.RESOLVED
-    view = replace(saved.view, state=state, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
+    view = replace(saved.view, state=state, ends_at_ns=end_of(saved.view, now_ns), updated_ns=now_ns, reason=reason)
     return Transition(view, was, state, now_ns, reason)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from monitor import format as fmt
 from monitor.alert import AlertState, AlertView, SavedAlert, Transition
 from monitor.alerts import ladder, portrait
-from monitor.alerts.ends import awaited, delisted, ended, is_unlisted
+from monitor.alerts.ends import awaited, delisted, end_of, ended, is_unlisted
 from monitor.alerts.flapping import Flapping
 from monitor.alerts.peaks import Peaks
 from monitor.alerts.sight import NO_CLEAR, Codes, Sight, encode, encode_one, number, unknown_reason, weigh
@@ -308,7 +308,7 @@ class RuleMachine:
     def _hold(self, instance: _Instance, sight: Sight) -> None:
         instance.keep_since_ns = 0
         if sight.truth == UNKNOWN and (over := self._over(instance, sight)):
-            instance.view = replace(instance.view, ends_at_ns=sight.at_ns)
+            instance.view = replace(instance.view, ends_at_ns=end_of(instance.view, sight.at_ns))
             self._close(instance, sight, AlertState.RESOLVED, over)
             return
         reason = f"held: {sight.reason}"
@@ -358,7 +358,7 @@ class RuleMachine:
         instance.keep_since_ns = instance.keep_since_ns or sight.at_ns
         until_ns = instance.keep_since_ns + keep_ns
         if sight.at_ns >= until_ns:
-            instance.view = replace(instance.view, ends_at_ns=until_ns)
+            instance.view = replace(instance.view, ends_at_ns=end_of(instance.view, until_ns))
             self._close(instance, sight, AlertState.RESOLVED, why)
             return
         self._due[instance.row] = until_ns

@@ -15,7 +15,7 @@ import msgspec
 
 from monitor.alert import AlertState, AlertView, MemoryRow, Transition
 from monitor.alerts import message, quiet, storms
-from monitor.alerts.ends import AWAITED
+from monitor.alerts.ends import AWAITED, end_of
 from monitor.alerts.groups import Group, Rest
 from monitor.alerts.heartbeat import Heartbeat, heartbeat_alert
 from monitor.alerts.inhibition import Inhibition
@@ -488,4 +488,4 @@ class Router:
 def _ended_unannounced(view: AlertView, now_ns: int) -> AlertView:
     """An alert that a former run spoke of, and that is no longer active."""
     reason = "it resolved before that could be announced"
-    return replace(view, state=AlertState.RESOLVED, ends_at_ns=now_ns, updated_ns=now_ns, reason=reason)
+    return replace(view, state=AlertState.RESOLVED, ends_at_ns=end_of(view, now_ns), updated_ns=now_ns, reason=reason)

@@ -76,3 +76,26 @@ def test_what_fires_keeps_the_start_by_which_receivers_know_it() -> None:
     fast.step([evaluation(3600, "T")], 3600 * S)
     (saved,) = (come_alert(saved, 100 * S) for saved in fast.dump())
     assert (saved.view.starts_at_ns, saved.view.updated_ns, saved.seen_ns) == (3600 * S, 100 * S, 100 * S)
+
+
+def test_an_alert_of_before_never_ends_before_it_began() -> None:
+    fast = Lifecycle([rule()])
+    fast.step([evaluation(3600, "T")], 3600 * S)
+    kept = [come_alert(saved, 100 * S) for saved in fast.dump()]
+    seen, gone = Lifecycle([rule()]), Lifecycle([])
+    for slow in (seen, gone):
+        slow.load(kept, 100 * S)
+    *_, cleared = seen.step([evaluation(110, "F")], 110 * S)
+    (removed,) = gone.step([], 110 * S)
+    for ended in (cleared.alert, removed.alert):
+        assert (ended.state, ended.ends_at_ns) == (AlertState.RESOLVED, ended.starts_at_ns)
+        assert (ended.duration_ns, ended.going_on_ns >= 0) == (0, True)
+
+
+def test_what_ended_while_nobody_could_say_so_does_not_end_before_it_began() -> None:
+    fast, first = router(), alert(starts_s=3600, at_s=3600)
+    push(fast, first, T0 + H)
+    slow = router()
+    slow.load(fast.dump(), [], T0)
+    ends = [v for p in slow.due(T0 + 10 * S) if p.notification is not None for v in p.notification.alerts]
+    assert [(view.state, view.ends_at_ns) for view in ends] == [(AlertState.RESOLVED, first.starts_at_ns)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.clock import SteadyClock
 from monitor.engine import Engine
 from monitor.events import Channel, FeedState, Sample
 from monitor.reading import TRUE
@@ -72,6 +73,7 @@ BAD = {
     "MonitorStateNotWritten": ("state_write_failures", "process", [1.0]),
     "MonitorMemoryHigh": ("memory_ratio", "process", [0.86]),
     "MonitorLoopLate": ("loop_lag_seconds", "process", [1.1]),
+    "MonitorClockSetBack": ("clock_ahead_seconds", "process", [5.1]),
     "MonitorSaturated": ("busy_ratio", "process", [0.95]),
     "MonitorOutboxBacklog": ("outbox_depth", "telegram", [51.0]),
     "MonitorTapeIncomplete": ("tape_dropped", "tape", [1.0]),
@@ -126,6 +128,16 @@ def test_what_is_measured_is_emitted_and_what_is_unknown_is_left_out(tmp_path: P
     assert again == 0, "failures since the last look"
     watch.emit([])
     assert {(sample.series, sample.ts_ns, sample.source) for sample in seen} == {("self", NOW_NS, "monitor")}
+
+
+def test_how_far_a_host_s_clock_was_set_back_is_a_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Sample] = []
+    wall = iter([NOW_NS])
+    monkeypatch.setattr("monitor.clock.time.time_ns", lambda: next(wall, NOW_NS - 60_000_000_000))
+    monkeypatch.setattr("monitor.clock.time.monotonic_ns", lambda: 0)
+    SelfWatch(tmp_path, Loop(), Outbox(), SteadyClock(), seen.extend).emit([])
+    (ahead,) = [sample.value for sample in seen if ("what", "clock_ahead_seconds") in sample.labels]
+    assert ahead == 60
 
 
 def test_disk_and_memory_are_those_of_this_machine(tmp_path: Path) -> None:

@@ -215,6 +215,22 @@ async def test_alertmanager_sends_again_with_an_end_ahead_and_repeats_the_resolv
     assert again[0]["endsAt"] > over[0]["endsAt"]
 
 
+async def test_alertmanager_is_told_no_end_before_the_start_after_a_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = iter([1_800_000_000_000_000_000, 1_799_996_400_000_000_000])
+    monkeypatch.setattr("monitor.sinks.alertmanager.time.time_ns", lambda: next(now))
+    began = replace(alert("A"), starts_at_ns=1_799_999_999_000_000_000)
+    async with receiver() as to:
+        sink = build_sink("alertmanager", {"urls": [to.url]})
+        await sink.deliver(note(began))
+        await sink.deliver(note(replace(began, state=AlertState.RESOLVED, ends_at_ns=began.starts_at_ns), key="k2"))
+        await sink.close()
+    (fires,), (over,) = to.bodies()
+    assert fires["startsAt"] <= fires["endsAt"]
+    assert over["startsAt"] == over["endsAt"] < fires["startsAt"]
+
+
 async def test_alertmanager_resolves_the_former_severity_of_a_ladder() -> None:
     from dataclasses import replace
 

@@ -49,6 +49,15 @@ SELF_RULES = {
           summary: "the event loop is {{ value | num }} s late: alerts come late"
           runbook_url: docs/runbooks/MonitorLoopLate.md
 """,
+    "MonitorClockSetBack": """
+        expr: self{what="clock_ahead_seconds"} > 5
+        clear: self{what="clock_ahead_seconds"} < 1
+        for: 10s
+        labels: {severity: warning}
+        annotations:
+          summary: "the host's clock was set back: the monitor's own time is {{ value | num }} s ahead of it, and runs slower until it is caught up"
+          runbook_url: docs/runbooks/MonitorClockSetBack.md
+""",
     "MonitorSaturated": """
         expr: self{what="busy_ratio"} > 90%
         for: 1m

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from monitor.clock import NS_PER_S, Clock
+from monitor.clock import NS_PER_S, Clock, SteadyClock
 from monitor.events import Sample
 from monitor.runtime.alerting.worker import SinkStats
 from monitor.telemetry.view import TapeView
@@ -94,6 +94,8 @@ class SelfWatch:
     def _readings(self) -> Iterator[Reading]:
         yield "loop_lag_seconds", "process", self._loop.loop_lag_s
         yield "busy_ratio", "process", self._loop.saturation_ratio
+        if isinstance(self._clock, SteadyClock):
+            yield "clock_ahead_seconds", "process", self._clock.ahead_ns() / NS_PER_S
         yield "state_write_failures", "process", float(self._outbox.write_failures - self._failures_before)
         self._failures_before = self._outbox.write_failures
         yield from self._tape_readings()
