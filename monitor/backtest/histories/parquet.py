@@ -14,6 +14,7 @@ import numpy as np
 from monitor.archive.manifest import is_archive
 from monitor.archive.reader import Archive, Frames, Span
 from monitor.archive.schema import BACK, BACKFILL, INSTRUMENT, TABLES, TS, Table
+from monitor.backtest.ahead import ahead
 from monitor.backtest.history import Missing, Step, Stretch
 from monitor.backtest.run import series_read
 from monitor.clock import NS_PER_S
@@ -93,8 +94,9 @@ class ParquetHistory:
         if not self._archive.backfilled(span, TABLES):
             columns |= {name: _bulk_columns(name) for name in self._values}
         columns = {name: [one for one in names if one not in NOT_READ] for name, names in columns.items()}
-        for frames in self._archive.batches(span, grid_ns, columns):
-            yield from self._steps_of(frames, grid_ns)
+        batches = self._archive.batches(span, grid_ns, columns)
+        for steps in ahead(list(self._steps_of(frames, grid_ns)) for frames in batches):
+            yield from steps
 
     def missing(self) -> Missing:
         """See `monitor.backtest.history.History`; what the sources of the whole archive did not have."""
