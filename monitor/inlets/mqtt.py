@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import aiomqtt
 import structlog
 
 from monitor.clock import NS_PER_S, Clock
 from monitor.inlets.door import Door
+from monitor.mqtt import MqttClient
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
@@ -63,14 +62,12 @@ class MqttInlet:
         if refused:
             self._log.warning("inlet.rows_refused", topic=topic, refused=len(refused), first=refused[0].detail)
 
-    def _client(self) -> aiomqtt.Client:
-        options, parts = self._options, urlsplit(self._options.url)
-        tls = parts.scheme == "mqtts"
-        return aiomqtt.Client(
-            hostname=parts.hostname or "",
-            port=parts.port or (8883 if tls else 1883),
+    def _client(self) -> MqttClient:
+        options = self._options
+        return MqttClient(
+            options.url,
+            ca_file=options.ca_file,
             username=options.username,
             password=options.password,
-            tls_context=ssl.create_default_context(cafile=options.ca_file) if tls else None,
             max_queued_incoming_messages=1000,
         )

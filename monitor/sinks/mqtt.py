@@ -7,9 +7,6 @@ Topics below ``prefix`` (default ``monitor``), all with quality of service 1::
     status                  retained: "online", or "offline" by last will
     commands                {"token": ..., "action": "ack", "fingerprint": ..., "duration_s": 3600}
     commands/result         {"ok": true, "text": ...} for each command
-
-The client is aiomqtt, the project that used to be named asyncio-mqtt (``docs/adr/0002-mqtt-client.md``); no other
-module knows it.
 """
 
 from __future__ import annotations
@@ -17,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import random
-import socket
-import ssl
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -27,12 +22,10 @@ import msgspec
 from pydantic import SecretStr, field_validator
 
 from monitor.alert import AlertState, AlertView
+from monitor.mqtt import MqttClient
 from monitor.sink import Command, Notification, Outcome, SinkBase, SinkContext, SinkKind, SinkOptions
 from monitor.sinks.payload import alert_json, notification_json
 from monitor.sinks.progress import Progress
-
-_NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
-"""paho leaves Nagle's algorithm on, and with it a QoS 1 round trip can take 40 ms instead of a fraction of one."""
 
 _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.2, 10.0
 
@@ -173,28 +166,21 @@ class MqttSink(SinkBase):
             except (aiomqtt.MqttError, TimeoutError):
                 return
 
-    def _make_client(self, *, probe: bool = False) -> aiomqtt.Client:
+    def _make_client(self, *, probe: bool = False) -> MqttClient:
         """A probe leaves no will, and takes no name: a broker disconnects the older of two clients of one name."""
-        options, parts = self.options, urlsplit(self.options.url)
-        tls = parts.scheme == "mqtts"
-        return aiomqtt.Client(
-            hostname=parts.hostname or "",
-            port=parts.port or (8883 if tls else 1883),
+        options = self.options
+        return MqttClient(
+            options.url,
+            ca_file=options.ca_file,
+            cert_file=options.cert_file,
+            key_file=options.key_file,
             username=options.username,
             password=options.password.get_secret_value() if options.password else None,
             identifier=None if probe else options.client_id,
             keepalive=options.keepalive_s,
             will=None if probe else aiomqtt.Will(f"{options.prefix}/status", b"offline", qos=1, retain=True),
-            tls_context=self._tls_context() if tls else None,
-            socket_options=_NO_DELAY,
             max_queued_incoming_messages=100,
         )
-
-    def _tls_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.options.ca_file)
-        if self.options.cert_file:
-            context.load_cert_chain(self.options.cert_file, self.options.key_file)
-        return context
 
     async def _take_command(self, client: aiomqtt.Client, payload: Any, context: SinkContext) -> None:
         ok, text = await self._carry_out(payload, context)

@@ -14,6 +14,7 @@ import pytest
 
 from monitor.clock import SystemClock
 from monitor.events import Price
+from monitor.mqtt import MqttClient
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
@@ -162,7 +163,7 @@ async def listen(port: int, received: list[Any]) -> None:
     """Take all events, with a session that the broker keeps while either side is away."""
     while True:
         with contextlib.suppress(aiomqtt.MqttError):
-            async with aiomqtt.Client("127.0.0.1", port, identifier="desk", clean_session=False) as client:
+            async with MqttClient(f"mqtt://127.0.0.1:{port}", identifier="desk", clean_session=False) as client:
                 await client.subscribe("monitor/events", qos=1)
                 async for message in client.messages:
                     assert isinstance(message.payload, bytes)

@@ -241,8 +241,6 @@ async def test_tls_and_password(secured: tuple[Broker, Path]) -> None:
             assert topic.endswith(alert().fingerprint)
 
 
-# paho leaves the socket of a failed handshake to the garbage collector
-@pytest.mark.filterwarnings("ignore:.*SSLSocket.*:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("wrong", [{"password": "no"}, {"ca_file": None}])
 async def test_wrong_password_or_authority_is_a_retry_that_tells_no_secret(
     secured: tuple[Broker, Path], wrong: dict[str, Any]
