@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -28,14 +29,19 @@ def _duration(value: Any) -> int:
     if isinstance(value, str):
         if value.strip() in {"0", "0s"}:
             return 0
-        return parse_duration(value)
-    raise ValueError(f"{value!r} is no duration; write 30s, 5m or 4h")
+        with suppress(ValueError):
+            return parse_duration(value)
+    raise ValueError(f"{value!r} is not a duration; write 30s, 5m or 4h")
 
 
-def _matchers(value: Any) -> tuple[Matcher, ...]:
+def _listed(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
-        return tuple(_meant(Matcher(str(label), "=", str(text))) for label, text in value.items())
-    return tuple(_meant(parse_matcher(str(text))) for text in ([value] if isinstance(value, str) else value))
+        return [Matcher(str(label), "=", str(text)) for label, text in value.items()]
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _matcher(value: Any) -> Matcher:
+    return _meant(value if isinstance(value, Matcher) else parse_matcher(str(value)))
 
 
 def _meant(matcher: Matcher) -> Matcher:
@@ -43,9 +49,10 @@ def _meant(matcher: Matcher) -> Matcher:
     for label in difflib.get_close_matches(matcher.label, _OWN_LABELS, n=1, cutoff=0.8):
         if label != matcher.label:
             raise ValueError(f"the matcher {matcher_text(matcher)!r} fits no alert; did you mean {label!r}?")
-    for word in matcher.value.split("|") if matcher.label == "severity" else ():
-        if meant := meant_severity(word):
-            raise ValueError(f"unknown severity {word!r}; did you mean {meant!r}?")
+    words = matcher.value.split("|") if matcher.label == "severity" else ()
+    slips = [f"unknown severity {word!r}; did you mean {meant!r}?" for word in words if (meant := meant_severity(word))]
+    if slips:
+        raise ValueError(" ".join(slips))
     return matcher
 
 
@@ -57,7 +64,7 @@ def _long_enough(ns: int) -> int:
 
 DurationNs = Annotated[int, BeforeValidator(_duration)]
 IntervalNs = Annotated[DurationNs, AfterValidator(_long_enough)]
-Matchers = Annotated[tuple[Matcher, ...], BeforeValidator(_matchers)]
+Matchers = Annotated[tuple[Annotated[Matcher, BeforeValidator(_matcher)], ...], BeforeValidator(_listed)]
 
 
 class _Model(BaseModel):

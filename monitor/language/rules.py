@@ -125,8 +125,16 @@ class _Loader:
             if group.name in seen:
                 self.problem(document, (*path, "name"), f"a second group {group.name!r} in this file")
             seen.add(group.name)
+            self._check_severity(document, path, group)
             for place in range(len(group.rules)):
                 self._read_rule(document, (*path, "rules", place), group)
+
+    def _check_severity(self, document: Document, path: Path, group: GroupHead) -> None:
+        """A misspelt one ranks with ``warning``: whoever hears of what is critical would not."""
+        word = group.labels.get("severity", "")
+        if meant := meant_severity(word):
+            where = (*path, "labels", "severity")
+            self.problem(document, where, f"unknown severity {word!r}", f"did you mean {meant!r}?")
 
     def _validate(self, model: type[AnyModel], document: Document, path: Path) -> AnyModel | None:
         data = document.data

@@ -29,6 +29,7 @@ from monitor.feeds import FEEDS, feed_class, make_feed, make_feeds
 from monitor.language import load_rules
 from monitor.rule import RuleSet
 from monitor.runtime.panels import panel_recordings
+from monitor.runtime.route_check import route_problems
 from monitor.runtime.slow_side import check_slow_side
 from monitor.sinks import KINDS, sink_options
 from monitor.yamlsource import Document, load_yaml
@@ -203,29 +204,11 @@ def _option_problems(entry: dict[str, Any], index: int, document: Document) -> l
 
 
 def check_routes(data: Any, document: Document) -> list[Problem]:
-    """Wrong routes, and routes to sinks that do not exist."""
+    """Wrong routes, and routes to sinks or by times that do not exist."""
     raw = data.get("routes") if isinstance(data, dict) else None
     if not raw:
         return []
-    try:
-        routing = RoutingConfig.model_validate(raw)
-    except ValidationError as error:
-        return [
-            _option_problem(("routes", *_own_path(raw, details["loc"])), details, document)
-            for details in error.errors()
-        ]
-    known = {name for _, name in _sink_names(data)} or {"console"}
-    return [
-        document.problem(
-            ("routes",), f"no sink named {name!r}", hint=f"there are: {', '.join(sorted(known))}", key=True
-        )
-        for name in sorted(routing.sink_names() - known)
-    ]
-
-
-def _own_path(raw: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The place in the file: a plain list of routes was wrapped before it was validated."""
-    return path[1:] if isinstance(raw, list) and path[:1] == ("routes",) else path
+    return route_problems(raw, {name for _, name in _sink_names(data)} or {"console"}, document)
 
 
 def _option_problem(path: tuple[int | str, ...], details: Any, document: Document, prefix: str = "") -> Problem:

@@ -189,6 +189,15 @@ def test_one_mistake_is_one_message(rule: str, message: str) -> None:
     assert problems(rule) == [message]
 
 
+def test_a_misspelt_severity_of_a_group_is_a_mistake_at_its_place() -> None:
+    text = "groups:\n  - name: desk\n    labels: {severity: critcal}\n    rules: [{alert: A, expr: price > 1}]\n"
+    with pytest.raises(ConfigError) as caught:
+        load_rules([("rules.yaml", text)])
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column, problem.message) == (3, 24, "unknown severity 'critcal'")
+    assert problem.hint == "did you mean 'critical'?"
+
+
 def test_a_mistake_points_into_the_scalar_whatever_its_style() -> None:
     bodies = [
         "expr: price > 1Q",
