@@ -45,7 +45,7 @@ def _block(row: dict[str, Any]) -> str:
     lines += [f"  {row[key]}" for key in ("near_miss", "reason") if row.get(key)]
     lines += [f"  {sign}" for sign in row.get("signs", [])]
     lines += [f"  {part['text']} = {_number(part['value'], part.get('unit', ''))}" for part in row.get("parts", [])]
-    lines += [_contributor(part) for part in row.get("contributors", [])[:5]]
+    lines += [_contributor(part) for part in ([] if row.get("signs") else row.get("contributors", [])[:5])]
     if row.get("largest"):
         lines.append(f"  largest: {row['largest']}")
     lines += [f"  missing: {text}" for text in row.get("missing", [])]

@@ -46,15 +46,16 @@ def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns
     """Explain the reading of `expr` for one label set, as of the last evaluation."""
     window = next(_event_windows(expr), None)
     contributors, largest, spark = _events(store, window, labels, now_ns) if window else ((), "", ())
-    missing = {words for _, _, words in _parts(compiler, expr, labels, now_ns) if words}
+    parts = tuple(_parts(compiler, expr, labels, now_ns))
+    signs, told = tuple(_signs(compiler, expr, labels)), set(_told_by_signs(expr))
     return Explanation(
         contributors=contributors or _gauges(store, compiler, expr, labels),
-        parts=tuple((text, value) for text, value, _ in _parts(compiler, expr, labels, now_ns)),
-        missing=tuple(sorted(missing)),
+        parts=tuple((text, value) for text, value, _ in parts if text not in told),
+        missing=tuple(sorted({words for _, _, words in parts if words})),
         largest=largest,
         spark=spark,
         unit=units_behind(expr)[0],
-        signs=tuple(_signs(compiler, expr, labels)),
+        signs=signs,
     )
 
 
@@ -102,9 +103,22 @@ def _part(node: Node, expr: Expr, labels: Labels, now_ns: int) -> tuple[str, flo
 
 def _signs(compiler: Compiler, expr: Expr, labels: Labels) -> Iterator[str]:
     """The conditions of a ``k_of``: whether each is on, and its value; those that are on first."""
-    counted = next((found for found in _below(expr) if isinstance(found, KOf)), None)
+    counted = _counted(expr)
     said = [_sign(compiler, condition, labels) for condition in counted.conditions] if counted else []
     yield from (text for _, text in sorted(said, key=lambda pair: pair[0]))
+
+
+def _told_by_signs(expr: Expr) -> Iterator[str]:
+    """Parts whose value a sign has said: the left side of each counted condition, and the count where it is the rule's value."""
+    counted = _counted(expr)
+    if counted is not None:
+        yield from (to_text(condition.left) for condition in counted.conditions if isinstance(condition, Compare))
+        if counted is expr:
+            yield to_text(counted)
+
+
+def _counted(expr: Expr) -> KOf | None:
+    return next((found for found in _below(expr) if isinstance(found, KOf)), None)
 
 
 def _below(expr: Expr) -> Iterator[Expr]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
-from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
 from monitor.engine.nodes.base import row_of
 from monitor.engine.nodes.windows import SamplesNode
 from monitor.events import Labels
 from monitor.expression import Call, Expr, Range, children, series_names
+from monitor.format import utc_time
 from monitor.language import to_text
 
 
@@ -53,5 +52,4 @@ def _of_rows(fetched: Mapping[str, int], expr: Expr, subject: Range, now_ns: int
     start_ns = now_ns - subject.window_ns - subject.offset_ns
     newest_ns = max((fetched.get(series, 0) for series in series_names(subject)), default=0)
     if newest_ns > start_ns:
-        until = datetime.fromtimestamp(newest_ns / NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        yield f"{to_text(expr)}: holds history that was fetched, not seen live, up to {until}"
+        yield f"{to_text(expr)}: holds history that was fetched, not seen live, up to {utc_time(newest_ns)}"

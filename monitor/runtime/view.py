@@ -181,16 +181,16 @@ class AppView:
 
     def rules(self) -> Sequence[RuleView]:
         """Every loaded alert rule, in file order."""
-        states = self._row_states()
-        return [self._rule_view(rule, states.get(rule.id, {})) for rule in self.parts.engine.ruleset.alerts]
+        alerts = self._row_alerts()
+        return [self._rule_view(rule, alerts.get(rule.id, {})) for rule in self.parts.engine.ruleset.alerts]
 
-    def _row_states(self) -> dict[str, dict[Labels, AlertState]]:
-        found: dict[str, dict[Labels, AlertState]] = {}
+    def _row_alerts(self) -> dict[str, dict[Labels, AlertView]]:
+        found: dict[str, dict[Labels, AlertView]] = {}
         for alert in self.parts.desk.lifecycle.alerts():
-            found.setdefault(alert.rule, {})[alert.series] = alert.state
+            found.setdefault(alert.rule, {})[alert.series] = alert
         return found
 
-    def _rule_view(self, rule: Rule, states: dict[Labels, AlertState]) -> RuleView:
+    def _rule_view(self, rule: Rule, alerts: Mapping[Labels, AlertView]) -> RuleView:
         evaluation = self.parts.engine.latest(rule.id)
         rows = evaluation.labels if evaluation is not None else ()
         footprint = self.parts.engine.footprint(rule.id)
@@ -198,7 +198,7 @@ class AppView:
             name=rule.name,
             group=rule.group,
             text=rule.text,
-            states=[states.get(labels, AlertState.INACTIVE) for labels in rows],
+            states=[_state(alerts.get(labels)) for labels in rows],
             evaluation=evaluation,
             clear_text=rule.clear_text,
             for_s=rule.for_ns / NS_PER_S,
@@ -257,22 +257,23 @@ class AppView:
         evaluation = self.parts.engine.latest(found[0].id)
         if evaluation is None:
             return []
-        states = self._row_states().get(found[0].id, {})
-        return [self._why_row(evaluation, row, states, found[0].expr) for row in range(len(evaluation.truth))]
+        alerts = self._row_alerts().get(found[0].id, {})
+        return [
+            self._why_row(evaluation, row, alerts.get(labels), found[0]) for row, labels in enumerate(evaluation.labels)
+        ]
 
-    def _why_row(self, evaluation: Evaluation, row: int, states: Mapping[Labels, AlertState], expr: Expr) -> WhyRow:
-        unit, (contributor_unit, part_units) = unit_shown(expr), units_behind(expr)
-        labels = evaluation.labels[row]
+    def _why_row(self, evaluation: Evaluation, row: int, alert: AlertView | None, rule: Rule) -> WhyRow:
+        unit, (contributor_unit, part_units) = unit_shown(rule.expr), units_behind(rule.expr)
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
         truth = int(evaluation.truth[row])
         return WhyRow(
-            labels=labels,
-            state=states.get(labels, AlertState.INACTIVE),
+            labels=evaluation.labels[row],
+            state=_state(alert),
             truth=truth,
             value=value,
             threshold=threshold,
             coverage_ratio=float(evaluation.coverage[row]),
-            reason=evaluation.reasons.get(row, ""),
+            reason=evaluation.reasons.get(row, "") or _course(alert, rule),
             explanation=self.parts.desk.explain(evaluation.rule, row),
             near_miss=_near_miss(truth, value, threshold, unit),
             unit=unit,
@@ -473,6 +474,22 @@ def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -
         law=feed.spec.laws.get(channel),
         reason="" if uptime is not None and uptime.up else "not live",
     )
+
+
+def _state(alert: AlertView | None) -> AlertState:
+    return AlertState.INACTIVE if alert is None else alert.state
+
+
+def _course(alert: AlertView | None, rule: Rule) -> str:
+    """Since when an alert has been on and why it is, where the reading alone does not say; empty without one."""
+    if alert is None:
+        return ""
+    if alert.state is AlertState.PENDING:
+        wait = fmt.duration(rule.for_ns)
+        return f"pending since {fmt.utc_time(alert.active_since_ns)}, fires after {wait}: {alert.reason}"
+    if alert.state is AlertState.FIRING:
+        return f"firing since {fmt.utc_time(alert.starts_at_ns)}: {alert.reason}"
+    return alert.reason
 
 
 def _near_miss(truth: int, value: float, threshold: float, unit: str) -> str:

@@ -426,7 +426,7 @@ def _columns(*known: str | tuple[str, int] | tuple[str, int, int]) -> tuple[Colu
 
 PANELS: tuple[Panel, ...] = (
     Panel("alerts", "Alerts: a acknowledge, s silence, Enter why", _columns("State", ("Alert", 0, 22), "Value", ("Against", 2), ("Cover", 3), ("Since", 1), ("Severity", 4), ("Note", 5, 24)), frozenset({"alerts", "rules"}), alert_rows, "Nothing is firing."),
-    Panel("market", "Market: funding per 8 h by open interest, depth within 1 %", _columns("Coin", "Price USD", "Move", ("Last hour", 2), "Funding 8 h", ("Open int.", 1), ("Bids", 4), ("Asks", 4), ("Spread", 3)), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
+    Panel("market", "Market: funding per 8 h by open interest, depth within 1%", _columns("Coin", "Price USD", "Move", ("Last hour", 2), "Funding 8 h", ("Open int.", 1), ("Bids", 4), ("Asks", 4), ("Spread", 3)), frozenset({"assets", "depth", "sparks"}), market_rows, "No price has arrived yet."),
     Panel("rules", "Rules: Enter shows what stands behind a number", _columns("State", ("Rule", 0, 18), "Value", ("Against", 1), ("Cover", 2), ("Of", 3, 16)), frozenset({"rules"}), rule_rows, "No rules are loaded."),
     Panel("feeds", "Feeds: coverage of the last hour", _columns("State", "Venue", "Cover", ("Newest", 1), ("Frames", 5), ("Reconn.", 4), ("Lost", 2), ("Clock", 3), ("Trouble", 0, 12)), frozenset({"feeds"}), feed_rows, "No feed is configured."),
     Panel("liquidated", "Who was liquidated: reported US dollars, a lower bound where a venue samples", _columns("Window", "Who", "Long", "Short", ("Orders", 2), ("Last hour", 1), "Coverage"), frozenset({"windows", "sparks", "feeds"}), liquidation_rows, "No liquidation has been reported yet."),
@@ -460,7 +460,8 @@ def _why_block(row: Json, unit: str) -> list[tuple[str, str]]:
         lines.append((f"  {spark(row['spark'], 60)}", "quiet"))
     lines += [(f"  {sign}", "bad" if sign.startswith("on ") else "quiet") for sign in row["signs"]]
     lines += [(f"  {part['text']} = {fmt.amount(part['value'], part['unit'])}", "") for part in row["parts"]]
-    lines += [(_contributor(part, row["labels"]), "quiet") for part in row["contributors"][:8]]
+    shown = [] if row["signs"] else row["contributors"][:8]
+    lines += [(_contributor(part, row["labels"]), "quiet") for part in shown]
     lines += [(f"  largest: {row['largest']}", "quiet")] if row["largest"] else []
     lines += [(f"  {note}", "quiet") for note in row["notes"]]
     return lines + [(f"  missing: {name}", "held") for name in row["missing"]]

@@ -34,3 +34,25 @@ def test_signs_are_of_the_row() -> None:
     )
     assert signs["BTC"][0] == "on      price by (base) < 90k: 85,000.00 USD"
     assert signs["BTC"][1].startswith("off     sum(liquidations[1h]) by (base) > 1M")
+
+
+def test_what_a_sign_says_is_not_said_again() -> None:
+    machine = engine(SIGNS)
+    machine.ingest([feed("bybit", channel, 0) for channel in Channel])
+    machine.ingest([price(BYBIT_BTC, 85_000, 1), interest(BYBIT_BTC, 4e9, 1)])
+    machine.evaluate(at(2))
+    explanation = machine.explain("g/r0", 0)
+    assert explanation.parts == ()
+    assert explanation.missing  # what keeps the fourth sign unknown
+
+
+def test_a_count_within_a_larger_condition_keeps_its_value() -> None:
+    machine = engine(
+        'k_of(1, price{base="BTC"} by () < 90000, open_interest{base="BTC"} by () < 1B) and sum(liquidations[1h]) >= 0'
+    )
+    machine.ingest([feed("bybit", channel, 0) for channel in Channel])
+    machine.ingest([price(BYBIT_BTC, 85_000, 1), interest(BYBIT_BTC, 4e9, 1)])
+    machine.evaluate(at(2))
+    said = dict(machine.explain("g/r0", 0).parts)
+    assert [text.split("(")[0] for text in said] == ["k_of", "sum"]
+    assert next(iter(said.values())) == 1.0

@@ -174,6 +174,14 @@ def test_why_tells_the_nearest_miss_and_what_stands_behind(rig: Rig) -> None:
     assert rig.view.why("desk/Wiped") == rig.view.why("Wiped")
 
 
+def test_why_says_since_when_an_alert_is_on_and_what_it_waits_for(rig: Rig) -> None:
+    rig.take(liquidation(ETH, "long", 4_000_000), Price(BTC, "mark", 80_000.0, T0, T0))
+    (wiped,) = rig.view.why("Wiped") or ()
+    assert wiped.reason.startswith("firing since 2025-11-21 04:40:00Z: the condition holds")
+    (low,) = rig.view.why("Low") or ()
+    assert low.reason == "pending since 2025-11-21 04:40:00Z, fires after 5m: the condition holds"
+
+
 def test_why_of_a_rule_without_data_and_of_none(rig: Rig) -> None:
     rig.take(liquidation(BTC, "long", 1))
     assert rig.view.why("NoSuchRule") is None

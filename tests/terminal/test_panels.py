@@ -178,7 +178,8 @@ def test_why_says_what_is_missing() -> None:
     assert texts[0] == "base=SOL: held, the condition is unknown"
     assert "  value 50% against 100%, coverage 50%" in texts
     assert "  a = n/a" in texts
-    assert "    25%  venue=okx  5M USD" in texts
+    assert "    25%  venue=okx  5M USD" not in texts  # of a count the signs stand for whoever made it up
+    assert "    25%  venue=okx  5M USD" in [text for text, _ in why_lines({"rows": [{**row, "signs": []}]}, "ratio")]
     assert "  a lower bound" in texts
     assert "  missing: okx liquidations" in texts
     assert texts.index("  on      a < 1: 0") < texts.index("  off     b > 2: 1") < texts.index("  a = n/a")

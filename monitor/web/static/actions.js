@@ -123,7 +123,7 @@ function whyRow(row, unit) {
     row.reason && h("p", { class: "reason" }, row.reason),
     row.near_miss && h("p", { class: "note" }, row.near_miss),
     row.spark.length > 1 && sparkline(row.spark, { width: 480, height: 60, label: "value over the window" }),
-    row.contributors.length > 0 && h("table", { class: "contributors" }, h("caption", { class: "unseen" }, "Contributors"),
+    row.signs.length === 0 && row.contributors.length > 0 && h("table", { class: "contributors" }, h("caption", { class: "unseen" }, "Contributors"),
       h("tbody", {}, row.contributors.map((part) => contributorRow(part, row.labels)))),
     row.signs.length > 0 && h("ul", { class: "parts" }, row.signs.map((sign) => h("li", {}, h("code", {}, sign)))),
     row.parts.length > 0 && h("ul", { class: "parts" }, row.parts.map((part) => h("li", {}, h("code", {}, part.text), " = ", amount(part.value, part.unit)))),

@@ -104,7 +104,7 @@ function banners() {
   return [
     link.tone === "bad" && h("p", { class: "banner", "data-tone": "bad", role: "alert" },
       h("strong", {}, link.text === SILENT ? "The monitor is silent. " : "No connection to the monitor. "), `Every number below is from ${utc(state.now)}.`),
-    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data. "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
+    process.synthetic && h("p", { class: "banner", "data-tone": "synthetic" }, h("strong", {}, "Synthetic data: "), process.synthetic_note.replace(/^synthetic( market)?:? */i, "")),
     process.tape && Object.values(process.tape.dropped).some(Boolean) && h("p", { class: "banner", "data-tone": "warn" },
       h("strong", {}, "The tape is incomplete. "), `${Object.values(process.tape.dropped).reduce((sum, count) => sum + count, 0)} records could not be written to ${process.tape.folder}. `, h("code", {}, process.tape.failing)),
     process.draining && h("p", { class: "banner", "data-tone": "warn" }, "The monitor is shutting down."),

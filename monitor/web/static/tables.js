@@ -56,7 +56,8 @@ export function tape(found) {
 }
 
 export function reports(found) {
-  if (!found?.length) return h("p", { class: "empty" }, "No backtest report is in the folder reports of data_dir.");
+  if (!found) return []; // not asked yet, or not answered: nothing is known
+  if (!found.length) return h("p", { class: "empty" }, "No backtest report is in the folder reports of data_dir.");
   return table("reports", "Backtest reports", [["Report"], ["Written"], ["Size", "n"]],
     found.map((report) => h("tr", { "data-key": report.name },
       h("th", { scope: "row" }, h("a", { href: `/reports/${encodeURIComponent(report.name)}`, target: "_blank", rel: "noopener" }, report.name)),
