@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.archive.check import with_words, wrong_columns, wrong_rows
 from monitor.archive.manifest import Manifest, Part, is_itself, read_manifests
 from monitor.archive.schema import (
     ALL_TABLES,
@@ -182,36 +183,50 @@ class Archive:
             TapeError: It is missing, damaged, or has other columns or rows than it should.
         """
         frame = self._select(part, columns, offset, rows)
+        path = str(self.folder / part.path)
         if len(frame) != min(rows, part.rows - offset):
-            path = str(self.folder / part.path)
             raise TapeError(f"{offset + len(frame)} rows, but its manifest says {part.rows}", path)
+        if wrong := wrong_rows(frame, part):
+            raise TapeError(wrong, path)
         return frame
 
     def _select(self, part: Part, columns: Sequence[str | pl.Expr], offset: int, rows: int) -> pl.DataFrame:
         import polars as pl
 
-        path = self.folder / part.path
-        self._verify(path)
+        path, table = self.folder / part.path, ALL_TABLES[part.table]
+        self._verify(path, table)
         try:
             lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-            return lazy.slice(offset, rows).select(columns).collect()
+            return with_words(lazy.slice(offset, rows).select(columns).collect(), table)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TapeError(f"not readable: {str(error).splitlines()[0]}", str(path)) from None
 
-    def _verify(self, path: Path) -> None:
+    def _verify(self, path: Path, table: Table | None = None) -> None:
         """Read a file through before its first use: Parquet's readers take a flipped bit for a value."""
+        import polars as pl
+
         if path in self._whole:
             return
         try:
-            if not is_itself(path):
-                raise TapeError("damaged: its checksum is not the one in its name", str(path))
+            wrong = "" if is_itself(path) else "damaged: its checksum is not the one in its name"
+            if table is not None and not wrong:
+                wrong = wrong_columns(pl.read_parquet_schema(path), table)
         except OSError as error:
-            raise TapeError(f"not readable: {error.strerror or error}", str(path)) from None
+            wrong = f"not readable: {error.strerror or error}"
+        except pl.exceptions.PolarsError as error:
+            wrong = f"not readable: {str(error).splitlines()[0]}"
+        if wrong:
+            raise TapeError(wrong, str(path))
         self._whole.add(path)
 
     def first_item(self, rank: int) -> int:
         """The number of the first instrument of an origin."""
         return self._first_item[rank]
+
+    def has_items(self, rank: int, items: pl.Series) -> bool:
+        """Whether rows name instruments of their origin only."""
+        ends = [*self._first_item[1:], len(self.instruments)]
+        return bool(items.is_between(self._first_item[rank], ends[rank], closed="left").all())
 
     def _read_instruments(self, manifest: Manifest) -> list[Instrument]:
         import polars as pl
@@ -221,7 +236,9 @@ class Archive:
         try:
             frame = pl.read_parquet(path, hive_partitioning=False)
             rows = frame.cast(polars_schema([(name, kind) for name, kind, _ in INSTRUMENT_COLUMNS]))  # type: ignore[arg-type]
-            return [instrument_of(row) for row in rows.sort("instrument").iter_rows(named=True)]
+            if rows["instrument"].to_list() != list(range(len(rows))):
+                raise TapeError("its instruments are not numbered from 0 on", str(path))
+            return [instrument_of(row) for row in rows.iter_rows(named=True)]
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise TapeError(f"not readable: {str(error).splitlines()[0]}", str(path)) from None
 
@@ -293,6 +310,8 @@ class _Stream:
         own = [name for name in self.columns if name != INSTRUMENT.name]
         rank = pl.lit(self.rank, pl.Int32).alias("rank")
         frame = self.archive.read(part, ["seq", "at_ns", *own, about, rank], self._offset, self.row_group)
+        if INSTRUMENT.name in self.columns and not self.archive.has_items(self.rank, frame["item"]):
+            raise TapeError("it names an instrument that is not in its archive", str(self.archive.folder / part.path))
         self._offset += self.row_group
         if self._offset >= part.rows:
             self._part, self._offset = self._part + 1, 0

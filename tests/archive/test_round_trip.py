@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.archive.manifest import Lost, manifest_path, read_manifests
+from monitor.archive.manifest import Lost, checksum, manifest_path, read_manifests
 from monitor.archive.reader import Archive, Span
 from monitor.archive.schema import TABLE_OF, TABLES, CourseRow, Table
 from monitor.archive.writer import ArchiveWriter, Limits
@@ -192,6 +193,46 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, damage: str) -> 
         list(Archive(tmp_path).events())
     assert caught.value.file == str(path)
     assert ("not readable" if damage == "missing" else "checksum") in caught.value.reason
+
+
+REWRITTEN: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
+    "no column": (lambda frame: frame.drop("usd_micros"), "no column 'usd_micros', which trades have"),
+    "text": (lambda frame: frame.cast({"usd_micros": pl.String}), "column 'usd_micros' is String, expected Int64"),
+    "fractions": (lambda frame: frame.cast({"usd_micros": pl.Float64}), "'usd_micros' is Float64, expected Int64"),
+    "nothing": (lambda frame: frame.with_columns(price=pl.lit(None, pl.Float64)), "'price' has no value in some row"),
+    "word": (lambda frame: frame.with_columns(side=pl.lit("up")), "in column 'side'"),
+    "order": (lambda frame: frame.reverse(), "not in the order of arrival"),
+    "time": (lambda frame: frame.with_columns(at_ns=pl.col("at_ns") - 1), "rows of another time"),
+    "instrument": (lambda frame: frame.with_columns(pl.col("instrument") + 1000), "an instrument that is not in"),
+}
+
+
+@pytest.mark.parametrize("change", REWRITTEN)
+def test_a_file_that_was_rewritten_with_a_right_checksum_is_an_error_all_the_same(tmp_path: Path, change: str) -> None:
+    write(tmp_path, arrivals(1, 200), limits=Limits())
+    path = next(tmp_path.glob("trades/**/*.parquet"))
+    rewrite, words = REWRITTEN[change]
+    rewrite(pl.read_parquet(path, hive_partitioning=False)).write_parquet(tmp_path / "other")
+    other = path.with_name(path.name.replace(path.stem[-8:], f"{checksum(tmp_path / 'other'):08x}"))
+    (tmp_path / "other").rename(other)
+    manifest = manifest_path(tmp_path, "test")
+    manifest.write_text(manifest.read_text().replace(path.name, other.name))
+    with pytest.raises(TapeError, match=words) as caught:
+        list(Archive(tmp_path).events())
+    assert caught.value.file == str(other)
+
+
+def test_words_may_be_plain_text_in_a_file(tmp_path: Path) -> None:
+    """As other programs write them; the words of a later version may be more."""
+    history = arrivals(1, 200)
+    write(tmp_path, history, limits=Limits())
+    for path in tmp_path.glob("trades/**/*.parquet"):
+        pl.read_parquet(path, hive_partitioning=False).cast({"side": pl.String}).write_parquet(tmp_path / "other")
+        other = path.with_name(path.name.replace(path.stem[-8:], f"{checksum(tmp_path / 'other'):08x}"))
+        (tmp_path / "other").rename(other)
+        manifest = manifest_path(tmp_path, "test")
+        manifest.write_text(manifest.read_text().replace(path.name, other.name))
+    assert [plain(event) for _, event in Archive(tmp_path).events()] == flat(history)
 
 
 @pytest.mark.parametrize(
