@@ -67,7 +67,8 @@ SERIES: dict[str, SeriesSpec] = {
         SeriesSpec("trades", "events", Unit.USD, (*MARKET, "market", "side"), Fold.SUM, Channel.TRADES,
                    "Trades; side is the taker's, market is spot, perp, future or option."),
         SeriesSpec("price", "gauge", Unit.PRICE, (*MARKET, "kind", "market"), Fold.MEDIAN, Channel.PRICE,
-                   "Price of one coin; kind is mark, index, last or mid. Without a kind: mark, else last."),
+                   "Price of one coin; kind is mark, index, last or mid. Without a kind: mark, else last. In another currency than dollars "
+                   "its base is the pair: ETH/BTC."),
         SeriesSpec("funding", "gauge", Unit.RATIO, MARKET, Fold.OI_MEAN, Channel.FUNDING,
                    "Funding rate per the contract's own interval; positive: longs pay.", stale_s=600.0),
         SeriesSpec("funding_8h", "gauge", Unit.RATIO, MARKET, Fold.OI_MEAN, Channel.FUNDING,

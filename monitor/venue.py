@@ -165,7 +165,8 @@ class VenueFeed(Learned):
     ) -> list[HistoryPage]:
         """See `monitor.feed.Feed`."""
         archive = self.archives.get(channel)
-        if archive is None or not self.carries(channel):
+        in_dollars = instrument.usd_quoted or channel is not Channel.OPEN_INTEREST
+        if archive is None or not self.carries(channel) or not in_dollars:
             return []
         pages = []
         for span in archive.spans(instrument, channel, start_ns, end_ns, step_ns):
@@ -398,6 +399,8 @@ class VenueSession(TopicSession):
     def open_interest(self, instrument: Instrument, usd: float | None, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
         """One-sided open interest in US dollars; nothing when it is missing or makes no sense."""
         if usd is None or instrument.status == "closed" or not self.carries[Channel.OPEN_INTEREST]:
+            return []
+        if not self._in_dollars(instrument):
             return []
         if not 0 <= usd < _LARGEST_USD:
             raise DecodeError("out_of_range", f"open interest {usd!r} USD")

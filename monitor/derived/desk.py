@@ -129,7 +129,7 @@ class DerivedDesk:
             return
         if is_price_of_now(event):
             self._peaks.take({event.instrument.base: event.value / event.instrument.base_units})
-        if event.ts_ns % DAY_NS == 0:
+        if event.ts_ns % DAY_NS == 0 and event.instrument.usd_quoted and event.instrument.kind != "future":
             closes = self._closes.setdefault(event.instrument.base, {})
             closes[event.ts_ns] = event.value / event.instrument.base_units
             if len(closes) > CLOSES_KEPT:

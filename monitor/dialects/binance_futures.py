@@ -211,7 +211,7 @@ class FuturesFeed(GapFeed):
         pace_s = 60.0 / self.plan.interest_weight_per_min
         marks = self.request(_PREMIUM_INDEX, weight=self.plan.premium_weight)
         polls = [Poll(marks, Channel.OPEN_INTEREST, _MARKS_EVERY_S, pace_s)]
-        for item in instruments:
+        for item in (item for item in instruments if item.usd_quoted):
             request = self.request(
                 _OPEN_INTEREST, f"?symbol={quote(item.symbol)}", label=f"{_OPEN_INTEREST}/{item.symbol}"
             )
@@ -219,7 +219,8 @@ class FuturesFeed(GapFeed):
         return polls
 
     def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        majors = [item for item in instruments if item.kind == "perp" and item.base in self.settings.depth_bases]
+        bases = self.settings.depth_bases
+        majors = [item for item in instruments if item.kind == "perp" and item.base in bases and item.usd_quoted]
         return [
             Poll(
                 self.request(

@@ -27,7 +27,7 @@ class BookSettings(Settings, frozen=True):
 
 
 class BookFeed(VenueFeed):
-    """A feed with polled order books. A quanto contract has no dollar depth of its own and is left out."""
+    """A feed with polled order books. Quanto contracts and other currencies have no dollar depth of their own."""
 
     settings_type: ClassVar[type[Settings]] = BookSettings
     settings: BookSettings
@@ -48,9 +48,11 @@ class BookFeed(VenueFeed):
         """Order books of the majors, when ``depth`` is asked for."""
         if not self.carries(Channel.DEPTH):
             return []
-        bases = self.settings.depth_bases
-        majors = [i for i in instruments if i.kind in {"perp", "spot"} and i.base in bases and i.form != "quanto"]
-        return [self._book_poll(item) for item in majors]
+        return [self._book_poll(item) for item in instruments if self._has_dollar_depth(item)]
+
+    def _has_dollar_depth(self, item: Instrument) -> bool:
+        major = item.kind in {"perp", "spot"} and item.base in self.settings.depth_bases
+        return major and item.form != "quanto" and item.usd_quoted
 
     def _book_poll(self, item: Instrument) -> Poll:
         request = Request(f"depth/{item.key}", self.rest(self.book_url(item)))

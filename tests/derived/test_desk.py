@@ -66,6 +66,23 @@ def test_bands_are_worked_out_once_a_day_from_closes_and_ranks() -> None:
     assert desk.tick(41 * DAY_NS) == []
 
 
+def test_closes_in_another_currency_or_with_a_premium_are_not_those_of_the_coin() -> None:
+    """Whoever came last was the close: an ether of 0.035 bitcoins decoupled from itself."""
+
+    def correlation(*others: Instrument) -> list[float]:
+        desk = DerivedDesk(read_derived({"baskets": {}}))
+        desk.take([Sample("market_cap", (("asset", base),), cap, 0, 0) for base, cap in (("BTC", 2.0), ("ETH", 1.0))])
+        for day in range(1, 40):
+            at = day * DAY_NS
+            desk.take([price(base, 100 + (day * 3) % 7, at, backfill=True) for base in ("BTC", "ETH")])
+            desk.take([Price(item, "last", 1 + day * 5 % 11, at, at, backfill=True) for item in others])
+        return [sample.value for sample in desk.tick(40 * DAY_NS)]
+
+    pair = Instrument(venue="v", symbol="ETHBTC", base="ETH", quote="BTC", settle="BTC", kind="spot")
+    dated = Instrument(venue="v", symbol="ETH-27MAR26", base="ETH", quote="USD", settle="USD", kind="future")
+    assert correlation(pair) == correlation(dated) == correlation() == [pytest.approx(1.0)]
+
+
 def test_a_basket_may_say_how_often_it_is_rebalanced() -> None:
     said = {"weights": {"BTC": 3, "ETH": 1}, "rebalance_days": 30}
     plain, weighted, rare = read_derived({"baskets": {"a": ["BTC"], "b": {"BTC": 2}, "c": said}}).baskets

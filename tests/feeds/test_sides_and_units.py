@@ -14,7 +14,7 @@ import pytest
 from monitor.clock import NS_PER_S
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import BadRow, FeedOptions
-from monitor.feeds import make_feed
+from monitor.feeds import feed_class, make_feed
 from monitor.instruments import Instrument, Registry, canonical_base
 from tests.feeds.support import NOW_NS, Opened, load, of, open_session
 
@@ -282,3 +282,30 @@ def test_a_price_of_zero_is_none() -> None:
 )  # fmt: skip
 def test_multipliers_of_names(coin: str, base: str, units: int) -> None:
     assert canonical_base(coin) == (base, units)
+
+
+ETHER_IN_BITCOINS = (
+    ("binance_usdm", "ETHBTC"), ("binance_spot", "ETHBTC"), ("kraken", "ETH/BTC"), ("coinbase", "ETH-BTC"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("venue", "symbol"), ETHER_IN_BITCOINS)
+def test_bitcoins_are_not_told_as_dollars_of_depth_or_open_interest(venue: str, symbol: str) -> None:
+    """A pair that is named although it is quoted in bitcoins: 10,000 ethers at 0.035 are no 350 dollars."""
+    channels = frozenset({Channel.DEPTH, Channel.OPEN_INTEREST, Channel.PRICE}) & feed_class(venue).spec.laws.keys()
+    feed = make_feed(venue, FeedOptions(channels=channels, symbols=[symbol], extra={"depth_bases": ["ETH"]}))
+    registry = Registry()
+    load(feed, registry)
+    (item,) = feed.wanted(registry)
+    assert item.quote == "BTC"
+    assert [poll for poll in feed.polls([item]) if poll.symbol] == []
+    assert feed.history(item, Channel.OPEN_INTEREST, 0, NOW_NS, 3600 * NS_PER_S) == []
+
+
+def test_open_interest_in_another_currency_is_left_out_and_counted() -> None:
+    opened = open_session("kraken_futures", symbols=["PF_XBTUSD"])
+    item = Instrument(venue="kraken_futures", symbol="PV_XRPXBT", base="XRP", quote="XBT", settle="XBT", kind="perp")
+    opened.registry.update([item])
+    row = {"feed": "ticker", "product_id": "PV_XRPXBT", "time": MS, "markPrice": 0.00002, "openInterest": 5e6}
+    assert of(OpenInterest, opened.push(row)) == []
+    assert opened.skipped() == {"quote_not_usd": 1}

@@ -148,7 +148,8 @@ def _extra_labels(instrument: Instrument, series: str, extra: str) -> dict[str, 
     if series == "trades":
         return {"market": instrument.kind, "side": extra}
     if series == "price":
-        return {"market": instrument.kind, "kind": extra}
+        pair = {} if instrument.usd_quoted else {"base": f"{instrument.base}/{instrument.quote}"}
+        return {"market": instrument.kind, "kind": extra, **pair}  # bitcoins for an ether are no dollars for one
     return {"side": extra} if extra else {}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.engine.rows.catalog import Index
+from monitor.engine.rows.catalog import Index, member_labels
 from monitor.events import Labels
+from monitor.instruments import Instrument
 
 NAMES, VALUES = ("base", "side", "venue"), ("a", "b", "c")
 label_sets = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(VALUES)).map(lambda d: tuple(sorted(d.items())))
@@ -34,3 +35,13 @@ def test_a_rare_label_leaves_few_candidates() -> None:
     assert list(index.candidates((("base", "C7"), ("venue", "bybit")))) == [7]
     assert list(index.candidates((("base", "unknown"),))) == []
     assert len(index.candidates(())) == 1000
+
+
+def test_a_price_in_bitcoin_is_not_among_the_dollar_prices_of_its_coin() -> None:
+    """Folded by base, 0.035 bitcoins and 3,000 dollars made an ether of 1,500 dollars."""
+    dollars, bitcoins = (
+        dict(member_labels(Instrument(venue="v", symbol=f"ETH{quote}", base="ETH", quote=quote, settle=quote, kind="spot"), "price", "last"))
+        for quote in ("USDT", "BTC")
+    )  # fmt: skip
+    assert (dollars["base"], bitcoins["base"]) == ("ETH", "ETH/BTC")
+    assert (bitcoins["symbol"], bitcoins["quote"]) == ("ETHBTC", "BTC")
