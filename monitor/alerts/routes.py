@@ -16,7 +16,7 @@ from monitor.alerts.matchers import matcher_text, matches, parse_matcher
 from monitor.clock import NS_PER_S
 from monitor.events import Labels
 from monitor.expression import Matcher
-from monitor.language.literals import parse_duration
+from monitor.literals import parse_duration
 
 _MINUTE_NS = 60 * NS_PER_S
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from monitor.config import read_text
 from monitor.errors import ConfigError, Problem
-from monitor.language.literals import LiteralProblem, parse_duration
+from monitor.literals import LiteralProblem, parse_duration
 from monitor.yamlsource import Document, load_yaml
 
 Kind = Literal["candles", "funding", "open_interest", "liquidations"]

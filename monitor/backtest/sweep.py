@@ -22,8 +22,8 @@ from monitor.errors import ConfigError, Problem
 from monitor.events import Labels
 from monitor.expression import Call, Compare, Expr, Logic, Negate, Not, Number, unit_shown
 from monitor.language import load_rules
-from monitor.language.literals import LiteralProblem, literal_text, parse_literal
 from monitor.language.problems import did_you_mean
+from monitor.literals import LiteralProblem, literal_text, parse_literal
 from monitor.rule import Rule
 from monitor.runtime.load import Loaded
 from monitor.series import Unit

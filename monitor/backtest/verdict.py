@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from monitor.backtest.report import SENT, Report, RuleReport
 from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
-from monitor.language.literals import LiteralProblem, parse_literal
 from monitor.language.problems import did_you_mean
+from monitor.literals import LiteralProblem, parse_literal
 from monitor.series import Unit
 
 OPTION = "--fail-if"

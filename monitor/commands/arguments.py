@@ -1,12 +1,17 @@
-"""The command line's parser: help by example, and a mistake that names what was probably meant."""
+"""The command line's parser: help by example, a mistake that names what was probably meant; and kinds of values."""
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import difflib
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
+
+from monitor import config
+from monitor.clock import NS_PER_S
+from monitor.literals import LiteralProblem, parse_duration
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,3 +42,43 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - argparse has no public name for it
                 for child in action.choices.values():
                     yield from child._option_string_actions  # noqa: SLF001 - nor a list of a parser's options
+
+
+def size_bytes(text: str) -> int:
+    """``50G`` as bytes; the units are powers of 1024."""
+    try:
+        size = config.size_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not isinstance(size, int) or not size:
+        raise argparse.ArgumentTypeError("a size cannot be 0")
+    return size
+
+
+def duration_ns(text: str) -> int:
+    """``1h30m`` as nanoseconds, more than none."""
+    try:
+        length_ns = parse_duration(text)
+    except LiteralProblem as error:
+        raise argparse.ArgumentTypeError(error.words) from None
+    if length_ns <= 0:
+        raise argparse.ArgumentTypeError("expected more than zero")
+    return length_ns
+
+
+def duration_s(text: str) -> float:
+    """``30d`` as seconds, more than none."""
+    return duration_ns(text) / NS_PER_S
+
+
+def time_ns(text: str) -> int:
+    """A moment as unix nanoseconds."""
+    if text.isdigit():
+        return int(text) * NS_PER_S
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected a time such as 2025-11-21T04:40, or unix seconds") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000

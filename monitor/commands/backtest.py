@@ -24,10 +24,8 @@ from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict
 from monitor.clock import NS_PER_S, Clock, SystemClock
-from monitor.commands.arguments import Parser
-from monitor.commands.tape import time_ns
+from monitor.commands.arguments import Parser, duration_ns, time_ns
 from monitor.errors import ConfigError, Problem, TapeError
-from monitor.language.literals import LiteralProblem, parse_duration
 from monitor.runtime.load import Loaded, load
 
 EPILOG = """examples:
@@ -162,16 +160,6 @@ class Bar:
         self._out.flush()
 
 
-def _duration_ns(text: str) -> int:
-    try:
-        length_ns = parse_duration(text)
-    except LiteralProblem as error:
-        raise argparse.ArgumentTypeError(f"{error}: {error.hint}") from None
-    if length_ns <= 0:
-        raise argparse.ArgumentTypeError("expected more than zero")
-    return length_ns
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor backtest", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
@@ -181,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--to", dest="end", type=time_ns, metavar="TIME", help="where it ends")
     add("--rules", nargs="+", default=[], metavar="FILE", help="these rule files instead of the configuration's")
     add("--rule", action="append", default=[], metavar="NAME", help="only this rule; may be repeated")
-    add("--grid", type=_duration_ns, metavar="TIME", help="evaluate so often (default: as live, coarser over weeks)")
+    add("--grid", type=duration_ns, metavar="TIME", help="evaluate so often (default: as live, coarser over weeks)")
     add("--exact", action="store_true", help="evaluate a whole tape at the very instants of the monitor that wrote it")
     add("--compare", nargs="+", default=[], metavar="FILE", help="what would change with these rule files")
     add("--sweep", metavar="NAME=LOW..HIGH[:STEPS]", help="try values of a parameter, or of the threshold, of one rule")

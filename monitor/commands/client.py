@@ -108,7 +108,8 @@ def _cause(error: Exception) -> str:
 
 
 def _words(error: urllib.error.HTTPError) -> str:
-    text = error.read(2000).decode("utf-8", "replace")
+    with error:
+        text = error.read(2000).decode("utf-8", "replace")
     try:
         return str(json.loads(text).get("error", text))
     except (json.JSONDecodeError, AttributeError):

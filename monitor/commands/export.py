@@ -12,8 +12,7 @@ from pathlib import Path
 from monitor import __version__
 from monitor.archive.export import Choice, export
 from monitor.archive.manifest import Manifest
-from monitor.commands.arguments import Parser
-from monitor.commands.tape import time_ns
+from monitor.commands.arguments import Parser, time_ns
 from monitor.feeds import FEEDS
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load

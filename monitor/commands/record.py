@@ -12,9 +12,8 @@ from pathlib import Path
 from monitor import __version__
 from monitor.alerts.routes import RoutingConfig
 from monitor.clock import SteadyClock
-from monitor.commands.arguments import Parser
+from monitor.commands.arguments import Parser, duration_s, size_bytes
 from monitor.commands.run import run_loop, serve
-from monitor.commands.tape import duration_s, size_bytes
 from monitor.errors import TapeError
 from monitor.rule import RuleSet
 from monitor.runtime.app import App, AppSettings

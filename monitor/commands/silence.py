@@ -13,6 +13,7 @@ from monitor.commands.arguments import Parser
 from monitor.commands.client import add_author_options, add_client_options, call, token_from_environment
 from monitor.errors import MonitorError
 from monitor.format import printable
+from monitor.literals import LiteralProblem, parse_duration
 
 EPILOG = """examples:
   python -m monitor silence alertname=FundingFlippedNegative base=DOGE --for 2h --comment "known"
@@ -23,7 +24,6 @@ Changing state needs the API token in $MONITOR_TOKEN. Times are those of the mon
 exit code: 0 when it is done, 2 when the monitor refuses or does not answer
 """
 _MATCHER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(=~|!~|!=|=)\"?(.*?)\"?")
-_DURATION = re.compile(r"(\d+[smhdw])+", re.ASCII)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -75,8 +75,10 @@ def request(matchers: Sequence[str], duration: str, by: str, comment: str) -> di
     Raises:
         MonitorError: A matcher or the duration cannot be read.
     """
-    if not _DURATION.fullmatch(duration):
-        raise MonitorError(f"--for {duration!r}: expected a duration such as 30m, 2h, 1h30m or 1d")
+    try:
+        parse_duration(duration)
+    except LiteralProblem as error:
+        raise MonitorError(f"--for: {error.words}") from None
     return {
         "matchers": [_matcher(text) for text in matchers],
         "duration": duration,

@@ -6,14 +6,13 @@ import argparse
 import datetime as dt
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor import __version__, config
+from monitor import __version__
 from monitor.clock import NS_PER_S
-from monitor.commands.arguments import Parser
+from monitor.commands.arguments import Parser, time_ns
 from monitor.errors import TapeError
 from monitor.feeds import named_feeds
 from monitor.runtime.feeds.repeats import Repeats
@@ -30,46 +29,12 @@ EPILOG = """examples:
 Times are UTC unless they say otherwise, or unix seconds.
 exit code: 0 when the tape is whole, 1 when `info` finds something missing, 2 for wrong input or no tape
 """
-_DURATION = re.compile(r"(\d+)([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def run(argv: Sequence[str]) -> int:
     """Print or cut."""
     options = _parser().parse_args(argv)
     return _cut(options) if options.action == "cut" else _info(options)
-
-
-def size_bytes(text: str) -> int:
-    """``50G`` as bytes; the units are powers of 1024."""
-    try:
-        size = config.size_bytes(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if not isinstance(size, int) or not size:
-        raise argparse.ArgumentTypeError("a size cannot be 0")
-    return size
-
-
-def duration_s(text: str) -> float:
-    """``30d`` as seconds."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("expected a duration such as 12h or 30d")
-    return float(int(match[1]) * _SECONDS[match[2]])
-
-
-def time_ns(text: str) -> int:
-    """A moment as unix nanoseconds."""
-    if text.isdigit():
-        return int(text) * NS_PER_S
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("expected a time such as 2025-11-21T04:40, or unix seconds") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d|w))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+from monitor.clock import NS_PER_S
+from monitor.literals import DURATION_PATTERN, LiteralProblem, parse_duration
+
 _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})")
@@ -18,11 +18,12 @@ _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<
 
 def _seconds(value: object) -> object:
     """``30s``, ``1h30m`` or a plain number of seconds."""
-    if isinstance(value, str):
-        if not _DURATION.fullmatch(value):
-            raise ValueError("expected a duration such as 30s, 5m or 1h30m")
-        return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
-    return value
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value) / NS_PER_S
+    except LiteralProblem as error:
+        raise ValueError(error.words) from None
 
 
 def size_bytes(value: object) -> object:
@@ -76,9 +77,7 @@ def host_and_port(value: str) -> str:
 
 Seconds = Annotated[
     float,
-    BeforeValidator(
-        _seconds, json_schema_input_type=float | Annotated[str, Field(pattern=f"^(?:{_DURATION.pattern})$")]
-    ),
+    BeforeValidator(_seconds, json_schema_input_type=float | Annotated[str, Field(pattern=f"^{DURATION_PATTERN}$")]),
     Field(gt=0),
 ]
 """More than 0."""

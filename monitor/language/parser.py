@@ -34,9 +34,9 @@ from monitor.expression import (
     Span,
     Then,
 )
-from monitor.language.literals import LiteralProblem, parse_duration, parse_literal
 from monitor.language.problems import ExpressionError, TextProblem, did_you_mean, problem_at
 from monitor.language.syntax import explain_syntax_error
+from monitor.literals import LiteralProblem, parse_duration, parse_literal
 from monitor.series import Unit
 
 MAX_TEXT = 10_000

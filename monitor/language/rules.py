@@ -26,7 +26,6 @@ from monitor.expression import (
 )
 from monitor.language.expressions import Expectation, parse_expression
 from monitor.language.functions import FUNCTIONS
-from monitor.language.literals import parse_literal
 from monitor.language.parser import parse
 from monitor.language.problems import ExpressionError, did_you_mean
 from monitor.language.shape import (
@@ -41,6 +40,7 @@ from monitor.language.shape import (
     read_params,
 )
 from monitor.language.template import compile_template
+from monitor.literals import parse_literal
 from monitor.rule import Level, Override, Recording, Rule, RuleSet
 from monitor.series import SERIES, Fold, SeriesSpec
 from monitor.yamlsource import Document, Path, load_yaml

@@ -18,9 +18,9 @@ from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel, Labels
 from monitor.feeds import FEEDS
-from monitor.language.literals import LiteralProblem, parse_literal
 from monitor.language.problems import ExpressionError, TextProblem, did_you_mean
 from monitor.language.shape import Amount, Duration, Model, Texts, model_problems, read_duration, read_params
+from monitor.literals import LiteralProblem, parse_literal
 from monitor.series import SERIES, Unit
 from monitor.yamlsource import Document, Path, load_yaml
 

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from monitor.errors import Problem
 from monitor.expression import Number
-from monitor.language.literals import LiteralProblem, parse_duration, parse_literal
 from monitor.language.problems import did_you_mean
+from monitor.literals import LiteralProblem, parse_duration, parse_literal
 from monitor.series import Unit
 from monitor.yamlsource import Document, Path
 

@@ -20,7 +20,7 @@ from monitor.expression import (
     Selector,
     Then,
 )
-from monitor.language.literals import duration_text, literal_text
+from monitor.literals import duration_text, literal_text
 
 _ARITHMETIC = {"+": 6, "-": 6, "*": 7, "/": 7, "%": 7, "^": 9}
 _LOGIC = {"or": 2, "and": 3, "unless": 3}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +13,8 @@ from aiohttp.typedefs import Handler
 
 from monitor import __version__, pattern
 from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.language.problems import did_you_mean
+from monitor.literals import LiteralProblem, parse_duration
 from monitor.telemetry.metrics import ACTIVE_STATES
 from monitor.telemetry.view import Acknowledgement, HistoryQuery, LabelMatcher, MonitorView, Silence
 from monitor.web import shapes
@@ -23,12 +25,10 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 MAX_HISTORY = 5_000
 MAX_SILENCE_S = 365 * 86_400
-_DURATION = re.compile(r"(\d+)([smhdw])")
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-8]?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 """So that nanoseconds fit into 64 bits."""
 LAST_YEAR = 2199
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class SilenceRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,13 +113,13 @@ def _to_ns(moment: datetime, name: str) -> int:
 
 
 def _duration_ns(text: str) -> int:
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise BadRequest("duration: expected something like 2h or 1h30m")
-    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
-    if not 0 < seconds <= MAX_SILENCE_S:
+    try:
+        length_ns = parse_duration(text)
+    except LiteralProblem as error:
+        raise BadRequest(f"duration: {error.words}") from error
+    if not 0 < length_ns <= MAX_SILENCE_S * NS_PER_S:
         raise BadRequest("duration: expected more than nothing and at most a year")
-    return seconds * NS_PER_S
+    return length_ns
 
 
 def _matcher(raw: Mapping[str, str | bool]) -> LabelMatcher:
@@ -277,7 +277,7 @@ class Api:
             raise BadRequest("rule: which one? group/name, or a name that is unique")
         rows = self._view.why(name)
         if rows is None:
-            return failure(404, "not_found", "no rule of this name, or more than one: use group/name")
+            return failure(404, "not_found", _which_rule(name, [rule.id for rule in self._view.rules()]))
         return success({"rule": name, "rows": [shapes.why_body(row) for row in rows]})
 
     async def signals(self, _request: web.Request) -> web.Response:
@@ -340,3 +340,13 @@ class Api:
         if not await self._view.withdraw_acknowledgement(request.match_info["fingerprint"]):
             return failure(404, "not_found", "this alert is not acknowledged")
         return success(None)
+
+
+def _which_rule(name: str, rules: Sequence[str]) -> str:
+    """Why a name names no rule, and which one may be meant; `rules` are ``group/name``."""
+    same = [rule for rule in rules if rule.partition("/")[2] == name]
+    if same:
+        return f"{len(same)} rules are named {name!r}: {', '.join(same)}"
+    known = rules if "/" in name else [rule.partition("/")[2] for rule in rules]
+    near = did_you_mean(name, known)
+    return f"no rule is named {name!r}" + (f"; {near}" if near else "; /api/v1/rules lists them")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
@@ -12,7 +11,6 @@ import pytest
 from monitor.clock import NS_PER_S, SystemClock
 from monitor.commands import dispatch
 from monitor.commands.record import without_alerts
-from monitor.commands.tape import duration_s, size_bytes, time_ns
 from monitor.runtime.load import load_text
 from monitor.tape.folder import read_folder, tape_files, write_lost
 from monitor.tape.format import Record, Row
@@ -111,14 +109,6 @@ def test_a_file_that_is_no_tape_is_named_by_every_command(
             err = capsys.readouterr().err
             assert f"{path}:0: {len(bad)} bytes" in err
             assert said in err
-
-
-def test_sizes_durations_and_times() -> None:
-    assert (size_bytes("50G"), size_bytes("2MiB"), duration_s("30d")) == (50 << 30, 2 << 20, 2_592_000.0)
-    assert time_ns("1763700000") == time_ns("2025-11-21T04:40") == time_ns("2025-11-21T05:40+01:00") == START_NS
-    for parse, text in ((size_bytes, "many"), (size_bytes, "0"), (duration_s, "1y"), (time_ns, "noon")):
-        with pytest.raises(argparse.ArgumentTypeError):
-            parse(text)
 
 
 def test_recording_evaluates_no_rule_and_sends_nothing(tmp_path: Path) -> None:

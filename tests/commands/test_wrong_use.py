@@ -64,7 +64,7 @@ WRONG = [
     ("why X --url http://127.0.0.1:1", "no monitor answers"),
     ("silence", "give at least one LABEL=VALUE"),
     ("silence nix --for 1h", "expected LABEL=VALUE"),
-    ("silence alertname=X --for nix", "expected a duration such as"),
+    ("silence alertname=X --for nix", "--for: 'nix' is not a duration; write 30s"),
     ("silence alertname=X", "MONITOR_TOKEN"),
     ("ack", "--list tells them"),
     ("ack X", "MONITOR_TOKEN"),

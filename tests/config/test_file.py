@@ -67,7 +67,7 @@ sinks:
         ("- a\n", "expected a mapping of settings"),
         ("", "expected a mapping of settings"),
         (GOOD + "listen: 127.0.0.1:99999\n", "expected HOST:PORT"),
-        (GOOD + "engine: {interval: 1parsec}\n", "expected a duration"),
+        (GOOD + "engine: {interval: 1parsec}\n", "'1parsec' is not a duration; write 30s"),
         (GOOD + "engine: {min_coverage: x%}\n", "expected a share such as 80%"),
         (GOOD + "engine: {min_coverage: 120%}\n", "expected at most 1"),
         ("feeds: [{venue: okx, symbols: BTC}]\n", "feeds.0.symbols: 'BTC': expected '*', or a list such as [a, b]"),
@@ -103,8 +103,13 @@ def test_durations_and_shares() -> None:
 
 
 def test_missing_file_is_a_located_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read the configuration"):
+    with pytest.raises(ConfigError, match="cannot read the configuration") as caught:
         load_config(tmp_path / "none.yaml", {})
+    (problem,) = caught.value.problems
+    assert all(words in problem.hint for words in ("monitor init", "--config", "monitor demo"))
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path, {})
+    assert caught.value.problems[0].hint == "", "it is there, and no other is needed"
 
 
 def test_rule_files_are_found_beside_the_configuration(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from monitor.engine.rows import sums
 from monitor.engine.rows.panes import pane_of
 from monitor.events import Event, Labels, Liquidation, OpenInterest, Price
 from monitor.expression import Call, Compare, Expr, Range
-from monitor.language.literals import parse_duration
+from monitor.literals import parse_duration
 from monitor.reading import Evaluation
 from tests.engine.market import T0_NS, at, engine, perp, rules, table
 from tests.property.naive import Naive, Row

@@ -1,4 +1,7 @@
-"""Numbers and durations as traders write them: ``1B 600M 20k 35% 25bp 1e9`` and ``8h 1h30m 365d 250ms``."""
+"""Numbers and durations as traders write them: ``1B 600M 20k 35% 25bp 1e9`` and ``8h 1h30m 365d 250ms``.
+
+The same in rules, configuration, API and command line; each says where the text stands that is none.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ DURATION_NS = {
     "ms": 10**6,
 }
 MAX_DURATION_NS = 100 * 366 * DURATION_NS["d"]
+DURATION_PATTERN = r"(?:(?:\d+\.?\d*|\.\d+)(?:ms|[wdhms]))+"
 _SUFFIX_HINT = "numbers end in k, M, B, T, %, bp or nothing; durations are written like 30s, 5m, 1h30m, 7d"
 
 _NUMBER = re.compile(r"(?P<digits>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?P<suffix>[A-Za-z_%]\w*%?|)", re.ASCII)
-_DURATION = re.compile(r"(?:(?:\d+\.?\d*|\.\d+)(?:ms|[wdhms]))+", re.ASCII)
+_DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ms|[wdhms])", re.ASCII)
 MAX_LENGTH = 60
 
@@ -32,6 +36,11 @@ class LiteralProblem(ValueError):
     def __init__(self, message: str, hint: str = "") -> None:
         self.hint = hint
         super().__init__(message)
+
+    @property
+    def words(self) -> str:
+        """Both in one line."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
 
 
 def parse_literal(text: str) -> tuple[float, Unit]:
