@@ -36,6 +36,11 @@ class Channel(StrEnum):
     VOLATILITY = "volatility"
     REFERENCE = "reference"
 
+    @property
+    def words(self) -> str:
+        """As people read it: ``open interest``."""
+        return self.value.replace("_", " ")
+
 
 class Liquidation(msgspec.Struct, frozen=True, gc=False):
     """A position was closed by force. ``side`` is the side of the *position*, on every venue.

@@ -116,9 +116,16 @@ def in_unit(value: float | None, unit: str, digits: int = 3) -> str:
         case "price":
             return price(value, digits - 1)
         case "duration":
-            return duration(value)
+            return _seconds(value, digits)
         case _:
             return num(value, digits)
+
+
+def _seconds(value: float | None, digits: int) -> str:
+    """A duration with parts of seconds while they tell: ``1.4s``, but ``4m12s``."""
+    if value is not None and NS_PER_S <= value < 60 * NS_PER_S:
+        return f"{num(value / NS_PER_S, digits)}s"
+    return duration(value)
 
 
 def amount(value: float | None, unit: str) -> str:

@@ -87,6 +87,8 @@ def test_a_value_stands_in_the_unit_of_its_rule() -> None:
         (0.050_000_000_01, 0.05, "number", "0.05 against 0.05"),
         (7.55, 5, "vol points", "7.55 against 5 vol points"),
         (8 * 3600e9 + 3e9, 8 * 3600e9, "duration", "8h3s against 8h"),
+        (1.4e9, 1e9, "duration", "1.4s against 1s"),
+        (59.96e9, 60e9, "duration", "60s against 1m"),
         (-903e6, None, "USD", "-903M USD"),
         (None, 1e9, "USD", "n/a against 1B USD"),
     ],

@@ -18,6 +18,7 @@ from monitor.config.problems import model_problem, one_per_place
 from monitor.errors import ConfigError, Problem
 from monitor.yamlsource import Document, load_yaml
 
+NO_CONFIG = "`python -m monitor init` writes one, `--config FILE` names another, `python -m monitor demo` needs none"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -69,16 +70,17 @@ def load_config(path: Path, environment: Mapping[str, str], checks: Sequence[Che
     Raises:
         ConfigError: With every problem of the file.
     """
-    text = read_text(path, "cannot read the configuration")
+    text = read_text(path, "cannot read the configuration", NO_CONFIG)
     return parse_config(text, str(path), path.resolve().parent, environment, checks)
 
 
-def read_text(path: Path, failure: str) -> str:
+def read_text(path: Path, failure: str, instead: str = "") -> str:
     """The text of a file that the user named.
 
     Args:
         path: The file.
         failure: What to say where it cannot be read; the reason follows.
+        instead: What to do where there is no such file.
 
     Raises:
         ConfigError: It cannot be read, or is not UTF-8.
@@ -86,7 +88,8 @@ def read_text(path: Path, failure: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError([Problem(str(path), 0, 0, f"{failure}: {error.strerror or error}")]) from None
+        hint = instead if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError([Problem(str(path), 0, 0, f"{failure}: {error.strerror or error}", hint)]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), 0, 0, f"not UTF-8 text: {error.reason}")]) from None
 

@@ -415,7 +415,7 @@ class AppView:
 
 def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
     channels = tuple(_channel_view(feed, stats, channel, now_ns) for channel in sorted(feed.options.channels))
-    down = [view.channel.value for view in channels if not view.up]
+    down = [view.channel.words for view in channels if not view.up]
     trouble = [f"waiting for {', '.join(down)}"] if down else []
     if stats.instruments_error:
         trouble.append(f"instruments from {stats.instruments_source}: {stats.instruments_error}")

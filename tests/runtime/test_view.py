@@ -201,6 +201,7 @@ def test_a_feed_says_what_it_waits_for_and_how_it_fares(rig: Rig) -> None:
     binance, bybit = rig.view.feeds()
     assert not binance.up
     assert binance.last_error == "waiting for liquidations"
+    assert Channel.OPEN_INTEREST.words == "open interest"
     assert binance.unknown_symbols == 3, "events, not names"
     assert binance.saturation_ratio == 2 / 100
     assert math.isnan(bybit.saturation_ratio), "this venue publishes everything"

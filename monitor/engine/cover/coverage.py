@@ -107,12 +107,11 @@ class Ledger:
         """Which needed feeds are not live now, and for how long: ``bybit liquidations silent 4m12s``."""
         words = []
         for venue, spans in self.needed(channel, accept, slow):
-            if spans.live_at(now_ns):
-                continue
-            if spans.down_since is None:
-                words.append(f"{venue} {channel.value} never live")
-            else:
-                words.append(f"{venue} {channel.value} silent {duration_text(max(0, now_ns - spans.down_since))}")
+            silent_ns = spans.silent_ns(now_ns)
+            if silent_ns is None:
+                words.append(f"{venue} {channel.words} never live")
+            elif silent_ns:
+                words.append(f"{venue} {channel.words} silent {duration_text(silent_ns)}")
         return ", ".join(words)
 
 

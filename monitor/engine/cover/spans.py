@@ -80,6 +80,17 @@ class Spans:
         at = bisect_right(self.ends, at_ns - 1)
         return at < len(self.starts) and self.starts[at] <= at_ns
 
+    def silent_ns(self, at_ns: int) -> int | None:
+        """For how long it has not been live at an instant: 0 where it is; None where it never was before.
+
+        By what was covered, not by when somebody said that it is down: a gap that is found later begins earlier, and what
+        was never live may be said to be down at any moment.
+        """
+        if self.live_at(at_ns):
+            return 0
+        at = bisect_right(self.ends, at_ns)
+        return at_ns - self.ends[at - 1] if at else None
+
     def live_after(self, at_ns: int) -> bool:
         """Whether the channel was live right after an instant."""
         return self.live_at(at_ns + 1)

@@ -42,20 +42,20 @@ SELF_RULES = {
           runbook_url: docs/runbooks/MonitorMemoryHigh.md
 """,
     "MonitorLoopLate": """
-        expr: self{what="loop_lag_seconds"} > 1
+        expr: self{what="loop_lag_seconds"} * 1s > 1s
         for: 10s
         labels: {severity: warning}
         annotations:
-          summary: "the event loop is {{ value | num }} s late: alerts come late"
+          summary: "the event loop is {{ value | duration }} late: alerts come late"
           runbook_url: docs/runbooks/MonitorLoopLate.md
 """,
     "MonitorClockSetBack": """
-        expr: self{what="clock_ahead_seconds"} > 5
-        clear: self{what="clock_ahead_seconds"} < 1
+        expr: self{what="clock_ahead_seconds"} * 1s > 5s
+        clear: self{what="clock_ahead_seconds"} * 1s < 1s
         for: 10s
         labels: {severity: warning}
         annotations:
-          summary: "the host's clock was set back: the monitor's own time is {{ value | num }} s ahead of it, and runs slower until it is caught up"
+          summary: "the host's clock was set back: the monitor's own time is {{ value | duration }} ahead of it, and runs slower until it is caught up"
           runbook_url: docs/runbooks/MonitorClockSetBack.md
 """,
     "MonitorSaturated": """

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.clock import NS_PER_S
 from monitor.engine.cover.coverage import Ledger
 from monitor.engine.nodes.need import Need
-from monitor.events import Channel, FeedState
+from monitor.events import Channel, FeedGap, FeedState
 
 CHANNEL = Channel.LIQUIDATIONS
 STATES = st.lists(st.tuples(st.integers(0, 400), st.sampled_from("ab"), st.booleans()), max_size=12)
@@ -70,3 +71,28 @@ def test_a_feed_that_was_added_is_missed_until_it_is_live_also_when_it_had_left(
     assert book.share(CHANNEL, anyone, 100, 200)[0] == 0.5
     book.record(FeedState("b", CHANNEL, up=True, ts_ns=200))
     assert book.share(CHANNEL, anyone, 200, 300)[0] == 1.0
+
+
+def test_what_was_never_live_is_not_said_to_be_silent_since_it_was_announced_to_be_down() -> None:
+    book = Ledger({CHANNEL: ["a"]})
+    book.record(FeedState("a", CHANNEL, up=False, ts_ns=100, reason="start"))
+    assert book.silent(CHANNEL, anyone, 100) == "a liquidations never live"
+    assert book.silent(CHANNEL, anyone, 5 * NS_PER_S) == "a liquidations never live"
+
+
+def test_a_feed_is_silent_since_it_was_last_live_whenever_that_was_found_out() -> None:
+    book = Ledger({CHANNEL: ["a"]})
+    book.record(FeedState("a", CHANNEL, up=True, ts_ns=0))
+    book.record(FeedGap("a", CHANNEL, 40 * NS_PER_S, 100 * NS_PER_S, "found when it was over"))
+    assert book.silent(CHANNEL, anyone, 99 * NS_PER_S) == "a liquidations silent 59s"
+    book.record(FeedState("a", CHANNEL, up=False, ts_ns=90 * NS_PER_S, reason="told late"))
+    assert book.silent(CHANNEL, anyone, 95 * NS_PER_S) == "a liquidations silent 55s"
+
+
+def test_whoever_is_covered_at_this_instant_is_not_said_to_be_silent() -> None:
+    book = Ledger({CHANNEL: ["a"]})
+    book.record(FeedState("a", CHANNEL, up=True, ts_ns=0))
+    for told_ns in (1000, 2000):
+        book.record(FeedState("a", CHANNEL, up=False, ts_ns=told_ns, reason="test"))
+    assert book.share(CHANNEL, anyone, 1000, 1000)[0] == 1.0
+    assert book.silent(CHANNEL, anyone, 1000) == ""
