@@ -21,19 +21,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
-from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, decimal, written_micros
+from monitor.dialects.fields import DECODING_ERRORS, written_micros
+from monitor.dialects.okx_listings import instruments_of
 from monitor.dialects.okx_past import REST, WS, OkxPast, data_of
+from monitor.dialects.okx_rows import (
+    BY_CHANNEL,
+    CHANNEL_AT,
+    MESSAGE,
+    RAW_LIST,
+    ROWS,
+    Arg,
+    FundingRow,
+    IndexRow,
+    InterestRow,
+    LiquidationDetail,
+    LiquidationRow,
+    MarkRow,
+    Message,
+    TickerRow,
+    TradeRow,
+    details_of,
+    funding,
+    open_interest,
+)
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
+from monitor.events import Channel, Liquidation, MarketEvent, OpenInterest, PositionSide, Price
 from monitor.feed import (
     Bad,
     Cap,
@@ -49,21 +69,17 @@ from monitor.feed import (
     Session,
     Topic,
 )
-from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.instruments import Instrument, Registry
 from monitor.session import SessionRules
 from monitor.venue import VenueFeed, shards
-from monitor.wire import Rows, gauge, leave_out, ms_ns, read, row_by_row
+from monitor.wire import leave_out, ms_ns, read, row_by_row
 
 DOCS = "https://www.okx.com/docs-v5/en/"
 _Build = Callable[[Instrument, Any, int], list[MarketEvent]]
 TOPICS_PER_CONNECTION = 400
 MANY = 50
 """Above so many instruments, funding and open interest are polled."""
-NS_PER_HOUR = 3600 * NS_PER_S
-LONGEST_INTERVAL_H = 24.0
 _BY_TYPE = frozenset({"liquidation-orders"})
-_STATUS: dict[str, Status] = {"live": "trading", "preopen": "prelaunch", "suspend": "halted"}
-_TRADFI = frozenset({"3", "4", "5", "6"})
 InstType = Literal["SWAP", "FUTURES", "SPOT"]
 
 
@@ -71,144 +87,6 @@ class OkxSettings(BookSettings, frozen=True):
     """``inst_types``: product lines to take; ``depth_bases``: coins whose order book is polled for ``depth``."""
 
     inst_types: tuple[InstType, ...] = ("SWAP", "FUTURES")
-
-
-# --- the wire -----------------------------------------------------------------------------------------------------
-
-
-class _Arg(msgspec.Struct, gc=False):
-    channel: str
-    instId: str = ""
-    instType: str = ""
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    instId: str
-    ts: Millis
-    last: str = ""
-    bidPx: str = ""
-    askPx: str = ""
-
-
-class _Mark(msgspec.Struct, gc=False):
-    instId: str
-    markPx: PositiveFloat
-    ts: Millis
-
-
-class _Index(msgspec.Struct, gc=False):
-    instId: str
-    idxPx: PositiveFloat
-    ts: Millis
-
-
-class _Trade(msgspec.Struct, gc=False):
-    instId: str
-    px: PositiveFloat
-    sz: PositiveFloat
-    side: Literal["buy", "sell"]
-    ts: Millis
-
-
-class _Funding(msgspec.Struct, gc=False):
-    instId: str
-    fundingRate: str = ""
-    fundingTime: str = ""
-    nextFundingTime: str = ""
-    ts: str = ""
-
-
-class _Interest(msgspec.Struct, gc=False):
-    instId: str
-    ts: Millis
-    oi: str = ""
-    oiUsd: str = ""
-
-
-class _Detail(msgspec.Struct, gc=False):
-    side: Literal["buy", "sell"]
-    bkPx: str
-    sz: str
-    ts: Millis
-
-
-class _Liquidated(msgspec.Struct, gc=False):
-    instId: str
-    details: msgspec.Raw
-
-
-class _TickerFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Ticker]
-
-
-class _MarkFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Mark]
-
-
-class _IndexFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Index]
-
-
-class _TradeFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Trade]
-
-
-class _FundingFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Funding]
-
-
-class _InterestFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Interest]
-
-
-class _LiquidationFrame(msgspec.Struct, gc=False):
-    arg: _Arg
-    data: list[_Liquidated]
-
-
-class _Message(msgspec.Struct, gc=False):
-    arg: _Arg | None = None
-    data: list[msgspec.Raw] | None = None
-    event: str = ""
-    id: str = ""
-    code: str = ""
-    msg: str = ""
-
-
-_MESSAGE = msgspec.json.Decoder(_Message)
-_ROWS: dict[str, msgspec.json.Decoder[Any]] = {
-    "tickers": msgspec.json.Decoder(_Ticker, strict=False),
-    "mark-price": msgspec.json.Decoder(_Mark, strict=False),
-    "index-tickers": msgspec.json.Decoder(_Index, strict=False),
-    "trades": msgspec.json.Decoder(_Trade, strict=False),
-    "trades-all": msgspec.json.Decoder(_Trade, strict=False),
-    "funding-rate": msgspec.json.Decoder(_Funding, strict=False),
-    "open-interest": msgspec.json.Decoder(_Interest, strict=False),
-    "liquidation-orders": msgspec.json.Decoder(_Liquidated, strict=False),
-}
-_FRAMES: dict[str, msgspec.json.Decoder[Any]] = {
-    "tick": msgspec.json.Decoder(_TickerFrame, strict=False),
-    "mark": msgspec.json.Decoder(_MarkFrame, strict=False),
-    "inde": msgspec.json.Decoder(_IndexFrame, strict=False),
-    "trad": msgspec.json.Decoder(_TradeFrame, strict=False),
-    "fund": msgspec.json.Decoder(_FundingFrame, strict=False),
-    "open": msgspec.json.Decoder(_InterestFrame, strict=False),
-    "liqu": msgspec.json.Decoder(_LiquidationFrame, strict=False),
-}
-_BY_CHANNEL: dict[Frame, msgspec.json.Decoder[Any]] = {
-    key: decoder for word, decoder in _FRAMES.items() for key in (word, word.encode())
-}
-"""First letters of the channel, at their usual place in a frame -> the decoder that reads the frame in one pass."""
-_CHANNEL_AT = slice(19, 23)
-_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_DETAIL = msgspec.json.Decoder(_Detail, strict=False)
-_DETAIL_LIST = msgspec.json.Decoder(list[_Detail], strict=False)
 
 
 # --- the session --------------------------------------------------------------------------------------------------
@@ -231,13 +109,13 @@ class OkxSession(TradeSession):
         self._lags = 0
         self._least_lag_ns = 0
         self._handlers: dict[type, Callable[[Any, int], list[MarketEvent]]] = {
-            _Ticker: self._ticker,
-            _Mark: self._mark,
-            _Index: self._index,
-            _Trade: self._trade,
-            _Funding: self._funding_row,
-            _Interest: self._interest,
-            _Liquidated: self._liquidated,
+            TickerRow: self._ticker,
+            MarkRow: self._mark,
+            IndexRow: self._index,
+            TradeRow: self._trade,
+            FundingRow: self._funding_row,
+            InterestRow: self._interest,
+            LiquidationRow: self._liquidated,
         }
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
@@ -251,7 +129,7 @@ class OkxSession(TradeSession):
 
     def on_frame(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """See `monitor.feed.Session`. The usual frames are decoded in one pass; `decode` sorts out the rest."""
-        decoder = _BY_CHANNEL.get(frame[_CHANNEL_AT])
+        decoder = BY_CHANNEL.get(frame[CHANNEL_AT])
         if decoder is not None:
             try:
                 rows = decoder.decode(frame).data
@@ -265,13 +143,13 @@ class OkxSession(TradeSession):
         """Replies, pongs, frames in which the channel does not come first, and frames with a bad row."""
         if frame in {"pong", b"pong"}:
             return []
-        message = read(_MESSAGE, frame)
+        message = read(MESSAGE, frame)
         if message.event:
             self._control(message)
             return []
         if message.arg is None or message.data is None:
             raise DecodeError("unexpected", "neither rows nor an event")
-        decoder = _ROWS.get(message.arg.channel)
+        decoder = ROWS.get(message.arg.channel)
         if decoder is None:
             self.skip("unrequested")
             return []
@@ -288,7 +166,7 @@ class OkxSession(TradeSession):
 
     # --- replies --------------------------------------------------------------------------------------------------
 
-    def _control(self, message: _Message) -> None:
+    def _control(self, message: Message) -> None:
         if message.event == "subscribe" and message.arg is not None:
             self.confirm([_name(message.arg)])
         elif message.event == "error":
@@ -298,7 +176,7 @@ class OkxSession(TradeSession):
         elif message.event not in {"unsubscribe", "channel-conn-count"}:
             raise DecodeError("unexpected", f"event {message.event[:40]!r}")
 
-    def _refused(self, message: _Message) -> None:
+    def _refused(self, message: Message) -> None:
         """Refuse the topic that the venue's words name; where they name none, all of that request."""
         waiting = set(self.unconfirmed)
         number = int(message.id) if message.id.isascii() and message.id.isdecimal() else 0
@@ -309,7 +187,7 @@ class OkxSession(TradeSession):
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
-    def _ticker(self, row: _Ticker, recv_ns: int) -> list[MarketEvent]:
+    def _ticker(self, row: TickerRow, recv_ns: int) -> list[MarketEvent]:
         ts_ns = row.ts * NS_PER_MS
         lag_ns = recv_ns - ts_ns
         if lag_ns < self._least_lag_ns or self._lags < LAGS_NEEDED:
@@ -325,58 +203,46 @@ class OkxSession(TradeSession):
         lag_ns = self._least_lag_ns if self._lags >= LAGS_NEEDED else 0
         return ts_ns < self.opened_ns - lag_ns
 
-    def _mark(self, row: _Mark, recv_ns: int) -> list[MarketEvent]:
+    def _mark(self, row: MarkRow, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.PRICE)
         if instrument is None or not self._wants_price or instrument.status == "closed":
             return []
         return [Price(instrument, "mark", row.markPx, row.ts * NS_PER_MS, recv_ns)]
 
-    def _index(self, row: _Index, recv_ns: int) -> list[MarketEvent]:
+    def _index(self, row: IndexRow, recv_ns: int) -> list[MarketEvent]:
         """An index belongs to no instrument of its own; it is given to the swap on it."""
         instrument = self.find(f"{row.instId}-SWAP", Channel.PRICE)
         if instrument is None or not self._wants_price or instrument.status == "closed":
             return []
         return [Price(instrument, "index", row.idxPx, row.ts * NS_PER_MS, recv_ns)]
 
-    def _trade(self, row: _Trade, recv_ns: int) -> list[MarketEvent]:
+    def _trade(self, row: TradeRow, recv_ns: int) -> list[MarketEvent]:
         return self.trade_row(row.instId, row.side, row.sz, row.px, row.ts * NS_PER_MS, recv_ns)
 
-    def _funding_row(self, row: _Funding, recv_ns: int) -> list[MarketEvent]:
+    def _funding_row(self, row: FundingRow, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.FUNDING)
         if instrument is None or not self.carries.get(Channel.FUNDING) or instrument.status == "closed":
             return []
-        return _funding(instrument, row, recv_ns)
+        return funding(instrument, row, recv_ns)
 
-    def _interest(self, row: _Interest, recv_ns: int) -> list[MarketEvent]:
+    def _interest(self, row: InterestRow, recv_ns: int) -> list[MarketEvent]:
         instrument = self.find(row.instId, Channel.OPEN_INTEREST)
         if instrument is None or not self.carries.get(Channel.OPEN_INTEREST) or instrument.status == "closed":
             return []
-        return _open_interest(instrument, row, recv_ns)
+        return open_interest(instrument, row, recv_ns)
 
-    def _liquidated(self, row: _Liquidated, recv_ns: int) -> list[MarketEvent]:
+    def _liquidated(self, row: LiquidationRow, recv_ns: int) -> list[MarketEvent]:
         """All details of one row; each can fail alone."""
         instrument = self.find(row.instId, Channel.LIQUIDATIONS)
         if instrument is None or not self._wants_liquidations or not self._in_dollars(instrument):
             return []
         seen: dict[str, int] = {}
         return self.each(
-            self._details(row), lambda detail, now: self._liquidation(instrument, detail, now, seen), recv_ns
+            details_of(row, self.bad_row), lambda detail, now: self._liquidation(instrument, detail, now, seen), recv_ns
         )
 
-    def _details(self, row: _Liquidated) -> list[_Detail]:
-        try:
-            return _DETAIL_LIST.decode(row.details)
-        except DECODING_ERRORS:
-            details = []
-            for raw in read(_RAW_LIST, row.details):
-                try:
-                    details.append(read(_DETAIL, raw))
-                except DecodeError as error:
-                    self.bad_row(error)
-            return details
-
     def _liquidation(
-        self, instrument: Instrument, detail: _Detail, recv_ns: int, seen: dict[str, int]
+        self, instrument: Instrument, detail: LiquidationDetail, recv_ns: int, seen: dict[str, int]
     ) -> list[MarketEvent]:  # fmt: skip
         ts_ns = detail.ts * NS_PER_MS
         if self.is_history(ts_ns):
@@ -394,7 +260,7 @@ def _arg(name: str) -> dict[str, str]:
     return {"channel": channel, "instType" if channel in _BY_TYPE else "instId": rest}
 
 
-def _name(arg: _Arg) -> str:
+def _name(arg: Arg) -> str:
     return f"{arg.channel}:{arg.instType if arg.channel in _BY_TYPE else arg.instId}"
 
 
@@ -404,47 +270,7 @@ def _is_named(name: str, words: str) -> bool:
     return f"channel:{channel}," in words and f":{rest} " in f"{words.replace(',', ' ')} "
 
 
-def _funding(instrument: Instrument, row: _Funding, recv_ns: int) -> list[MarketEvent]:
-    rate = gauge(row.fundingRate)
-    if rate is None or instrument.kind != "perp":
-        return []
-    next_ns = ms_ns(row.fundingTime) if row.fundingTime else 0
-    after_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
-    step_h = (after_ns - next_ns) / NS_PER_HOUR if next_ns and after_ns else 0.0
-    hours = step_h if 0 < step_h <= LONGEST_INTERVAL_H else instrument.funding_interval_h or 8.0
-    return [Funding(instrument, rate, hours, ms_ns(row.ts) if row.ts else recv_ns, recv_ns, next_ns)]
-
-
-def _open_interest(instrument: Instrument, row: _Interest, recv_ns: int) -> list[MarketEvent]:
-    """USD as the venue says it; an inverse contract's follows from its contracts where it does not."""
-    usd = gauge(row.oiUsd)
-    if usd is None and instrument.form == "inverse" and (contracts := gauge(row.oi)) is not None:
-        usd = contracts * float(instrument.contract_value)
-    if usd is None:
-        return []
-    if not 0 <= usd < 1e15:
-        raise DecodeError("out_of_range", f"open interest {usd!r} USD")
-    return [OpenInterest(instrument, usd, row.ts * NS_PER_MS, recv_ns)]
-
-
-# --- REST ---------------------------------------------------------------------------------------------------------
-
-
-class _Listing(msgspec.Struct):
-    instId: str
-    instType: str
-    state: str
-    uly: str = ""
-    instFamily: str = ""
-    baseCcy: str = ""
-    quoteCcy: str = ""
-    settleCcy: str = ""
-    ctVal: str = ""
-    ctMult: str = ""
-    ctType: str = ""
-    expTime: str = ""
-    instCategory: str = "1"
-    ruleType: str = "normal"
+# --- the feed -----------------------------------------------------------------------------------------------------
 
 
 class _Book(msgspec.Struct):
@@ -453,7 +279,6 @@ class _Book(msgspec.Struct):
     ts: str = ""
 
 
-_LISTINGS: Rows[_Listing] = Rows(_Listing)
 _BOOKS = msgspec.json.Decoder(list[_Book])
 
 
@@ -506,8 +331,7 @@ class OkxFeed(OkxPast, BookFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments of one product line. Listings that cannot be read are left out."""
-        listings = _LISTINGS.decode(data_of(body), lambda _error: None)
-        return [built for listing in listings if (built := _readable(listing)) is not None], []
+        return instruments_of(body), []
 
     def ranking(self) -> list[Request]:
         """Open interest of a product line in one call."""
@@ -603,63 +427,17 @@ class OkxFeed(OkxPast, BookFeed):
 
     def _each_row(self, endpoint: str, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Events of the rows that are known and chosen."""
-        build: _Build = _funding if endpoint == "funding-rate" else _open_interest
+        build: _Build = funding if endpoint == "funding-rate" else open_interest
 
         def one(raw: msgspec.Raw) -> list[MarketEvent]:
-            row = read(_ROWS[endpoint], raw)
+            row = read(ROWS[endpoint], raw)
             instrument = self._known(row.instId, registry)
             return build(instrument, row, recv_ns) if instrument is not None else []
 
-        rows: list[msgspec.Raw] = read(_RAW_LIST, data_of(body))
+        rows: list[msgspec.Raw] = read(RAW_LIST, data_of(body))
         return row_by_row(rows, one, bad)
 
     def _known(self, symbol: str, registry: Registry) -> Instrument | None:
         instrument = registry.get("okx", symbol)
         chosen = self._polled is None or symbol in self._polled
         return instrument if instrument is not None and chosen and self._fits(instrument) else None
-
-
-def _readable(row: _Listing) -> Instrument | None:
-    try:
-        return _instrument(row)
-    except DecodeError:
-        return None
-
-
-def _instrument(row: _Listing) -> Instrument | None:
-    """One listing; None when its contract cannot be valued or its product is not covered."""
-    shape = _shape(row)
-    coin, _, currency = (row.uly or row.instFamily).partition("-")
-    if row.instType == "SPOT":
-        coin, currency = row.baseCcy, row.quoteCcy
-    if shape is None or not coin or not currency:
-        return None
-    kind, form, value = shape
-    base, units = canonical_base(coin)
-    return Instrument(
-        venue="okx",
-        symbol=row.instId,
-        base=base,
-        quote=currency,
-        settle=row.settleCcy or currency,
-        kind=kind,
-        form=form,
-        contract_value=value,
-        base_units=units,
-        funding_interval_h=8.0 if kind == "perp" else None,
-        expiry_ns=ms_ns(row.expTime) if kind == "future" and row.expTime else None,
-        status=_STATUS.get(row.state, "closed"),
-        asset_class="tradfi" if row.instCategory in _TRADFI else "crypto",
-        category=row.instType,
-    )
-
-
-def _shape(row: _Listing) -> tuple[MarketKind, ContractForm, Decimal] | None:
-    """Kind, form and value of one unit; X-Perps are listed among futures."""
-    if row.instType == "SPOT":
-        return "spot", "linear", Decimal(1)
-    value = decimal(row.ctVal or "0") * decimal(row.ctMult or "1")
-    if row.ctType not in {"linear", "inverse"} or value <= 0:
-        return None
-    kind: MarketKind = "perp" if row.instType == "SWAP" or row.ruleType == "xperp" else "future"
-    return kind, "inverse" if row.ctType == "inverse" else "linear", value
