@@ -14,13 +14,14 @@ from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
 from monitor.feed import HistoryPage, Request, Topic
 from monitor.instruments import Instrument, Registry
-from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan
+from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, older_edge
 from monitor.venue import VenueFeed
 from monitor.wire import ms_ns, read
 
 WS = "wss://ws.okx.com:8443/ws/v5/public"
 REST = "https://www.okx.com/api/v5/"
 MOST_TRADES = 100
+MOST_LIQUIDATIONS = 100
 
 
 class _Answer(msgspec.Struct):
@@ -29,7 +30,16 @@ class _Answer(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"[]")
 
 
+class _Detail(msgspec.Struct):
+    ts: str
+
+
+class _Liquidated(msgspec.Struct):
+    details: list[_Detail] = []
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_LIQUIDATED = msgspec.json.Decoder(list[_Liquidated])
 
 
 def data_of(body: bytes) -> msgspec.Raw:
@@ -93,18 +103,16 @@ class OkxPast(VenueFeed):
         if channel is Channel.TRADES:
             after = f"type=2&after={end_ns // NS_PER_MS + 1}"
             return [self._trades_page(item.symbol, after, start_ns, end_ns) for item in instruments]
-        families = {(_inst_type(item), _family(item)): None for item in instruments if item.kind != "spot"}
+        families = {f"{_inst_type(item)}:{_family(item)}": None for item in instruments if item.kind != "spot"}
+        return [self._liquidated_page(name, start_ns, end_ns) for name in families]
+
+    def _liquidated_page(self, name: str, start_ns: int, end_ns: int) -> HistoryPage:
+        """`name` is product line and family; both bounds leave out their own instant."""
+        kind, _, family = name.partition(":")
+        market = f"instType={kind}&instFamily={quote(family)}&state=filled"
         times = f"before={start_ns // NS_PER_MS}&after={end_ns // NS_PER_MS + 1}"
-        return [
-            HistoryPage(
-                self.request(
-                    f"gap/{kind}/{family}",
-                    f"public/liquidation-orders?instType={kind}&instFamily={quote(family)}&state=filled&{times}&limit=100",
-                ),
-                channel, f"{kind}:{family}", start_ns, end_ns,
-            )
-            for kind, family in families
-        ]  # fmt: skip
+        path = f"public/liquidation-orders?{market}&{times}&limit={MOST_LIQUIDATIONS}"
+        return HistoryPage(self.request(f"gap/{kind}/{family}", path), Channel.LIQUIDATIONS, name, start_ns, end_ns)
 
     def _trades_page(self, symbol: str, after: str, start_ns: int, end_ns: int) -> HistoryPage:
         path = f"market/history-trades?instId={quote(symbol)}&{after}&limit={MOST_TRADES}"
@@ -126,15 +134,20 @@ class OkxPast(VenueFeed):
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """The rows are those of the socket."""
+        """The rows are those of the socket; a full page goes on before its oldest liquidation."""
         if page.channel is Channel.TRADES:
             return self._lost_trades(page, body, recv_ns, registry)
-        kind = page.symbol.partition(":")[0]
+        kind, data = page.symbol.partition(":")[0], data_of(body)
         arg = f'{{"channel":"liquidation-orders","instType":"{kind}"}}'
-        frame = f'{{"arg":{arg},"data":{bytes(data_of(body)).decode()}}}'
+        frame = f'{{"arg":{arg},"data":{bytes(data).decode()}}}'
         chosen = self.selection(self.wanted(registry)) if not self.selects_all else None
         topic = Topic(f"liquidation-orders:{kind}", (Channel.LIQUIDATIONS,), payload=chosen)
-        return self.lost(page, topic, [frame], recv_ns, registry), []
+        times = [ms_ns(detail.ts) for row in read(_LIQUIDATED, data) for detail in row.details]
+        edge_ns = older_edge(times, page.start_ns) if len(times) >= MOST_LIQUIDATIONS else None
+        if edge_ns is None:
+            return self.lost(page, topic, [frame], recv_ns, registry), []
+        events = self.lost(page.after(edge_ns), topic, [frame], recv_ns, registry)
+        return events, [self._liquidated_page(page.symbol, page.start_ns, edge_ns)]
 
 
 def _inst_type(instrument: Instrument) -> str:

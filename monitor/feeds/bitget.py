@@ -269,9 +269,9 @@ class BitgetFeed(BookFeed):
         frame = msgspec.json.encode({"action": "update", "arg": arg, "data": data})
         topic = Topic(f"{line}/publicTrade/{symbol}", (page.channel,), symbol)
         events = self.lost(page, topic, [frame], recv_ns, registry)
-        oldest = min(((ms_ns(row.ts), row.tradeId) for row in rows), default=(0, ""))
+        oldest = min(((ms_ns(row.ts), len(row.tradeId), row.tradeId) for row in rows), default=(0, 0, ""))
         more = len(rows) >= _MOST_TRADES and oldest[0] > page.start_ns
-        return events, [self._trades_page(page.symbol, page.start_ns, page.end_ns, oldest[1])] if more else []
+        return events, [self._trades_page(page.symbol, page.start_ns, page.end_ns, oldest[2])] if more else []
 
     def session(self, connection: Connection, registry: Registry) -> BitgetSession:
         """A new protocol state."""

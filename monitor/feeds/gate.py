@@ -117,9 +117,17 @@ class _TickerFrame(msgspec.Struct, tag="futures.tickers", tag_field="channel", g
 
 
 class _RestLiquidation(msgspec.Struct):
+    """``size`` is the whole position, signed; ``order_size`` what of it was closed by force, which may be a part."""
+
     contract: str
     size: Decimal
     time: int
+    order_size: Decimal = Decimal(0)
+
+    @property
+    def closed(self) -> Decimal:
+        """Contracts that were closed, with the sign of the position."""
+        return (self.order_size or self.size).copy_sign(self.size)
 
 
 class _Listing(msgspec.Struct):
@@ -154,10 +162,7 @@ _TYPED: msgspec.json.Decoder[_TradeFrame | _TickerFrame] = msgspec.json.Decoder(
 _LISTINGS = Rows(_Listing)
 
 
-class _LostLiquidation(msgspec.Struct):
-    contract: str
-    size: Decimal
-    time: int
+class _LostLiquidation(_RestLiquidation, kw_only=True):
     order_price: Decimal
     fill_price: Decimal | None = None
 
@@ -166,6 +171,7 @@ _REST_LIQUIDATIONS = Rows(_RestLiquidation)
 _LOST = Rows(_LostLiquidation)
 _LONGEST_GAP_S = 3600
 _MOST_TRADES = 1000
+_MOST_LIQUIDATIONS = 1000
 
 
 class SignCalibration(Learned):
@@ -323,15 +329,20 @@ class GateFeed(BookFeed):
         if self.calibration.settled or not self.carries(Channel.LIQUIDATIONS):
             return []
         coins = [coin for coin in self.settings.settle if any(item.category == coin for item in instruments)]
-        requests = [Request(f"liq_orders/{coin}", self.rest(f"{REST}/{coin}/liq_orders?limit=1000")) for coin in coins]
-        return [Poll(request, Channel.LIQUIDATIONS, every_s=60.0) for request in requests]
+        return [
+            Poll(self._liq_orders(f"liq_orders/{coin}", coin, ""), Channel.LIQUIDATIONS, every_s=60.0) for coin in coins
+        ]
+
+    def _liq_orders(self, name: str, coin: str, times: str) -> Request:
+        url = self.rest(f"{REST}/{coin}/liq_orders?{times}limit={_MOST_LIQUIDATIONS}")
+        return Request(name, url, headers=_HEADERS)
 
     def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Depth; or compare signs: the verdict is told by the next frame of a session, the events by the socket."""
         if poll.channel is Channel.DEPTH:
             return super().parse_poll(poll, body, recv_ns, registry, bad)
         rows = _REST_LIQUIDATIONS.decode(body, bad)
-        self.calibration.compare((row.contract, row.size, row.time) for row in rows)
+        self.calibration.compare((row.contract, row.closed, row.time) for row in rows)
         return []
 
     def book_url(self, instrument: Instrument) -> str:
@@ -378,17 +389,14 @@ class GateFeed(BookFeed):
             return []
         if channel is Channel.TRADES:
             return [self._trades_page(item.category, item.symbol, start_ns, end_ns) for item in instruments]
-        start_s, end_s = start_ns // NS_PER_S, -(-end_ns // NS_PER_S)
-        times = f"from={max(start_s, end_s - _LONGEST_GAP_S)}&to={end_s}&limit=1000"
-        start_ns = max(start_ns, (end_s - _LONGEST_GAP_S) * NS_PER_S)
+        start_ns = max(start_ns, (-(-end_ns // NS_PER_S) - _LONGEST_GAP_S) * NS_PER_S)
         end_ns = end_ns // NS_PER_S * NS_PER_S - 1  # the last second may have been told by the socket: a lower bound
         coins = dict.fromkeys(item.category for item in instruments)
-        return [
-            HistoryPage(
-                Request(f"gap/{coin}", self.rest(f"{REST}/{coin}/liq_orders?{times}")), channel, coin, start_ns, end_ns
-            )
-            for coin in coins
-        ]
+        return [self._liquidated_page(coin, start_ns, end_ns) for coin in coins]
+
+    def _liquidated_page(self, coin: str, start_ns: int, end_ns: int) -> HistoryPage:
+        times = f"from={start_ns // NS_PER_S}&to={-(-end_ns // NS_PER_S)}&"
+        return HistoryPage(self._liq_orders(f"gap/{coin}", coin, times), Channel.LIQUIDATIONS, coin, start_ns, end_ns)
 
     def carried(
         self, connection: Connection, channel: Channel, instruments: Sequence[Instrument]
@@ -421,25 +429,28 @@ class GateFeed(BookFeed):
     def parse_gap(
         self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry
     ) -> tuple[list[MarketEvent], list[HistoryPage]]:
-        """Rows with whole seconds; ``size`` is that of the position, so more than nothing is a long."""
+        """Of a full page nobody knows what it left out: its halves are asked for instead, down to one second."""
         if page.channel is Channel.TRADES:
             return self._lost_trades(page, body, recv_ns, registry)
-        wanted = None if self.selects_all else self.selection(self.wanted(registry))
-        events: list[MarketEvent] = []
-        for row in _LOST.strict(body):
-            instrument = registry.get(self.spec.venue, row.contract)
-            if (
-                instrument is None
-                or instrument.asset_class == "tradfi"
-                or (wanted is not None and row.contract not in wanted)
-            ):
-                continue
-            price, ts_ns = positive(row.fill_price or row.order_price), ms_ns(row.time * 1000)
-            micros = notional_micros(instrument, positive(abs(row.size)), price)
-            key = f"{row.contract}:{row.time}:{row.size}:{row.order_price}"
-            side: PositionSide = "long" if row.size > 0 else "short"
-            events.append(Liquidation(instrument, side, micros, float(price), ts_ns, recv_ns, key))
+        rows = _LOST.strict(body)
+        middle_ns = (page.start_ns + page.end_ns) // 2 // NS_PER_S * NS_PER_S
+        if len(rows) >= _MOST_LIQUIDATIONS and page.start_ns < middle_ns < page.end_ns:
+            halves = ((page.start_ns, middle_ns), (middle_ns, page.end_ns))
+            return [], [self._liquidated_page(page.symbol, start_ns, end_ns) for start_ns, end_ns in halves]
+        events = [event for row in rows if (event := self._lost_liquidation(row, recv_ns, registry)) is not None]
         return as_history(events, page.start_ns, page.end_ns), []
+
+    def _lost_liquidation(self, row: _LostLiquidation, recv_ns: int, registry: Registry) -> Liquidation | None:
+        """A row with whole seconds; its position was long where it is more than nothing."""
+        item = registry.get(self.spec.venue, row.contract)
+        named = self.options.symbols == "*" or row.contract in self.options.symbols
+        if item is None or not named or not self._fits(item):
+            return None
+        price = positive(row.fill_price or row.order_price)
+        micros = notional_micros(item, positive(abs(row.closed)), price)
+        key = f"{row.contract}:{row.time}:{row.closed}:{row.order_price}"
+        side: PositionSide = "long" if row.size > 0 else "short"
+        return Liquidation(item, side, micros, float(price), ms_ns(row.time * 1000), recv_ns, key)
 
     def session(self, connection: Connection, registry: Registry) -> GateSession:
         """A new protocol state."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -58,6 +59,8 @@ _TOPICS_PER_CONNECTION = 300
 _BOTH_SIDES = 2
 _MOST_TRADES = 2000
 _MOST_HOURS = 200
+_LONGEST_NS = HOUR_NS
+"""Liquidations of a longer time than two hours are refused in one request."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -330,7 +333,8 @@ class HtxFeed(BookFeed):
         if not self.carries(channel):
             return []
         if channel is Channel.LIQUIDATIONS:
-            return [self._liquidated(item.symbol, start_ns, end_ns) for item in instruments]
+            cuts = [*range(start_ns, end_ns, _LONGEST_NS), end_ns]
+            return [self._liquidated(item.symbol, *span) for item in instruments for span in pairwise(cuts)]
         urls = {item.symbol: f"{TRADED}?contract_code={item.symbol}&size={_MOST_TRADES}" for item in instruments}
         return [
             HistoryPage(Request(f"gap/trades/{symbol}", self.rest(url)), channel, symbol, start_ns, end_ns)
@@ -357,7 +361,8 @@ class HtxFeed(BookFeed):
         frame = msgspec.json.encode({"op": "notify", "topic": topic.name, "data": answer.data})
         events = self.lost(page, topic, [frame], recv_ns, registry, url=WS_NOTIFICATION)
         last = max((row["query_id"] for row in answer.data if isinstance(row.get("query_id"), int)), default=0)
-        return events, [self._liquidated(page.symbol, page.start_ns, page.end_ns, last)] if last else []
+        more = last > _from_id(page.request)  # a venue that tells the known row again has no other
+        return events, [self._liquidated(page.symbol, page.start_ns, page.end_ns, last)] if more else []
 
     def _lost_trades(self, page: HistoryPage, body: bytes, recv_ns: int, registry: Registry) -> list[MarketEvent]:
         rows = [row for batch in read(_BATCHES, _data(body).data) for row in batch.data]
@@ -523,6 +528,11 @@ def _ms(row: Mapping[str, Any]) -> int:
     if not isinstance(ts, int):
         raise DecodeError("missing_field", "a trade without its time")
     return ts
+
+
+def _from_id(request: Request) -> int:
+    """The row that a request goes on from; 0 for a first one."""
+    return int(parse_qs(urlsplit(request.url).query).get("from_id", ["0"])[0])
 
 
 def inflate(frame: bytes, limit: int = LARGEST_FRAME) -> bytes:

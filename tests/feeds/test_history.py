@@ -217,6 +217,76 @@ def test_a_full_page_of_a_gap_goes_on_where_it_ended(venue: str, rows: int) -> N
     assert len(pages) == 3
 
 
+@pytest.mark.parametrize("venue", ["okx", "gate"])
+def test_a_cascade_that_fills_a_page_of_liquidations_is_not_cut_off(venue: str) -> None:
+    """The rest was lost, and the gap called filled: a hundred of a family, a thousand of a venue are some seconds."""
+    feed, item, registry = venue_of(venue)
+    count, step_ns = 2_500, NS_PER_S // 2
+    told = [lost(item, Liquidation, NOW_NS - ago * step_ns, 10) for ago in range(count, 0, -1)]
+    start_ns, end_ns = NOW_NS - (count - 5) * step_ns - 1, NOW_NS - 7 * step_ns
+    pages = feed.gap(Channel.LIQUIDATIONS, [item], start_ns, end_ns)
+    found: list[int] = []
+    for page in pages:
+        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
+        found += [event.ts_ns for event in events]
+        pages += more
+    second_ns = NS_PER_S if venue == "gate" else 1  # the last second of a gap is left out there
+    want = [event.ts_ns // second_ns * second_ns for event in told]
+    assert sorted(found) == [ts for ts in want if start_ns < ts <= end_ns // second_ns * second_ns - second_ns // 2]
+
+
+def test_a_page_of_gate_that_is_full_of_one_second_is_taken_as_it_is() -> None:
+    feed, item, registry = venue_of("gate")
+    told = [lost(item, Liquidation, NOW_NS - 30 * NS_PER_S, 10)] * 1_000
+    pages = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    found = 0
+    for page in pages:
+        assert len(pages) < 50
+        events, more = feed.parse_history(page, answered("gate", item, page, told), NOW_NS, registry)
+        found += len(events)
+        pages += more
+    assert found == 1_000
+
+
+def test_a_position_of_gate_that_is_closed_in_part_counts_what_was_closed() -> None:
+    """``size`` is the position's: 600 contracts, of which the order closed 200."""
+    feed, item, registry = venue_of("gate")
+    (page,) = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    row = {"time": NOW_NS // NS_PER_S - 30, "contract": item.symbol, "size": "600", "order_size": "-200", "order_price": "1", "fill_price": "50000"}  # fmt: skip
+    events, _ = feed.parse_history(page, dumps([row]).encode(), NOW_NS, registry)
+    (event,) = events
+    assert isinstance(event, Liquidation)
+    assert (event.side, event.usd_micros) == ("long", int(200 * item.contract_value * 50_000 * 1_000_000))
+
+
+def test_liquidations_of_hours_are_asked_of_htx_by_the_hour() -> None:
+    """The venue refuses a longer time in one request."""
+    feed, item, _ = venue_of("htx")
+    pages = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 5 * HOUR_NS // 2, NOW_NS)
+    assert [page.end_ns - page.start_ns for page in pages] == [HOUR_NS, HOUR_NS, HOUR_NS // 2]
+    assert (pages[0].start_ns, pages[-1].end_ns) == (NOW_NS - 5 * HOUR_NS // 2, NOW_NS)
+
+
+def test_htx_telling_its_last_row_again_has_no_other() -> None:
+    feed, item, registry = venue_of("htx")
+    told = [lost(item, Liquidation, NOW_NS - 5 * NS_PER_S, 10)]
+    (page,) = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    body = answered("htx", item, page, told)
+    events, (again,) = feed.parse_history(page, body, NOW_NS, registry)
+    assert len(events) == 1
+    assert feed.parse_history(again, body, NOW_NS, registry)[1] == []
+
+
+def test_trades_of_bitget_in_one_instant_go_on_before_the_least_number() -> None:
+    """Numbers are text: 999 comes before 1000, though not by its letters."""
+    feed, item, registry = venue_of("bitget")
+    (page,) = feed.gap(Channel.TRADES, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
+    ts = str((NOW_NS - NS_PER_S) // NS_PER_MS)
+    rows = [{"tradeId": str(n), "price": "1", "size": "1", "side": "Sell", "ts": ts} for n in range(1_998, 998, -1)]
+    _, (more,) = feed.parse_history(page, dumps({"code": "00000", "data": rows}).encode(), NOW_NS, registry)
+    assert dict(parse_qsl(urlsplit(more.request.url).query))["idLessThan"] == "999"
+
+
 @pytest.mark.parametrize(("venue", "rows"), [("bybit", 1000), ("htx", 2000)])
 def test_a_gap_that_is_older_than_the_trades_that_a_venue_keeps_is_not_called_filled(venue: str, rows: int) -> None:
     feed, item, registry = venue_of(venue)

@@ -293,7 +293,7 @@ ETHER_IN_BITCOINS = (
 def test_bitcoins_are_not_told_as_dollars_of_depth_or_open_interest(venue: str, symbol: str) -> None:
     """A pair that is named although it is quoted in bitcoins: 10,000 ethers at 0.035 are no 350 dollars."""
     channels = frozenset({Channel.DEPTH, Channel.OPEN_INTEREST, Channel.PRICE}) & feed_class(venue).spec.laws.keys()
-    feed = make_feed(venue, FeedOptions(channels=channels, symbols=[symbol], extra={"depth_bases": ["ETH"]}))
+    feed = make_feed(venue, FeedOptions(channels=channels, symbols=(symbol,), extra={"depth_bases": ["ETH"]}))
     registry = Registry()
     load(feed, registry)
     (item,) = feed.wanted(registry)

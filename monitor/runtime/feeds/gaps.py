@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from monitor.clock import NS_PER_S
-from monitor.events import Channel, Event, FeedGap, Liquidation, MarketEvent
+from monitor.events import Channel, Event, FeedGap, Liquidation, MarketEvent, Sample
 from monitor.feed import Connection, HistoryPage
 from monitor.instruments import Instrument
 from monitor.runtime.feeds.desk import Desk
@@ -122,7 +122,7 @@ class Gaps:
         except Failed:
             self._stats.gaps["failed"] += 1
             return None
-        events = sorted(self._without_repeats(events), key=lambda event: event.ts_ns)
+        events = sorted(self._without_repeats(self._followed(events)), key=lambda event: event.ts_ns)
         self._stats.gap_events[lost.channel] += len(events)
         self._stats.gaps["filled"] += 1
         await self._remember(events)
@@ -154,6 +154,14 @@ class Gaps:
             events += found
             pages += more
         return events
+
+    def _followed(self, events: Sequence[MarketEvent]) -> Sequence[MarketEvent]:
+        """Those that the connections would have brought: a page of a whole currency or family has others, too."""
+        feed = self._desk.feed
+        if not isinstance(feed, VenueFeed) or feed.selects_all:
+            return events
+        keys = {item.key for item in self._chosen}
+        return [event for event in events if isinstance(event, Sample) or event.instrument.key in keys]
 
     def _without_repeats(self, events: Iterable[MarketEvent]) -> list[MarketEvent]:
         is_new = self._desk.repeats.is_new

@@ -206,17 +206,18 @@ def _okx(asked: Asked) -> Any:
 
 
 def _okx_liquidations(asked: Asked, before: int, after: int) -> list[Any]:
+    """The newest of a family, by contract."""
     family, kind = asked.query["instFamily"], asked.query["instType"]
+    told = asked.lost(Liquidation, (before + 1) * NS_PER_MS, (after - 1) * NS_PER_MS)
+    mine = [e for e in told if e.instrument.symbol.startswith(f"{family}-") and e.instrument.category == kind]
     details: dict[str, list[Any]] = {}
-    for event in asked.lost(Liquidation, (before + 1) * NS_PER_MS, (after - 1) * NS_PER_MS):
-        item = event.instrument
-        if item.symbol.startswith(f"{family}-") and item.category == kind:
-            details.setdefault(item.symbol, []).append(
-                {
-                    "side": forced_order(event), "posSide": event.side, "bkPx": text(event.price),
-                    "sz": text(exact_quantity(event)), "bkLoss": "0", "ccy": "", "ts": str(ms(event.ts_ns)),
-                }
-            )  # fmt: skip
+    for event in sorted(mine, key=lambda event: -event.ts_ns)[: asked.number("limit", 100)]:
+        details.setdefault(event.instrument.symbol, []).append(
+            {
+                "side": forced_order(event), "posSide": event.side, "bkPx": text(event.price),
+                "sz": text(exact_quantity(event)), "bkLoss": "0", "ccy": "", "ts": str(ms(event.ts_ns)),
+            }
+        )  # fmt: skip
     return [
         {"instType": kind, "instFamily": family, "instId": symbol, "details": rows} for symbol, rows in details.items()
     ]
@@ -320,7 +321,8 @@ def _gate(asked: Asked) -> Any:
             for n, event in enumerate(page)
         ]  # fmt: skip
     if name == "liq_orders" and "from" in query:
-        return [_forced(event) for event in asked.lost(Liquidation, first * NS_PER_MS, last * NS_PER_MS)]
+        told = asked.lost(Liquidation, first * NS_PER_MS, last * NS_PER_MS + NS_PER_S - 1)  # times are whole seconds
+        return [_forced(event) for event in sorted(told, key=lambda e: -e.ts_ns)[: asked.number("limit", 100)]]
     return None
 
 

@@ -28,14 +28,15 @@ COINS = {
 class Asking:
     """The gaps of a feed with a connection per market; remembers what was asked and what came of it."""
 
-    def __init__(self, venue: str = "dydx") -> None:
+    def __init__(self, venue: str = "dydx", top: int | None = None) -> None:
         fills = (Channel.TRADES, Channel.LIQUIDATIONS)
-        feed = make_feed(venue, FeedOptions(channels=frozenset(fills)))
+        feed = make_feed(venue, FeedOptions(channels=frozenset(fills), top=top))
         self.repeats, self.stats = Repeats(), FeedStats(venue)
         desk: Any = SimpleNamespace(feed=feed, stats=self.stats, repeats=self.repeats)
         self.gaps = Gaps(desk, self.stats.backfill, self.ask, self.remember, self.sleep)
         topics = {coin: Topic(f"v4_trades:{coin}-USD", fills, f"{coin}-USD") for coin in COINS}
-        self.gaps.follow(list(COINS.values()), {coin: Connection(coin, "wss://x", (topics[coin],)) for coin in COINS})
+        self.connections = {coin: Connection(coin, "wss://x", (topics[coin],)) for coin in COINS}
+        self.gaps.follow(list(COINS.values()), self.connections)
         self.asked: list[HistoryPage] = []
         self.taken: list[Event] = []
         self.found: list[MarketEvent] = []
@@ -104,6 +105,15 @@ async def test_liquidations_without_common_keys_are_cut_as_trades_are() -> None:
     await asking.fill(Lost(Channel.LIQUIDATIONS, "gate/usdt/0", LOST_NS, BEGUN_NS, BACK_NS, "drop"))
     (page,) = asking.asked
     assert LOST_NS <= page.start_ns < page.end_ns < BEGUN_NS
+
+
+async def test_of_a_page_of_a_whole_venue_only_what_is_followed_counts() -> None:
+    """With ``top: 1`` the socket's rows of other coins are left out, and so are those of a page of all."""
+    asking = Asking(top=1)
+    asking.gaps.follow([COINS["BTC"]], {"BTC": asking.connections["BTC"]})
+    asking.found = [Liquidation(COINS[coin], "long", 7, 1.0, LOST_NS + 1, BACK_NS, coin) for coin in COINS]
+    await asking.fill(lost(Channel.LIQUIDATIONS))
+    assert [event.instrument.base for event in asking.taken if isinstance(event, Liquidation)] == ["BTC"]
 
 
 async def test_a_gap_that_overlaps_one_that_failed_is_not_called_filled() -> None:
