@@ -402,3 +402,7 @@ class Feed(Protocol):
     def recall(self, memory: bytes) -> None:
         """As `Session.recall`."""
         ...
+
+    def forget(self) -> None:
+        """Know no more what changes from moment to moment (a price to value by): what was said since is not on the tape."""
+        ...

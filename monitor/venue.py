@@ -94,6 +94,9 @@ class VenueFeed(Learned):
         self.settings = settings
         self.valuation = Valuation()
 
+    def forget(self) -> None:
+        """Nothing; a feed that values by the last price overrides this."""
+
     def carries(self, *channels: Channel) -> bool:
         """Whether the options ask for any of these channels and the venue has a source for it."""
         return any(

@@ -117,6 +117,9 @@ class ToyFeed(Learned):
     def __init__(self, options: FeedOptions) -> None:
         self.options = options
 
+    def forget(self) -> None:
+        """Nothing is valued by the price before."""
+
     def sources(self) -> frozenset[Source]:
         return frozenset((self.spec.venue, channel) for channel in self.options.channels)
 

@@ -143,6 +143,10 @@ class FuturesFeed(GapFeed):
         self.marks: dict[str, float] = {}
         self._intervals_h: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Value no open interest by a mark price of before: the next one comes within seconds."""
+        self.marks.clear()
+
     def instrument(self, listing: Listing) -> Instrument | None:
         """The instrument of one listing; None for what this program does not cover."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from monitor.tape.writer import TapeWriter, parts
 
 _EVER = -(1 << 63)
 _NEVER = (1 << 63) - 1
-_LEADING = frozenset({"config", "rest", "chosen", "connect", "disconnect", "promote", "in", "known"})
+_LEADING = frozenset({"config", "rest", "chosen", "connect", "disconnect", "promote", "in", "known", "lost"})
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class CutReport:
         records: Records copied.
         carried: Records that lead them.
         unknown: Links that were open and of whose time before nothing is known.
-        losses: What the source has lost.
+        losses: What the source has lost of the stretch.
         dropped: Records of the stretch that were never written, by reason.
     """
 
@@ -98,10 +98,11 @@ def cut(folder: Path, writer: TapeWriter, from_ns: int | None, to_ns: int | None
     report, carry, leading, last_ns = CutReport(), Carry(), True, 0
     for part in _parts(read_blocks(_files_of(folder, from_ns, to_ns)), from_ns, to_ns):
         if isinstance(part, Loss):
-            report.losses.append(part)
             replay.lose(part)
-            if not leading:
-                _write(writer, [_note(part, last_ns)])
+            if not part.aside:
+                report.losses.append(part)
+                if not leading:
+                    _write(writer, [_note(part, last_ns)])
             continue
         if part.leads:
             for row in part.rows:
@@ -152,7 +153,7 @@ def _parts(blocks: Iterable[list[Row] | Loss], from_ns: int | None, to_ns: int |
     states, leading = Carry(), True
     for block in blocks:
         if isinstance(block, Loss):
-            yield block
+            yield block if block.touches(from_ns, to_ns) else replace(block, aside=True)
             continue
         start = _start(block, first_ns) if leading else 0
         for row in block[:start]:

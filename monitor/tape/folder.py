@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,7 +102,31 @@ def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:
 
 
 def read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
-    """As `read_files`, block by block."""
+    """As `read_files`, block by block; a loss says between which times it lies."""
+    return _dated(_read_blocks(files))
+
+
+def _dated(blocks: Iterable[list[Row] | Loss]) -> Iterator[list[Row] | Loss]:
+    """The same, losses held back until the next record of their time is known."""
+    since_ns: int | None = None
+    held: list[list[Row] | Loss] = []
+    for block in blocks:
+        if isinstance(block, Loss):
+            held.append(replace(block, since_ns=since_ns))
+            continue
+        until_ns = next((row[0] for row in block if not row[4]), None)
+        if held and until_ns is None:
+            held.append(block)  # what the next file repeats
+            continue
+        for item in held:
+            yield replace(item, until_ns=until_ns) if isinstance(item, Loss) else item
+        held.clear()
+        since_ns = next((row[0] for row in reversed(block) if not row[4]), since_ns)
+        yield block
+    yield from held
+
+
+def _read_blocks(files: Iterable[Path]) -> Iterator[list[Row] | Loss]:
     first, before = True, None
     for path in files:
         if gone := _gone(before, path):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from monitor import format as fmt
 from monitor.errors import TapeError
 from monitor.tape.format import (
     BLOCK_HEAD,
@@ -33,8 +34,12 @@ _SEARCH_BYTES = 1024 * 1024
 class Loss:
     """Bytes that cannot be read.
 
-    ``records`` is how many records they held where that is known, ``torn`` whether they are the end of the file, which
-    is what a crash leaves. Without a ``size`` the ``reason`` says it all.
+    Attributes:
+        file: Which file; with ``offset`` and ``size`` the bytes. Without a ``size`` the ``reason`` says it all.
+        records: How many records they held, where that is known.
+        torn: Whether they are the end of the file, which is what a crash leaves.
+        since_ns: When the last record before was received; None where none was read. ``until_ns``: the first one behind.
+        aside: Whether it lies outside of the time that was asked for.
     """
 
     file: str
@@ -43,13 +48,37 @@ class Loss:
     reason: str
     records: int | None = None
     torn: bool = False
+    since_ns: int | None = None
+    until_ns: int | None = None
+    aside: bool = False
 
     def __str__(self) -> str:
-        """Place, extent and reason."""
+        """Place, extent, reason and time."""
         if not self.size:
-            return f"{self.file}: {self.reason}"
+            return f"{self.file}: {self.reason}{self._when}"
         count = "an unknown number of" if self.records is None else str(self.records)
-        return f"{self.file}:{self.offset}: {self.size} bytes with {count} records are missing: {self.reason}"
+        return (
+            f"{self.file}:{self.offset}: {self.size} bytes with {count} records are missing: {self.reason}{self._when}"
+        )
+
+    @property
+    def _when(self) -> str:
+        since, until = (None if ns is None else fmt.utc_time(ns) for ns in (self.since_ns, self.until_ns))
+        match since, until:
+            case None, None:
+                return ""
+            case None, _:
+                return f", before {until}"
+            case _, None:
+                return f", after {since}"
+            case _:
+                return f", between {since} and {until}"
+
+    def touches(self, from_ns: int | None, to_ns: int | None) -> bool:
+        """Whether any of it may be of [from, to)."""
+        before = from_ns is not None and self.until_ns is not None and self.until_ns < from_ns
+        after = to_ns is not None and self.since_ns is not None and self.since_ns >= to_ns
+        return not before and not after
 
 
 class Place(NamedTuple):

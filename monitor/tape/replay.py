@@ -62,8 +62,8 @@ class ReplayReport:
     Attributes:
         records: Records seen.
         events: Events given.
-        losses: What the tape itself is missing.
-        lost_frames: Records that the recorder dropped, by reason.
+        losses: What the tape itself is missing of the time asked for.
+        lost_frames: Records of that time that the recorder dropped, by reason.
         skipped: Records left out: ``unknown_venue``, ``unknown_link`` (no opening on this tape), ``unknown_poll``,
             ``unknown_request``, ``bad_fact`` (a subscription or the like that cannot be read).
         decode_errors: Frames and replies that could not be read, by reason, as live.
@@ -165,6 +165,7 @@ class Replay:
         self._repeats = repeats
         self.restart(feeds)
         self._last_ns = 0
+        self._holed = False
         self._hear: Mapping[str, Callable[[_Venue, Row], Sequence[Event]]] = {
             "rest": self._reply,
             "connect": self._connect,
@@ -200,7 +201,8 @@ class Replay:
 
     def lose(self, loss: Loss) -> None:
         """Note what cannot be read, and go on without what was said before it."""
-        self.report.losses.append(loss)
+        if not loss.aside:
+            self.report.losses.append(loss)
         self._mistrust()
 
     def take(self, record: Record) -> list[Event]:
@@ -296,10 +298,10 @@ class Replay:
 
     def _other(self, row: Row, line: list[Event]) -> None:
         """Hear a row that is no frame of a known link."""
-        kind, payload = row[2:4]
+        kind, payload, carried = row[2:]
         try:
             if kind == "lost":
-                self._lost(payload)
+                self._lost(payload, counts=not carried)
             elif kind == "events":
                 line += read_events(payload)
             elif kind == "rest" and is_of_source(row[1]):
@@ -343,6 +345,8 @@ class Replay:
                 venue.is_new(event, number)
         elif is_of_feed(name):
             venue.feed.recall(memory)
+            if self._holed:  # the file behind the hole repeats what was known long before
+                venue.feed.forget()
         elif (link := self._links.get(name)) is None:
             return self._skip("unknown_link")
         else:
@@ -390,13 +394,17 @@ class Replay:
         venue.choose(read_chosen(row[3]))
         return ()
 
-    def _lost(self, payload: Frame) -> None:
+    def _lost(self, payload: Frame, *, counts: bool) -> None:
         frames, reason = read_lost(payload)
-        self.report.lost_frames[reason] += frames
+        if counts:
+            self.report.lost_frames[reason] += frames
         self._mistrust()
 
     def _mistrust(self) -> None:
-        """Let no link complete what it is told from now on by what it was told before: the change between may be missing."""
+        """Let nobody complete what is told from now on by what was told before: the change between may be missing."""
+        self._holed = True
+        for venue in self._venues.values():
+            venue.feed.forget()
         for name, link in self._links.items():
             venue = self._venues[venue_of(name)]
             link.session = self._open(venue, replace(link.connection, joined=True), link.opened_ns)

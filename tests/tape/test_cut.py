@@ -18,16 +18,16 @@ from monitor.instruments import Instrument
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.steps.recorder import Recorder
 from monitor.tape.cut import CutReport, cut, window
-from monitor.tape.folder import read_folder, some_files
+from monitor.tape.folder import RECORDER, open_tape, read_folder, some_files, write_lost
 from monitor.tape.format import Record, Row
-from monitor.tape.reader import Loss
+from monitor.tape.reader import Loss, Place
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeLimits, TapeWriter
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import PROTOCOLS, make_protocol
 from tests.integration.harness import Rig, now_ns, running
 from tests.integration.test_venues import instrument_of, liquidation, publish_until, trade
-from tests.tape.test_replay import plain
+from tests.tape.test_replay import bybit_replay, open_link, plain, ticker
 
 if TYPE_CHECKING:
     from monitor.feeds.gate import GateFeed
@@ -187,3 +187,50 @@ def test_no_record_is_left_in_a_file_that_was_begun_after_the_end(tmp_path: Path
     files_of(tmp_path, (1_000, [1_000]), (5_200, [4_300, 4_900, 5_200]), (9_000, [4_950, 9_000]), (12_000, [12_000]))
     assert received(tmp_path, to_ms=5_000) == [1_000, 4_300, 4_900, 4_950]
     assert received(tmp_path, from_ms=4_900, to_ms=5_000) == [4_900, 4_950]
+
+
+@pytest.mark.parametrize(
+    ("from_ms", "to_ms", "counts"),
+    [(None, None, True), (3_000, None, True), (3_001, None, False), (None, 1_001, True), (None, 1_000, False)],
+)
+def test_a_loss_counts_in_the_time_that_was_asked_for(
+    tmp_path: Path, from_ms: int | None, to_ms: int | None, *, counts: bool
+) -> None:
+    """The record of 2 s is damaged: what is missing lies between 1 s and 3 s."""
+    writer = TapeWriter(tmp_path)
+    for ms in (0, 1_000, 2_000, 3_000, 4_000):
+        writer.write([(SOME_NS + ms * MS, "toy/0#1", "in", "frame", False)], SOME_NS)
+    writer.close()
+    (path,) = some_files(tmp_path)
+    with open_tape(path) as reader:
+        place = [step for step in reader.index() if isinstance(step, Place)][2]
+    data = bytearray(path.read_bytes())
+    data[place.offset + place.head.size - 1] ^= 1
+    path.write_bytes(data)
+    from_ns, to_ns = (None if ms is None else SOME_NS + ms * MS for ms in (from_ms, to_ms))
+    (loss,) = (item for item in window(tmp_path, from_ns, to_ns) if isinstance(item, Loss))
+    assert loss.aside is not counts
+    assert str(loss).endswith("checksum is wrong, between 2025-11-21 04:40:01Z and 2025-11-21 04:40:03Z")
+    out = TapeWriter(tmp_path / "piece")
+    report = cut(tmp_path, out, from_ns, to_ns, Replay([], lambda: Repeats().is_new))
+    out.close()
+    assert len(report.losses) == counts
+
+
+@pytest.mark.parametrize(("from_ms", "counts"), [(2_000, True), (2_001, False)])
+def test_dropped_frames_from_before_a_stretch_are_not_counted_and_not_joined_over(
+    tmp_path: Path, from_ms: int, *, counts: bool
+) -> None:
+    writer = TapeWriter(tmp_path)
+    rows: list[Row] = [
+        (1_000, "bybit/linear/0#1", "in", ticker("snapshot", bid1Price="83999", ask1Price="84001"), False),
+        (2_000, RECORDER, "lost", write_lost(7, "slow"), False),
+        (3_000, "bybit/linear/0#1", "in", ticker("delta", markPrice="84100", ask1Price="84101"), False),
+    ]
+    for row in [*open_link(carried=False), *((SOME_NS + row[0] * MS, *row[1:]) for row in rows)]:
+        writer.write([row], row[0])
+    writer.close()
+    replay = bybit_replay()
+    found = [e for _, events in replay.run(window(tmp_path, SOME_NS + from_ms * MS)) for e in events]
+    assert [(e.kind, e.value) for e in found if isinstance(e, Price)] == [("mark", 84_100.0)]
+    assert replay.report.lost_frames == ({"slow": 7} if counts else {})

@@ -227,7 +227,8 @@ def test_a_file_that_is_gone_is_a_hole(tmp_path: Path) -> None:
     *_, loss, _last = holed = list(with_holes(read_blocks(some_files(tmp_path))))
     assert not any(isinstance(block, Loss) for block in whole)
     assert isinstance(loss, Loss)
-    assert str(loss) == f"{some_files(tmp_path)[1]}: file 2 is not there"
+    between = "between 2025-11-21 05:00:00Z and 2025-11-21 05:09:00Z"
+    assert str(loss) == f"{some_files(tmp_path)[1]}: file 2 is not there, {between}"
     assert [len(info.losses) for info in inspect_files(some_files(tmp_path))] == [0, 1]
     put_in = [event for block in holed if not isinstance(block, Loss) for row in block for event in read_events(row[3])]
     assert [type(event) for event in put_in if is_of_hole(event)] == [*2 * [FeedState], *2 * [FeedGap, FeedState]]

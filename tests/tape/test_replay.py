@@ -181,6 +181,36 @@ def test_what_changed_in_a_hole_completes_nothing_after_it(hole: Loss | Row | No
     assert len(replay.report.losses) + replay.report.lost_frames.total() == (hole is not None)
 
 
+@pytest.mark.parametrize("hole", [None, LOSS, LOST])
+def test_open_interest_is_not_valued_by_a_price_from_before_a_hole(hole: Loss | Row | None) -> None:
+    """Binance tells contracts; the mark price of before the hole would make another amount of them."""
+    venue, poll = "binance_usdm", "binance_usdm/poll/binance_usdm/openInterest/BTCUSDT"
+    topic = Topic("btcusdt@markPrice@1s", (Channel.PRICE,), "BTCUSDT")
+    link = Connection(f"{venue}/market/0", "wss://example.invalid/market/stream", (topic,))
+    mark = {"e": "markPriceUpdate", "E": 1, "s": "BTCUSDT", "p": "80000", "i": "0", "r": "", "T": 0}
+    marks = [msgspec.json.encode({"stream": topic.name, "data": mark | {"p": price}}) for price in ("80000", "70000")]
+    contracts = msgspec.json.encode({"symbol": "BTCUSDT", "openInterest": "2", "time": 1})
+    before: list[Row] = [
+        (1, f"{venue}/instruments", "rest", write_instruments(instruments_of(venue)), False),
+        (1, f"{venue}/chosen", "chosen", '["BTCUSDT"]', False),
+        (1, f"{venue}/market/0#1", "connect", write_connection(link, standby=False), False),
+        (2, f"{venue}/market/0#1", "in", marks[0], False),
+        (3, poll, "rest", contracts, False),
+    ]
+    after: list[Row] = [
+        (4, poll, "rest", contracts, False),
+        (5, f"{venue}/market/0#1", "in", marks[1], False),
+        (6, poll, "rest", contracts, False),
+    ]
+    middle = [] if hole is None else [hole if isinstance(hole, Loss) else Record(*hole)]
+    replay = Replay([make_feed(venue, FeedOptions(channels=CHANGING))], lambda: Repeats().is_new)
+    whole = [*map(Record._make, before), *middle, *map(Record._make, after)]
+    found = {ns: e.usd for ns, events in replay.run(whole) for e in events if isinstance(e, OpenInterest)}
+    assert found == {3: 160_000.0, 6: 140_000.0} | ({4: 160_000.0} if hole is None else {})
+    assert replay.report.decode_errors == ({} if hole is None else {"missing_price": 1})
+    assert not replay.report.skipped
+
+
 def test_a_piece_of_a_damaged_tape_says_where_its_hole_is(tmp_path: Path) -> None:
     writer = TapeWriter(tmp_path / "whole")
     for row in [
