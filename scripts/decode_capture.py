@@ -54,6 +54,7 @@ class Replay:
         self.registry = Registry()
         self.session: Session | None = None
         self.counts: Counter[str] = Counter()
+        self.usd_micros: Counter[tuple[str, str]] = Counter()
         self.interest: dict[str, float] = {}
         self.ranges: dict[str, tuple[float, float]] = {}
 
@@ -103,7 +104,7 @@ class Replay:
         for event in events:
             match event:
                 case Trade() | Liquidation():
-                    self.counts[f"{type(event).__name__} USD"] += round(event.usd_micros / 1e6)
+                    self.usd_micros[type(event).__name__, event.side] += event.usd_micros
                 case OpenInterest():
                     self.interest[event.instrument.symbol] = event.usd
                 case Price():
@@ -113,7 +114,9 @@ class Replay:
                     pass
 
     def judged(self) -> Iterator[str]:
-        """Lines of `_add_up`, the largest instruments first."""
+        """Lines of `_add_up`, the dearest instruments first."""
+        for (kind, side), usd_micros in sorted(self.usd_micros.items()):
+            yield f"  {f'{kind} {side}, USD':<40} {usd_micros / 1e6:>9,.2f}"
         if self.interest:
             yield f"  open interest of {len(self.interest)} instruments, USD  {sum(self.interest.values()):,.0f}"
         for symbol, (low, high) in sorted(self.ranges.items(), key=lambda item: -item[1][1])[:SHOWN]:
