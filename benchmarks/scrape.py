@@ -14,7 +14,7 @@ import time
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from monitor.telemetry.metrics import Metrics
-from monitor.telemetry.view import MarketView
+from monitor.telemetry.views.market import MarketView
 from monitor.testing.fake_view import FakeView
 
 SERIES_PER_SYMBOL = 39

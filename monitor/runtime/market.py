@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.events import Depth, Event, Funding, Liquidation, OpenInterest, Price, PriceKind, Trade
 from monitor.instruments import Instrument
-from monitor.telemetry.view import MarketView, Table
+from monitor.telemetry.views.market import MarketView, Table
 
 SIDES = ("long", "short")
 HOURS_8 = 8.0

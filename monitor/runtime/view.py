@@ -36,31 +36,20 @@ from monitor.runtime.steps.recorder import Recorder
 from monitor.runtime.steps.snapshot import Snapshots
 from monitor.signals import SignalReading, readings
 from monitor.telemetry.latency import LatencyHistogram
-from monitor.telemetry.view import (
-    STAGES,
+from monitor.telemetry.view import STAGES
+from monitor.telemetry.views.alerting import (
     Acknowledgement,
-    ChannelView,
     DeadLetter,
     DeliveryEntry,
-    FeedView,
     HistoryEntry,
     HistoryQuery,
-    InletView,
-    MarketView,
-    PastView,
-    PollView,
-    ProcessView,
-    RefusedTopic,
-    ReloadView,
-    RuleView,
-    SignalRow,
     Silence,
     SinkView,
-    SourceView,
-    TapeView,
-    WhyRow,
-    WindowTotal,
 )
+from monitor.telemetry.views.feeds import ChannelView, FeedView, InletView, PastView, PollView, RefusedTopic, SourceView
+from monitor.telemetry.views.market import MarketView, WindowTotal
+from monitor.telemetry.views.program import ProcessView, ReloadView, TapeView
+from monitor.telemetry.views.rules import RuleView, SignalRow, WhyRow
 
 NAN = float("nan")
 HOUR_S = 3600.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from monitor.telemetry import specs
 from monitor.telemetry.exposition import Family, MetricSpec, counts, seconds, simple_family
-from monitor.telemetry.view import FeedView, InletView, SourceView
+from monitor.telemetry.views.feeds import FeedView, InletView, SourceView
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.telemetry.exposition import ColumnFamily, Family, MetricSpec
-from monitor.telemetry.view import Table
+from monitor.telemetry.views.market import Table
 
 OTHER = "other"
 """The label value of all that is not on the watch list."""

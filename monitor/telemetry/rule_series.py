@@ -12,7 +12,7 @@ from monitor.alert import AlertState
 from monitor.events import Labels
 from monitor.telemetry import specs
 from monitor.telemetry.exposition import Family, labelled_family, seconds, simple_family
-from monitor.telemetry.view import RuleView
+from monitor.telemetry.views.rules import RuleView
 
 RULE_STATES = (AlertState.INACTIVE, AlertState.PENDING, AlertState.FIRING, AlertState.HELD)
 

@@ -16,32 +16,20 @@ from monitor.events import Channel, Labels
 from monitor.feed import ReportingLaw
 from monitor.reading import FALSE, TRUE, UNKNOWN, Contributor, Evaluation, Explanation
 from monitor.telemetry.latency import LatencyHistogram
-from monitor.telemetry.view import (
-    STAGES,
+from monitor.telemetry.view import STAGES
+from monitor.telemetry.views.alerting import (
     Acknowledgement,
-    ChannelView,
     DeadLetter,
     DeliveryEntry,
-    FeedView,
     HistoryEntry,
     HistoryQuery,
-    InletView,
-    MarketView,
-    PastView,
-    PollView,
-    ProcessView,
-    RefusedTopic,
-    ReloadView,
-    RuleView,
-    SignalRow,
     Silence,
     SinkView,
-    SourceView,
-    Table,
-    TapeView,
-    WhyRow,
-    WindowTotal,
 )
+from monitor.telemetry.views.feeds import ChannelView, FeedView, InletView, PastView, PollView, RefusedTopic, SourceView
+from monitor.telemetry.views.market import MarketView, Table, WindowTotal
+from monitor.telemetry.views.program import ProcessView, ReloadView, TapeView
+from monitor.telemetry.views.rules import RuleView, SignalRow, WhyRow
 
 START_NS = 1_763_712_000 * NS_PER_S
 """2025-11-21 08:00 UTC."""

@@ -16,7 +16,8 @@ from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.language.problems import did_you_mean
 from monitor.literals import LiteralProblem, parse_duration
 from monitor.telemetry.metrics import ACTIVE_STATES
-from monitor.telemetry.view import Acknowledgement, HistoryQuery, LabelMatcher, MonitorView, Silence
+from monitor.telemetry.view import MonitorView
+from monitor.telemetry.views.alerting import Acknowledgement, HistoryQuery, LabelMatcher, Silence
 from monitor.web import shapes
 from monitor.web.page import ASSETS, BASES_PER_WINDOW, encode
 from monitor.web.reports import Reports

@@ -21,25 +21,12 @@ from monitor.alert import AlertState, AlertView, severity_rank
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.feeds import FEEDS, feed_class
 from monitor.telemetry.metrics import ACTIVE_STATES, alert_state
-from monitor.telemetry.view import (
-    Acknowledgement,
-    DeadLetter,
-    DeliveryEntry,
-    FeedView,
-    HistoryEntry,
-    InletView,
-    MarketView,
-    MonitorView,
-    PastView,
-    RuleView,
-    SignalRow,
-    Silence,
-    SourceView,
-    Table,
-    TapeView,
-    WhyRow,
-    WindowTotal,
-)
+from monitor.telemetry.view import MonitorView
+from monitor.telemetry.views.alerting import Acknowledgement, DeadLetter, DeliveryEntry, HistoryEntry, Silence
+from monitor.telemetry.views.feeds import FeedView, InletView, PastView, SourceView
+from monitor.telemetry.views.market import MarketView, Table, WindowTotal
+from monitor.telemetry.views.program import TapeView
+from monitor.telemetry.views.rules import RuleView, SignalRow, WhyRow
 
 Json = dict[str, Any]
 ZERO_TIME = "0001-01-01T00:00:00Z"

@@ -17,7 +17,8 @@ import structlog
 from aiohttp import web
 
 from monitor.clock import NS_PER_MS
-from monitor.telemetry.view import HistoryQuery, MonitorView
+from monitor.telemetry.view import MonitorView
+from monitor.telemetry.views.alerting import HistoryQuery
 from monitor.web import shapes
 from monitor.web.page import HISTORY_ENTRIES, Sparks, encode, join_sections, sections, slow_sections, spark_values
 

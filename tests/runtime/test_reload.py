@@ -14,7 +14,7 @@ import pytest
 from monitor.config import Config, parse_config
 from monitor.errors import ConfigError, Problem
 from monitor.runtime.reload import FIXED, Reloader, needs_restart
-from monitor.telemetry.view import ReloadView
+from monitor.telemetry.views.program import ReloadView
 from monitor.testing.manual_clock import ManualClock
 
 EVERY_S = 2.0

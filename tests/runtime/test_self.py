@@ -18,7 +18,7 @@ from monitor.runtime.alerting.self_rules import FILE, SELF_RULES, with_self_rule
 from monitor.runtime.alerting.self_watch import SelfWatch, disk_readings, memory_limit, memory_readings
 from monitor.runtime.alerting.worker import SinkStats
 from monitor.runtime.load import load_text
-from monitor.telemetry.view import TapeView
+from monitor.telemetry.views.program import TapeView
 from monitor.testing.manual_clock import ManualClock
 
 CONFIG = "rules: [rules.yaml]\nfeeds: [{venue: bybit, channels: [price]}]\n"

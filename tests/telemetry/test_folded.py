@@ -5,7 +5,7 @@ import numpy as np
 from monitor.telemetry.exposition import Family
 from monitor.telemetry.folded import FoldedTable
 from monitor.telemetry.specs import LIQUIDATIONS_USD, OPEN_INTEREST, PRICE
-from monitor.telemetry.view import Table
+from monitor.telemetry.views.market import Table
 
 
 def lines_of(family: Family) -> list[str]:

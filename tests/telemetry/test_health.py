@@ -1,5 +1,5 @@
 from monitor.telemetry.health import healthy, ready
-from monitor.telemetry.view import ProcessView
+from monitor.telemetry.views.program import ProcessView
 from monitor.testing.fake_view import VENUES, FakeView
 
 

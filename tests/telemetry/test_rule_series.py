@@ -6,7 +6,7 @@ import pytest
 from monitor.alert import AlertState
 from monitor.reading import Evaluation
 from monitor.telemetry.rule_series import rule_families, rule_names
-from monitor.telemetry.view import RuleView
+from monitor.telemetry.views.rules import RuleView
 
 QUIET, FIRING = AlertState.INACTIVE, AlertState.FIRING
 

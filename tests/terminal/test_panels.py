@@ -33,7 +33,7 @@ from monitor.web.page import encode, sections, slow_sections
 
 async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
     """What a terminal knows after the first update of a monitor."""
-    from monitor.telemetry.view import HistoryQuery
+    from monitor.telemetry.views.alerting import HistoryQuery
 
     update: dict[str, Any] = {name: json.loads(encode(body)) for name, body in sections(view)}
     update |= {name: json.loads(encode(body)) for name, body in slow_sections(view)}

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from monitor import format as text
 from monitor.alert import AlertView
 from monitor.commands.status import bytes_text
-from monitor.telemetry.view import Acknowledgement
+from monitor.telemetry.views.alerting import Acknowledgement
 from monitor.testing.fake_view import SOL_LONGS, TOTAL
 from monitor.web import shapes
 from monitor.web.page import ALERTS, SPARK_STEP_S, spark_values

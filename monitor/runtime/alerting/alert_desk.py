@@ -37,7 +37,7 @@ from monitor.runtime.load import Loaded
 from monitor.runtime.steps.journal import Journal
 from monitor.sink import Command, SinkOptions
 from monitor.tape.course import Act
-from monitor.telemetry import view
+from monitor.telemetry.views import alerting as shown
 
 RECENT = 200
 MEMORY_KINDS = (*routing.MEMORY_KINDS, "fires", "seen")
@@ -196,14 +196,14 @@ class AlertDesk:
         """Identities of the silences that mute an alert now."""
         return self.router.silenced_by(alert, self._clock.wall_ns())
 
-    def silences(self) -> list[view.Silence]:
+    def silences(self) -> list[shown.Silence]:
         """Silences that are active or to come."""
         return [_shown(silence) for silence in self.router.silences(self._clock.wall_ns())]
 
-    def acknowledgements(self) -> list[view.Acknowledgement]:
+    def acknowledgements(self) -> list[shown.Acknowledgement]:
         """Acknowledgements of active alerts."""
         return [
-            view.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment, ack.until_ns)
+            shown.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment, ack.until_ns)
             for ack in self.router.acknowledgements()
         ]
 
@@ -213,7 +213,7 @@ class AlertDesk:
 
     # -- what people do ------------------------------------------------------------------------------------------------
 
-    def silence(self, wish: view.Silence) -> str:
+    def silence(self, wish: shown.Silence) -> str:
         """Store a silence and return its identity.
 
         Raises:
@@ -318,12 +318,12 @@ def _operator(*, is_regex: bool, is_equal: bool) -> Any:
     return ("=~" if is_equal else "!~") if is_regex else ("=" if is_equal else "!=")
 
 
-def _shown(silence: Silence) -> view.Silence:
+def _shown(silence: Silence) -> shown.Silence:
     matchers = tuple(
-        view.LabelMatcher(matcher.label, matcher.value, "~" in matcher.op, not matcher.op.startswith("!"))
+        shown.LabelMatcher(matcher.label, matcher.value, "~" in matcher.op, not matcher.op.startswith("!"))
         for matcher in silence.matchers
     )
-    return view.Silence(matchers, silence.starts_ns, silence.ends_ns, silence.created_by, silence.comment, silence.id)
+    return shown.Silence(matchers, silence.starts_ns, silence.ends_ns, silence.created_by, silence.comment, silence.id)
 
 
 def _render(text: str, values: Mapping[str, Any]) -> str:

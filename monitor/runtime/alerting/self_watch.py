@@ -13,7 +13,7 @@ from typing import Protocol
 from monitor.clock import NS_PER_S, Clock, SteadyClock
 from monitor.events import Sample
 from monitor.runtime.alerting.worker import SinkStats
-from monitor.telemetry.view import TapeView
+from monitor.telemetry.views.program import TapeView
 
 EVERY_S = 1.0
 SERIES, SOURCE = "self", "monitor"

@@ -23,7 +23,7 @@ from monitor.runtime.feeds.desk import TapKind
 from monitor.tape.folder import RECORDER, dropped, write_lost
 from monitor.tape.format import Row
 from monitor.tape.writer import TapeLimits, TapeWriter
-from monitor.telemetry.view import TapeView
+from monitor.telemetry.views.program import TapeView
 
 _ROW_BYTES = 200
 """What a waiting row costs besides its payload, about."""

@@ -16,7 +16,7 @@ from monitor.runtime.alerting.change import Change
 from monitor.runtime.load import Loaded, load_text
 from monitor.sink import Command
 from monitor.sinks import sink_options
-from monitor.telemetry.view import LabelMatcher, Silence
+from monitor.telemetry.views.alerting import LabelMatcher, Silence
 from monitor.testing.manual_clock import ManualClock
 
 S = 1_000_000_000

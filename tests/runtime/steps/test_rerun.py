@@ -35,7 +35,7 @@ from monitor.tape.folder import read_blocks, some_files, tape_files
 from monitor.tape.format import Row
 from monitor.tape.replay import Replay
 from monitor.tape.writer import TapeWriter
-from monitor.telemetry.view import LabelMatcher, Silence
+from monitor.telemetry.views.alerting import LabelMatcher, Silence
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
