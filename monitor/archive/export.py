@@ -113,6 +113,7 @@ def lost_of(report: ReplayReport) -> Lost:
         dict(sorted(report.skipped.items())),
         dict(sorted(report.decode_errors.items())),
         report.steps_back,
+        tuple((loss.since_ns, loss.until_ns) for loss in report.losses),
     )
 
 

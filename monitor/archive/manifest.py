@@ -35,18 +35,32 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the source did not have: losses in words, and counts by reason."""
+    """What the source did not have: losses in words, and counts by reason.
+
+    ``between`` has for each loss the times between which it lies, unix ns; empty in an archive of an earlier program.
+    """
 
     losses: tuple[str, ...] = ()
     dropped: dict[str, int] = {}
     skipped: dict[str, int] = {}
     undecoded: dict[str, int] = {}
     steps_back: int = 0
+    between: tuple[tuple[int | None, int | None], ...] = ()
 
     @property
     def total(self) -> int:
         """How many things are missing."""
         return len(self.losses) + sum(sum(part.values()) for part in (self.dropped, self.skipped, self.undecoded))
+
+    def losses_of(self, start_ns: int, end_ns: int) -> list[str]:
+        """Losses that may lie in [start, end)."""
+        known = len(self.between) == len(self.losses)
+        between = self.between if known else ((None, None),) * len(self.losses)
+        return [
+            words
+            for words, (since_ns, until_ns) in zip(self.losses, between, strict=True)
+            if (since_ns is None or since_ns < end_ns) and (until_ns is None or until_ns >= start_ns)
+        ]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

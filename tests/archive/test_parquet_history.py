@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.archive.manifest import Lost
 from monitor.archive.reader import Archive
+from monitor.archive.writer import ArchiveWriter
 from monitor.backtest.histories.parquet import ParquetHistory, knows
 from monitor.backtest.history import Stretch
 from monitor.engine import Engine
@@ -99,6 +102,30 @@ def test_it_says_what_it_is_and_what_is_missing(tmp_path: Path) -> None:
     assert history.stretch == Stretch(min(recv_ns for recv_ns, _ in recorded), last_ns + 1)
     assert history.missing().losses == ["test: a hole"]
     assert history.missing().total == 4
+
+
+@pytest.mark.parametrize(
+    ("span", "losses"),
+    [
+        (Stretch(at(0), at(60)), ["one: early", "one: late", "one: some time"]),
+        (Stretch(at(0), at(20)), ["one: early", "one: some time"]),
+        (Stretch(at(41), at(60)), ["one: some time"]),
+        (Stretch(at(100), at(160)), ["two: unknown"]),
+    ],
+)
+def test_what_is_missing_is_that_of_the_stretch(tmp_path: Path, span: Stretch, losses: list[str]) -> None:
+    lost = Lost(
+        ("early", "late", "some time"), between=((at(10), at(12)), (at(30), at(40)), (None, None)), dropped={"slow": 1}
+    )
+    for origin, start, what in (("one", 0, lost), ("two", 100, Lost(("unknown",)))):
+        with ArchiveWriter(tmp_path, origin, "a test") as writer:
+            writer.add(at(start), [FeedState("okx", Channel.TRADES, up=True, ts_ns=at(start))])
+            writer.commit(at(start), at(start + 60), what)
+    history = ParquetHistory(tmp_path)
+    assert history.missing().total == 5
+    list(history.steps(span, GRID_NS))
+    assert history.missing().losses == losses
+    assert history.missing().dropped == ({"slow": 1} if span.start_ns < at(60) else {})
 
 
 def test_two_origins_are_read_as_one(tmp_path: Path) -> None:

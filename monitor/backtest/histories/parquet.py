@@ -68,7 +68,7 @@ class ParquetHistory:
         derives = loaded is not None and not DERIVED_FROM_PRICES.isdisjoint(series_read(loaded))
         self._values = {name: values for name, values in VALUES.items() if not (derives and name == "prices")}
         manifests = self._archive.manifests
-        self.stretch = Stretch(min(m.start_ns for m in manifests), max(m.end_ns for m in manifests))
+        self.stretch = self._asked = Stretch(min(m.start_ns for m in manifests), max(m.end_ns for m in manifests))
         self.note = next((manifest.note for manifest in manifests if manifest.note), "")
         self._subjects = {name: Subjects(_words(TABLES[name])) for name in VALUES}
         for subjects in self._subjects.values():
@@ -77,6 +77,7 @@ class ParquetHistory:
 
     def steps(self, stretch: Stretch, grid_ns: int) -> Iterator[Step]:
         """See `monitor.backtest.history.History`."""
+        self._asked = stretch
         first_ns, carried = -(-stretch.start_ns // grid_ns) * grid_ns, self._carried(stretch.start_ns)
         steps = self._steps(stretch, grid_ns)
         first = next(steps, None)
@@ -99,11 +100,13 @@ class ParquetHistory:
             yield from steps
 
     def missing(self) -> Missing:
-        """See `monitor.backtest.history.History`; what the sources of the whole archive did not have."""
-        found = Missing()
+        """See `monitor.backtest.history.History`; counts are of whole exports, those of which any part was asked for."""
+        found, asked = Missing(), self._asked
         for manifest in self._archive.manifests:
+            if manifest.end_ns <= asked.start_ns or manifest.start_ns >= asked.end_ns:
+                continue
             lost = manifest.lost
-            found.losses += [f"{manifest.origin}: {loss}" for loss in lost.losses]
+            found.losses += [f"{manifest.origin}: {loss}" for loss in lost.losses_of(asked.start_ns, asked.end_ns)]
             found.dropped += Counter(lost.dropped)
             found.skipped += Counter(lost.skipped)
             found.undecoded += Counter(lost.undecoded)
