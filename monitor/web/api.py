@@ -18,9 +18,15 @@ from monitor.literals import LiteralProblem, parse_duration
 from monitor.telemetry.metrics import ACTIVE_STATES
 from monitor.telemetry.view import MonitorView
 from monitor.telemetry.views.alerting import Acknowledgement, HistoryQuery, LabelMatcher, Silence
-from monitor.web import shapes
 from monitor.web.page import ASSETS, BASES_PER_WINDOW, encode
 from monitor.web.reports import Reports
+from monitor.web.shapes.alerting import dead_letter_body, delivery_body, history_body
+from monitor.web.shapes.feeds import feed_body, inlet_body, source_body
+from monitor.web.shapes.market import asset_bodies, depth_bodies, window_bodies
+from monitor.web.shapes.program import latency_bodies, process_body, sink_bodies
+from monitor.web.shapes.prometheus import prometheus_alert, prometheus_rules, silence_body
+from monitor.web.shapes.rules import why_body
+from monitor.web.shapes.values import millis
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -197,13 +203,13 @@ class Api:
     async def alerts(self, _request: web.Request) -> web.Response:
         """Pending and firing alerts in Prometheus' shape."""
         active = [alert for alert in self._view.alerts() if alert.state in ACTIVE_STATES]
-        return success({"alerts": [shapes.prometheus_alert(alert, self._view) for alert in active]})
+        return success({"alerts": [prometheus_alert(alert, self._view) for alert in active]})
 
     async def rules(self, request: web.Request) -> web.Response:
         """All rules in Prometheus' shape; ``type=record`` has none."""
         if request.query.get("type") == "record":
             return success({"groups": []})
-        return success(shapes.prometheus_rules(self._view))
+        return success(prometheus_rules(self._view))
 
     async def build_info(self, _request: web.Request) -> web.Response:
         """Version, where Prometheus clients look for it."""
@@ -215,13 +221,13 @@ class Api:
         states = [str(alert.state) for alert in view.alerts()]
         return success(
             {
-                "now": shapes.millis(view.process().now_ns),
-                "process": shapes.process_body(view),
-                "feeds": [shapes.feed_body(feed) for feed in view.feeds()],
-                "sources": [shapes.source_body(source) for source in view.sources()],
-                "inlet": shapes.inlet_body(view.inlet()),
-                "sinks": shapes.sink_bodies(view),
-                "latency": shapes.latency_bodies(view),
+                "now": millis(view.process().now_ns),
+                "process": process_body(view),
+                "feeds": [feed_body(feed) for feed in view.feeds()],
+                "sources": [source_body(source) for source in view.sources()],
+                "inlet": inlet_body(view.inlet()),
+                "sinks": sink_bodies(view),
+                "latency": latency_bodies(view),
                 "alerts": {state: states.count(state) for state in sorted(set(states))},
                 "rules": len(view.rules()),
             }
@@ -232,10 +238,10 @@ class Api:
         limit = _number(request.query, "limit", ASSETS, 10_000)
         return success(
             {
-                "now": shapes.millis(self._view.process().now_ns),
-                "assets": shapes.asset_bodies(self._view.market(), limit),
-                "depth": shapes.depth_bodies(self._view.market(), limit),
-                "windows": shapes.window_bodies(self._view.windows(), BASES_PER_WINDOW),
+                "now": millis(self._view.process().now_ns),
+                "assets": asset_bodies(self._view.market(), limit),
+                "depth": depth_bodies(self._view.market(), limit),
+                "windows": window_bodies(self._view.windows(), BASES_PER_WINDOW),
             }
         )
 
@@ -249,20 +255,20 @@ class Api:
             query.get("fingerprint", ""),
             _number(query, "limit", 200, MAX_HISTORY),
         )
-        return success({"entries": [shapes.history_body(entry) for entry in await self._view.history(wanted)]})
+        return success({"entries": [history_body(entry) for entry in await self._view.history(wanted)]})
 
     async def deliveries(self, request: web.Request) -> web.Response:
         """What was sent to each sink, or why it was not, newest first; ``sink``, ``fingerprint``, ``limit``."""
         query = request.query
         limit = _number(query, "limit", 200, MAX_HISTORY)
         found = await self._view.deliveries(query.get("sink", ""), query.get("fingerprint", ""), limit)
-        return success({"deliveries": [shapes.delivery_body(entry) for entry in found]})
+        return success({"deliveries": [delivery_body(entry) for entry in found]})
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         """Notifications that were given up, oldest first; ``sink``, ``limit``."""
         limit = _number(request.query, "limit", 200, MAX_HISTORY)
         found = await self._view.dead_letters(request.query.get("sink", ""), limit)
-        return success({"deadLetters": [shapes.dead_letter_body(letter) for letter in found]})
+        return success({"deadLetters": [dead_letter_body(letter) for letter in found]})
 
     async def resend(self, request: web.Request) -> web.Response:
         """Put dead letters back in line."""
@@ -279,14 +285,14 @@ class Api:
         rows = self._view.why(name)
         if rows is None:
             return failure(404, "not_found", _which_rule(name, [rule.id for rule in self._view.rules()]))
-        return success({"rule": name, "rows": [shapes.why_body(row) for row in rows]})
+        return success({"rule": name, "rows": [why_body(row) for row in rows]})
 
     async def signals(self, _request: web.Request) -> web.Response:
         """The signal catalogue, where this build has it."""
         rows = self._view.signals()
         if rows is None:
             return failure(404, "not_found", "this monitor has no signal catalogue")
-        return success({"now": shapes.millis(self._view.process().now_ns), "signals": rows})
+        return success({"now": millis(self._view.process().now_ns), "signals": rows})
 
     async def reports(self, _request: web.Request) -> web.Response:
         """Backtest reports on disk, newest first; each is at ``/reports/NAME``."""
@@ -295,7 +301,7 @@ class Api:
     async def silences(self, _request: web.Request) -> web.Response:
         """Silences that are active or to come."""
         now_ns = self._view.process().now_ns
-        return success([shapes.silence_body(silence, now_ns) for silence in self._view.silences()])
+        return success([silence_body(silence, now_ns) for silence in self._view.silences()])
 
     async def add_silence(self, request: web.Request) -> web.Response:
         """Mute matching alerts for a while."""
@@ -316,9 +322,9 @@ class Api:
                 {
                     "fingerprint": ack.fingerprint,
                     "by": ack.by,
-                    "at": shapes.millis(ack.at_ns),
+                    "at": millis(ack.at_ns),
                     "comment": ack.comment,
-                    "until": shapes.millis(ack.until_ns),
+                    "until": millis(ack.until_ns),
                 }
                 for ack in self._view.acknowledgements()
             ]

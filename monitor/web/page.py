@@ -10,7 +10,12 @@ import msgspec
 
 from monitor.clock import NS_PER_S
 from monitor.telemetry.view import MonitorView
-from monitor.web import shapes
+from monitor.web.shapes.alerting import alert_bodies, alert_counts
+from monitor.web.shapes.feeds import feed_body
+from monitor.web.shapes.market import asset_bodies, depth_bodies, window_bodies
+from monitor.web.shapes.program import latency_bodies, process_body, sink_bodies
+from monitor.web.shapes.prometheus import silence_body
+from monitor.web.shapes.rules import rule_body, signal_body
 
 ASSETS = 40
 BASES_PER_WINDOW = 10
@@ -60,13 +65,13 @@ class Sparks:
 def spark_values(view: MonitorView) -> dict[str, float | None]:
     """The values whose short history the page keeps: ``1h/bybit/long``, ``1h//`` for the whole, ``price/BTC``."""
     values: dict[str, float | None] = {}
-    for window in shapes.window_bodies(view.windows(), BASES_PER_WINDOW):
+    for window in window_bodies(view.windows(), BASES_PER_WINDOW):
         name = window["window"]
         values[f"{name}//"] = window["long_usd"] + window["short_usd"]
         for row in window["venues"]:
             values[f"{name}/{row['name']}/long"] = row["long_usd"]
             values[f"{name}/{row['name']}/short"] = row["short_usd"]
-    for asset in shapes.asset_bodies(view.market(), ASSETS):
+    for asset in asset_bodies(view.market(), ASSETS):
         values[f"price/{asset['base']}"] = asset["price_usd"]
         values[f"interest/{asset['base']}"] = asset["open_interest_usd"]
     return values
@@ -74,23 +79,23 @@ def spark_values(view: MonitorView) -> dict[str, float | None]:
 
 def sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
     """What moves with the market, read at every update."""
-    yield "process", shapes.process_body(view)
-    yield "feeds", [shapes.feed_body(feed) for feed in view.feeds()]
-    yield "assets", shapes.asset_bodies(view.market(), ASSETS)
-    yield "depth", shapes.depth_bodies(view.market(), ASSETS)
-    yield "windows", shapes.window_bodies(view.windows(), BASES_PER_WINDOW)
-    yield "alerts", shapes.alert_bodies(view, ALERTS)
-    yield "alert_counts", shapes.alert_counts(view.alerts())
-    yield "sinks", shapes.sink_bodies(view)
-    yield "latency", shapes.latency_bodies(view)
+    yield "process", process_body(view)
+    yield "feeds", [feed_body(feed) for feed in view.feeds()]
+    yield "assets", asset_bodies(view.market(), ASSETS)
+    yield "depth", depth_bodies(view.market(), ASSETS)
+    yield "windows", window_bodies(view.windows(), BASES_PER_WINDOW)
+    yield "alerts", alert_bodies(view, ALERTS)
+    yield "alert_counts", alert_counts(view.alerts())
+    yield "sinks", sink_bodies(view)
+    yield "latency", latency_bodies(view)
     now_ns = view.process().now_ns
-    yield "silences", [shapes.silence_body(silence, now_ns) for silence in view.silences()]
+    yield "silences", [silence_body(silence, now_ns) for silence in view.silences()]
 
 
 def slow_sections(view: MonitorView) -> Iterator[tuple[str, Any]]:
     """What nobody reads four times a second, and what takes longest to write."""
-    yield "rules", [shapes.rule_body(rule, ROWS_PER_RULE) for rule in view.rules()]
-    yield "signals", [shapes.signal_body(row) for row in view.signals() or ()]
+    yield "rules", [rule_body(rule, ROWS_PER_RULE) for rule in view.rules()]
+    yield "signals", [signal_body(row) for row in view.signals() or ()]
 
 
 def encode(value: Any) -> bytes:

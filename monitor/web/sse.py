@@ -19,8 +19,8 @@ from aiohttp import web
 from monitor.clock import NS_PER_MS
 from monitor.telemetry.view import MonitorView
 from monitor.telemetry.views.alerting import HistoryQuery
-from monitor.web import shapes
 from monitor.web.page import HISTORY_ENTRIES, Sparks, encode, join_sections, sections, slow_sections, spark_values
+from monitor.web.shapes.alerting import history_body
 
 _log = structlog.get_logger(__name__)
 BEAT_S = 2.0
@@ -104,7 +104,7 @@ class Broadcaster:
             await asyncio.sleep(0)  # an event that has come meanwhile goes first
         if slow:
             entries = await self._view.history(HistoryQuery(limit=HISTORY_ENTRIES))
-            parts["history"] = encode([shapes.history_body(entry) for entry in entries])
+            parts["history"] = encode([history_body(entry) for entry in entries])
         self._refreshes += 1
         return parts
 

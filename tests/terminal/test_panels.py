@@ -27,8 +27,8 @@ from monitor.terminal.panels import (
 )
 from monitor.terminal.picture import Picture
 from monitor.testing.fake_view import FakeView
-from monitor.web import shapes
 from monitor.web.page import encode, sections, slow_sections
+from monitor.web.shapes.alerting import history_body
 
 
 async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
@@ -37,7 +37,7 @@ async def picture_of(view: FakeView, at_s: float = 100.0) -> Picture:
 
     update: dict[str, Any] = {name: json.loads(encode(body)) for name, body in sections(view)}
     update |= {name: json.loads(encode(body)) for name, body in slow_sections(view)}
-    update["history"] = [json.loads(encode(shapes.history_body(e))) for e in await view.history(HistoryQuery())]
+    update["history"] = [json.loads(encode(history_body(e))) for e in await view.history(HistoryQuery())]
     picture = Picture()
     picture.take(update | {"now": view.now_ns // 1_000_000}, at_s)
     return picture

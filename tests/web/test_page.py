@@ -17,9 +17,10 @@ from monitor.alert import AlertView
 from monitor.commands.status import bytes_text
 from monitor.telemetry.views.alerting import Acknowledgement
 from monitor.testing.fake_view import SOL_LONGS, TOTAL
-from monitor.web import shapes
 from monitor.web.page import ALERTS, SPARK_STEP_S, spark_values
 from monitor.web.server import BROADCASTER, STATIC, make_app
+from monitor.web.shapes.feeds import feed_body
+from monitor.web.shapes.market import asset_bodies
 from tests.web.conftest import SETTINGS, TOKEN, Served
 
 pytestmark = pytest.mark.needs("chromium")
@@ -187,7 +188,7 @@ async def test_the_first_line_says_where_the_market_stands(browser: Browser, ser
         keep(spark_values(served.view))
         served.view.advance(SPARK_STEP_S)
     page = (await open_page(browser, served)).page
-    [first] = shapes.asset_bodies(served.view.market(), 1)
+    [first] = asset_bodies(served.view.market(), 1)
     tiles = page.locator("#pulse .tile")
     await expect(tiles).to_have_count(6)
     await expect(tiles.nth(0)).to_contain_text("Alerts firing2")
@@ -195,7 +196,7 @@ async def test_the_first_line_says_where_the_market_stands(browser: Browser, ser
     await expect(tiles.nth(1)).to_contain_text(re.compile(r"[+-]\d\.\d\d% in [12]m"))
     await expect(tiles.nth(3)).to_contain_text("B USD")
     await expect(tiles.nth(4)).to_contain_text("6 coins")
-    least = min(shapes.feed_body(feed)["coverage"] for feed in served.view.feeds())
+    least = min(feed_body(feed)["coverage"] for feed in served.view.feeds())
     await expect(tiles.nth(5)).to_contain_text(f"Data, last hour{text.share(least)}worst feed; 3 of 3 feeds up")
     served.view.down.add("okx")
     await expect(tiles.nth(5)).to_contain_text("2 of 3 feeds up")
