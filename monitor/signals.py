@@ -118,7 +118,7 @@ SIGNALS: tuple[Signal, ...] = (
 def readings(evaluations: Iterable[Evaluation], signals: Iterable[Signal] = SIGNALS) -> list[SignalReading]:
     """The signals now, out of the rules' newest evaluations.
 
-    The value is that of the signal's first rule: of a row that is true, else of the row nearest to its threshold.
+    The value is that of the signal's first rule: of the true row farthest beyond its threshold, else of the row nearest to it.
     """
     by_name = {evaluation.rule.rpartition("/")[2]: evaluation for evaluation in evaluations}
     return [_reading(signal, by_name) for signal in signals]
@@ -139,6 +139,7 @@ def _row(evaluation: Evaluation) -> int | None:
     if not known.any():
         return None
     distance = np.abs(evaluation.value - np.nan_to_num(evaluation.threshold))
+    distance = np.where(evaluation.truth == TRUE, -distance, distance)
     rank = np.where(evaluation.truth == TRUE, 0, np.where(evaluation.truth == UNKNOWN, 2, 1))
     order = np.lexsort((np.where(known, distance, np.inf), rank, ~known))
     return int(order[0])
@@ -150,7 +151,8 @@ What a risk desk wished it had watched in November 2025, row by row. Generated f
 `python scripts/gen_signals.py`; do not edit this page. A running monitor shows the same table with its values:
 `python -m monitor signals`.
 
-A signal whose input is not configured is shown as absent, with what to configure: nothing is made up. Every value is
+A signal whose input is not configured is shown as absent, with what to configure: nothing is made up. Where the
+first rule of a row has many (a coin each), the value is the one farthest beyond the threshold, else the nearest to it. Every value is
 exposed as `market_signal_value{id="..."}`, whatever other metric a row has, and every rule's, by its labels, as
 `monitor_rule_value{alert="..."}`. Thresholds are the
 figures of the commentaries on that month; calibrate them to your own coverage, because public trackers see more venues

@@ -119,6 +119,11 @@ def test_a_true_row_stands_for_the_signal_else_the_nearest() -> None:
     assert reading_of(evaluation(rule, [UNKNOWN, FALSE], [-0.19, -0.1])) == (-0.1, "")
 
 
+def test_of_several_true_rows_the_worst_stands_for_the_signal() -> None:
+    """Funding of twenty coins is negative: the mildest of them says least about the market."""
+    assert reading_of(evaluation("DrawdownFromYearHigh", [TRUE, TRUE, FALSE], [-0.21, -0.6, -0.19])) == (-0.6, "")
+
+
 def test_a_signal_without_data_is_absent_and_says_what_to_configure() -> None:
     value, absent = reading_of(evaluation("DrawdownFromYearHigh", [UNKNOWN], [math.nan]))
     assert math.isnan(value)
