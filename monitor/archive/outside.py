@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -40,6 +41,7 @@ MAX_PROBLEMS = 50
 EARLIEST_NS = 1_230_768_000 * NS_PER_S
 LARGEST = 1e15
 PRICES = ("open", "high", "low", "close")
+_NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})")
 TIME_UNITS = {"s": NS_PER_S, "ms": 1_000_000, "us": 1000, "ns": 1}
 CHANNELS = {
     "candles": Channel.PRICE,
@@ -156,6 +158,8 @@ class Importer:
 
     def _time(self, values: Mapping[str, Any]) -> int:
         plan, spec = self._plan, self._plan.columns["time"]
+        if values[spec.name] is None:
+            raise RowFault("time", "no value", f"a time in {spec.unit}")
         ts_ns = self._iso(values[spec.name]) if spec.unit == "iso" else _unix(values[spec.name], TIME_UNITS[spec.unit])
         if not EARLIEST_NS <= ts_ns <= self._now_ns:
             words = "in the future" if ts_ns > self._now_ns else "before 2009"
@@ -169,13 +173,16 @@ class Importer:
         return ts_ns
 
     def _iso(self, value: object) -> int:
+        text = str(value).strip()
         try:
-            when = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value).strip())
+            when = dt.datetime.fromisoformat(text)
         except ValueError:
-            raise RowFault("time", f"{str(value)[:60]!r} is not a time", "ISO 8601, as 2025-11-21T04:40:00Z") from None
+            raise RowFault("time", f"{text[:60]!r} is not a time", "ISO 8601, as 2025-11-21T04:40:00Z") from None
         when = when if when.tzinfo else self._at_home(when)
         since = when - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
+        finer = _NANOSECONDS.search(text)  # a `datetime` leaves them out
+        ns = int(finer[1].ljust(3, "0")) if finer else 0
+        return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000 + ns
 
     def _at_home(self, when: dt.datetime) -> dt.datetime:
         """A time that names no zone, in the mapping's; clocks that are set forward or back make some of them unclear."""
@@ -338,9 +345,8 @@ def _zone(spec: ColumnSpec, file: str) -> dt.tzinfo:
 
 
 def _unix(value: object, unit_ns: int) -> int:
-    text = "a time" if isinstance(value, dt.datetime) else str(value).strip()
     try:
-        return int(Decimal(text) * unit_ns)
+        return int(Decimal(str(value).strip()) * unit_ns)
     except (InvalidOperation, ValueError, OverflowError):
         expected = "unix time as a number, or another unit: such as iso"
         raise RowFault("time", f"{str(value)[:60]!r} is not a unix time", expected) from None

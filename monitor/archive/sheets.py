@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TextIO
 from monitor.errors import ConfigError, Problem
 
 _OTHER_CODE = "it has bytes that are not UTF-8: save it as UTF-8"
+_PLAIN = "%Y-%m-%dT%H:%M:%S%.9f"
+_ZONED = f"{_PLAIN}%:z"
 
 
 class Raw(NamedTuple):
@@ -109,6 +111,11 @@ def _parquet_rows(path: Path) -> tuple[list[str], Iterator[Raw]]:
     except pl.exceptions.PolarsError as error:
         words = str(error).splitlines()[0]
         raise ConfigError([Problem(str(path), 0, 0, f"not Parquet: {words}")]) from None
+    frame = frame.with_columns(
+        pl.col(name).dt.strftime(_ZONED if kind.time_zone else _PLAIN)  # a `datetime` has no nanoseconds
+        for name, kind in frame.schema.items()
+        if isinstance(kind, pl.Datetime)
+    )
     rows = (Raw(number, "", row) for number, row in enumerate(frame.iter_rows(named=True), start=1))
     return columns, rows
 

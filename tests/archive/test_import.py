@@ -188,6 +188,40 @@ def test_parquet_with_its_own_types(tmp_path: Path) -> None:
     assert [price.value for price in of(list(Archive(tmp_path / "out").events()), Price)] == [1.5]
 
 
+MOMENT_NS = T0_S * NS_PER_S + 123_456_789
+TIMES = {
+    "ns": pl.Series([MOMENT_NS]).cast(pl.Datetime("ns")),
+    "ns in a zone": pl.Series([MOMENT_NS]).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("America/New_York"),
+    "us": pl.Series([MOMENT_NS // 1000]).cast(pl.Datetime("us", "UTC")),
+    "ms": pl.Series([MOMENT_NS // 1_000_000]).cast(pl.Datetime("ms")),
+    "text": pl.Series(["2025-11-21T00:00:00.123456789Z"]),
+    "text in a zone": pl.Series(["2025-11-21T01:00:00,1234567+01:00"]),
+    "a day": pl.Series([T0_S // 86_400], dtype=pl.Int32).cast(pl.Date),
+}
+EXACT_NS = {"us": 123_456_000, "ms": 123_000_000, "text in a zone": 123_456_700, "a day": 0}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_times_of_parquet_are_taken_to_the_nanosecond(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "m.yaml").write_text(LIQUIDATIONS.replace("{name: t, unit: us}", "{name: t, unit: iso}"))
+    frame = pl.DataFrame({"t": TIMES[kind], "s": ["Buy"], "usd": [1.0], "p": [0.004], "id": ["a"]})
+    frame.write_parquet(tmp_path / "h.parquet")
+    assert again(tmp_path, "h.parquet") == 0
+    (found,) = of(list(Archive(tmp_path / "out").events()), Liquidation)
+    assert found.ts_ns == T0_S * NS_PER_S + EXACT_NS.get(kind, 123_456_789)
+
+
+def test_a_time_of_parquet_that_is_missing_or_not_a_number_is_a_mistake(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"t": [None, MOMENT_NS], "s": "Buy", "usd": 1.0, "p": 0.004, "id": "a"})
+    frame.cast({"t": pl.Datetime("ns")}).write_parquet(tmp_path / "h.parquet")
+    (tmp_path / "m.yaml").write_text(LIQUIDATIONS.replace("{name: t, unit: us}", "{name: t, unit: iso}"))
+    with pytest.raises(ConfigError, match=r"h\.parquet:1:1: time \(column 't'\): no value"):
+        again(tmp_path, "h.parquet")
+    (tmp_path / "m.yaml").write_text(LIQUIDATIONS)
+    with pytest.raises(ConfigError, match=r"'2025-11-21T00:00:00\.123456789' is not a unix time"):
+        again(tmp_path, "h.parquet")
+
+
 BAD = f"""t,o,h,l,c
 {T0_S},10,12,9,abc
 {T0_S + 1},10,12,9,11
