@@ -348,20 +348,7 @@ class AppView:
 
     async def deliveries(self, sink: str, fingerprint: str, limit: int) -> Sequence[DeliveryEntry]:
         """The delivery log."""
-        rows = await self.parts.store.deliveries(fingerprint, sink, limit)
-        return [
-            DeliveryEntry(
-                row["at_ns"],
-                row["sink"],
-                row["key"],
-                tuple(row["fingerprints"].split()),
-                row["outcome"],
-                row["reason"],
-                row["attempts"],
-                row["latency_ns"] / NS_PER_S,
-            )
-            for row in rows
-        ]
+        return await self.parts.store.deliveries(fingerprint, sink, limit)
 
     async def dead_letters(self, sink: str, limit: int) -> Sequence[DeadLetter]:
         """Notifications that were given up."""

@@ -369,7 +369,7 @@ class FakeView:
 
     async def deliveries(self, sink: str, fingerprint: str, limit: int) -> Sequence[DeliveryEntry]:
         """See `MonitorView`."""
-        entry = DeliveryEntry(self.now_ns, "mqtt", "0f" * 16, (TOTAL,), "silenced", "silence 1 by kim", 0, 0.0)
+        entry = DeliveryEntry(self.now_ns, "mqtt", "0f" * 16, (TOTAL,), "silenced", "silence 1 by kim", 0)
         fits = sink in ("", entry.sink) and fingerprint in ("", *entry.fingerprints)
         return [entry][:limit] if fits else []
 

@@ -173,7 +173,7 @@ async def test_a_broker_that_is_stopped_and_started_gets_every_alert_in_order(
         assert await delivery.drain(30)
         # Our own connection may have come back before this one; what it sent first is in the log, not here.
         rows = await store.deliveries(limit=1000)
-        sent = [row["key"] for row in reversed(rows) if row["outcome"] == "ok"]
+        sent = [row.key for row in reversed(rows) if row.outcome == "ok"]
         seen = await collect(after, len(after.messages))
     keys = [json.loads(payload)["key"] for _, payload, _ in first]
     assert keys == [f"{n:04}" for n in range(100)]

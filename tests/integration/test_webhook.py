@@ -40,7 +40,7 @@ async def test_a_storm_through_an_outage_arrives_once_per_key_and_in_order(tmp_p
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await delivery.close()
-        log = [row["key"] for row in reversed(await store.deliveries(limit=5000)) if row["outcome"] == "ok"]
+        log = [row.key for row in reversed(await store.deliveries(limit=5000)) if row.outcome == "ok"]
         await store.close()
     assert sorted(log) == [f"{n:04}" for n in range(1000)]
     by_alert: dict[int, list[str]] = {}

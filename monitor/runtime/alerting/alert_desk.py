@@ -311,7 +311,7 @@ def lifecycle_settings(loaded: Loaded) -> LifecycleSettings:
 
 def _not_sent(plan: Planned) -> Delivered:
     """Why nothing was sent, for the delivery log."""
-    return Delivered(0, plan.sink, "", plan.fingerprints, plan.outcome, plan.reason, 0, plan.at_ns)
+    return Delivered(plan.at_ns, plan.sink, "", plan.fingerprints, plan.outcome, plan.reason, 0)
 
 
 def _operator(*, is_regex: bool, is_equal: bool) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
 from monitor.sink import Notification
+from monitor.telemetry.views.alerting import DeliveryEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,10 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """The end, or a failed attempt, of one delivery. ``outcome``: ok, dead, retry, or why nothing was sent."""
+class Delivered(DeliveryEntry):
+    """What the delivery log tells, and the row of the outbox that it ends or keeps waiting; 0: nothing stood in line."""
 
-    row_id: int
-    sink: str
-    key: str
-    fingerprints: tuple[str, ...]
-    outcome: str
-    reason: str
-    attempts: int
-    at_ns: int
-    latency_ns: int = 0
+    row_id: int = 0
 
 
 _QUIET = frozenset({AlertState.INACTIVE, AlertState.PENDING})

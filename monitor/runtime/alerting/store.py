@@ -26,15 +26,18 @@ from monitor.runtime.alerting.tables import (
     INSERT_HISTORY,
     MIGRATIONS,
     OLD,
+    SELECT_DELIVERY,
     SELECT_OUTBOX,
     HistoryFilter,
     conditions,
+    delivery_entry,
     delivery_row,
     dictionaries,
     history_row,
     insert_outgoing,
     outbox_row,
 )
+from monitor.telemetry.views.alerting import DeliveryEntry
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -307,14 +310,14 @@ class Store:
         return [{**row, "labels": msgspec.json.decode(row["labels"])} for row in dictionaries(cursor)]
 
     @on_reading_thread
-    def deliveries(self, fingerprint: str = "", sink: str = "", limit: int = 200) -> list[dict[str, Any]]:
+    def deliveries(self, fingerprint: str = "", sink: str = "", limit: int = 200) -> list[DeliveryEntry]:
         """The delivery log, newest first: what was sent or not sent, where, and why."""
-        cursor = self._open_for_reading.execute(
-            "SELECT * FROM delivery WHERE (? = '' OR sink = ?) AND (? = '' OR instr(fingerprints, ?))"
+        rows = self._open_for_reading.execute(
+            f"{SELECT_DELIVERY} WHERE (? = '' OR sink = ?) AND (? = '' OR instr(fingerprints, ?))"
             " ORDER BY id DESC LIMIT ?",
             (sink, sink, fingerprint, fingerprint, limit),
         )
-        return dictionaries(cursor)
+        return [delivery_entry(row) for row in rows]
 
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:

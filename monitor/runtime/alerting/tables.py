@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from monitor.alert import Transition
-from monitor.runtime.alerting.change import Delivered, OutboxRow, Outgoing
+from monitor.runtime.alerting.change import OutboxRow, Outgoing
 from monitor.sink import Notification
+from monitor.telemetry.views.alerting import DeliveryEntry
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -64,6 +65,7 @@ HISTORY_COLUMNS = ("at_ns", "rule", "fingerprint", "alertname", "severity", "pre
 """The table ``history``, without its row number."""
 INSERT_HISTORY = "INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DELIVERY = "INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+SELECT_DELIVERY = "SELECT at_ns, sink, key, fingerprints, outcome, reason, attempts, latency_ns FROM delivery"
 
 
 def insert_outgoing(db: sqlite3.Connection, outgoing: Outgoing, now_ns: int) -> OutboxRow | None:
@@ -105,7 +107,7 @@ def history_row(transition: Transition) -> tuple[Any, ...]:
     )
 
 
-def delivery_row(done: Delivered) -> tuple[Any, ...]:
+def delivery_row(done: DeliveryEntry) -> tuple[Any, ...]:
     """A delivery as the table has it, without its row number; fingerprints stand in one text."""
     return (
         done.at_ns,
@@ -117,6 +119,12 @@ def delivery_row(done: Delivered) -> tuple[Any, ...]:
         done.attempts,
         done.latency_ns,
     )
+
+
+def delivery_entry(row: tuple[int, str, str, str, str, str, int, int]) -> DeliveryEntry:
+    """A delivery as `SELECT_DELIVERY` finds it."""
+    at_ns, sink, key, fingerprints, outcome, reason, attempts, latency_ns = row
+    return DeliveryEntry(at_ns, sink, key, tuple(fingerprints.split()), outcome, reason, attempts, latency_ns)
 
 
 _FILTERS: Mapping[str, str] = {

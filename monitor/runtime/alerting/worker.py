@@ -272,15 +272,15 @@ class Worker:
         now_ns = self._clock.wall_ns()
         fingerprints = tuple(alert.fingerprint for alert in row.notification.alerts)
         done = Delivered(
-            row.id,
-            self.name,
-            row.notification.key,
-            fingerprints,
-            outcome,
-            row.reason,
-            row.attempts,
-            now_ns,
-            latency_ns,
+            at_ns=now_ns,
+            sink=self.name,
+            key=row.notification.key,
+            fingerprints=fingerprints,
+            outcome=outcome,
+            reason=row.reason,
+            attempts=row.attempts,
+            latency_ns=latency_ns,
+            row_id=row.id,
         )
         self._submit(Change(delivered=[done], now_ns=now_ns))
 

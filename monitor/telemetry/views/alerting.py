@@ -92,7 +92,7 @@ class DeliveryEntry:
     outcome: str
     reason: str
     attempts: int
-    latency_s: float
+    latency_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

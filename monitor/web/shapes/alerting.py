@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from heapq import nsmallest
 
 from monitor.alert import AlertState, AlertView, severity_rank
+from monitor.clock import NS_PER_S
 from monitor.telemetry.view import MonitorView
 from monitor.telemetry.views.alerting import Acknowledgement, DeadLetter, DeliveryEntry, HistoryEntry
 from monitor.web.shapes.values import Json, millis
@@ -83,7 +84,7 @@ def delivery_body(entry: DeliveryEntry) -> Json:
         "outcome": entry.outcome,
         "reason": entry.reason,
         "attempts": entry.attempts,
-        "latencySeconds": entry.latency_s,
+        "latencySeconds": entry.latency_ns / NS_PER_S,
     }
 
 

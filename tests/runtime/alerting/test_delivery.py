@@ -89,7 +89,7 @@ async def test_in_order_and_recorded(tmp_path: Path) -> None:
         assert sink.got == [f"k{n}" for n in range(50)]
         assert h.delivery.stats["a"].outcomes == {"ok": 50}
         assert h.delivery.stats["a"].depth == 0
-        assert {d["outcome"] for d in await h.store.deliveries()} == {"ok"}
+        assert {d.outcome for d in await h.store.deliveries()} == {"ok"}
         assert await h.store.depths() == {}
     assert sink.closed
 
@@ -109,9 +109,9 @@ async def test_an_exception_is_a_retry_and_its_text_is_not_kept(tmp_path: Path) 
         h.send("a", note())
         await h.drained()
         log = await h.store.deliveries()
-        assert [d["outcome"] for d in log] == ["ok", "retry"]
+        assert [d.outcome for d in log] == ["ok", "retry"]
         assert "hunter2" not in str(log) + str(h.delivery.stats)
-        assert log[1]["reason"] == "RuntimeError"
+        assert log[1].reason == "RuntimeError"
 
 
 async def test_a_slow_receiver_runs_into_its_deadline(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ async def test_a_full_disk_keeps_no_alert_back(tmp_path: Path, monkeypatch: pyte
             assert await h.store.depths() == {}
         await h.drained()
         assert (sink.got, slow.got) == (["1", "2", "3"], ["1"]), "once each"
-        log = [(d["sink"], d["key"], d["outcome"]) for d in await h.store.deliveries() if d["outcome"] != "retry"]
+        log = [(d.sink, d.key, d.outcome) for d in await h.store.deliveries() if d.outcome != "retry"]
         assert sorted(log) == [("a", "1", "ok"), ("a", "2", "ok"), ("a", "3", "ok"), ("b", "1", "ok")]
         assert await h.store.depths() == {}
         assert h.delivery.stats["a"].depth == h.delivery.stats["b"].depth == 0

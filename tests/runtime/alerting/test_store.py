@@ -13,6 +13,7 @@ from monitor.errors import StateError
 from monitor.runtime.alerting.change import Change, Delivered, OutboxRow, Outgoing
 from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.tables import MIGRATIONS, HistoryFilter
+from monitor.telemetry.views.alerting import DeliveryEntry
 from tests.sinks.build import T0, S, alert, note
 
 
@@ -21,7 +22,7 @@ def transition(name: str = "High", state: AlertState = AlertState.FIRING, at_s: 
 
 
 def done(row: OutboxRow, outcome: str) -> Delivered:
-    return Delivered(row.id, row.sink, row.notification.key, ("f",), outcome, "r", 1, T0)
+    return Delivered(T0, row.sink, row.notification.key, ("f",), outcome, "r", 1, row_id=row.id)
 
 
 async def test_all_of_a_change_is_there_after_reopening(tmp_path: Path) -> None:
@@ -93,8 +94,9 @@ async def test_history_filters(tmp_path: Path) -> None:
 
 async def test_deliveries_are_logged_and_found(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "m.db")
-    await store.commit(Change(delivered=[Delivered(0, "a", "k", ("f1", "f2"), "silenced", "by ann", 0, T0)]))
-    assert [d["outcome"] for d in await store.deliveries("f2")] == ["silenced"]
+    told = ("a", "k", ("f1", "f2"), "silenced", "by ann", 0, 25)
+    await store.commit(Change(delivered=[Delivered(T0, *told)]))
+    assert await store.deliveries("f2") == [DeliveryEntry(T0, *told)]
     assert await store.deliveries("f3") == []
     assert await store.deliveries(sink="b") == []
     await store.close()
