@@ -5,6 +5,7 @@ Pure: metadata replies are turned into `Instrument` objects by the feeds; the re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
@@ -19,6 +20,8 @@ Status = Literal["trading", "halted", "prelaunch", "closed"]
 MICROS = Decimal(1_000_000)
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "FDUSD", "TUSD", "USDE", "DAI", "BUSD", "USDD", "PYUSD"})
 BASE_ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+_MULTIPLE_BEFORE = re.compile(r"(10{3,9})([^\W\d_]+)")
+_MULTIPLE_AFTER = re.compile(r"([^\W\d_]+)(10{3,9})")
 
 
 class Instrument(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -76,18 +79,14 @@ def canonical_base(coin: str) -> tuple[str, int]:
     (('PEPE', 1000), ('BTC', 1), ('SHIB', 1000), ('BONK', 1000))
     """
     name, units = coin, 1
-    for digits in ("1000000", "100000", "10000", "1000"):
-        if coin.startswith(digits) and coin[len(digits) :].isalpha():
-            name, units = coin[len(digits) :], int(digits)
-            break
-        if coin.endswith(digits) and coin[: -len(digits)].isalpha():
-            name, units = coin[: -len(digits)], int(digits)
-            break
-    else:
-        if len(coin) > 2 and coin[0] == "k" and coin[1:].isupper():
-            name, units = coin[1:], 1000
-        elif len(coin) > 3 and coin.startswith("1M") and coin[2:].isalpha():
-            name, units = coin[2:], 1_000_000
+    if before := _MULTIPLE_BEFORE.fullmatch(coin):
+        name, units = before[2], int(before[1])
+    elif after := _MULTIPLE_AFTER.fullmatch(coin):
+        name, units = after[1], int(after[2])
+    elif len(coin) > 2 and coin[0] == "k" and coin[1:].isupper():
+        name, units = coin[1:], 1000
+    elif len(coin) > 3 and coin.startswith("1M") and coin[2:].isalpha():
+        name, units = coin[2:], 1_000_000
     return BASE_ALIASES.get(name, name), units
 
 

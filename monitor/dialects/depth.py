@@ -22,7 +22,7 @@ def depth(instrument: Instrument, bids: Iterable[Level], asks: Iterable[Level], 
     """Sum the book within 1 % of mid; a book that ends sooner gives a lower bound.
 
     Raises:
-        DecodeError: A side is empty, the book is crossed, or a level is no pair of numbers.
+        DecodeError: A side is empty, the book is crossed, or a level is no pair of numbers, or negative.
     """
     bid_levels, ask_levels = [_level(row) for row in bids], [_level(row) for row in asks]
     if not bid_levels or not ask_levels:
@@ -39,7 +39,10 @@ def depth(instrument: Instrument, bids: Iterable[Level], asks: Iterable[Level], 
 def _level(row: Level) -> tuple[float, float]:
     if len(row) < 2:
         raise DecodeError("missing_field", "a level has no quantity")
-    return gauge(row[0]) or 0.0, gauge(row[1]) or 0.0
+    price, quantity = gauge(row[0]) or 0.0, gauge(row[1]) or 0.0
+    if quantity < 0:
+        raise DecodeError("out_of_range", f"a level of {quantity!r}")
+    return price, quantity
 
 
 def _usd(instrument: Instrument, price: float, quantity: float) -> float:

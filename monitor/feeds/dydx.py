@@ -390,7 +390,9 @@ def _usd(row: _Market) -> float | None:
 def _instrument(symbol: str, raw: msgspec.Raw) -> Instrument:
     row = read(_MARKET, raw)
     coin, _, quote = symbol.rpartition("-")
-    base, units = canonical_base(coin)
+    base, units = canonical_base(
+        coin.partition(",")[0]
+    )  # of "BUFFI,uniswap_v3,0x4c1b" the rest says where it is priced
     return Instrument(
         venue="dydx",
         symbol=symbol,

@@ -11,6 +11,7 @@ Liquidation rows are orders and are not doubled; ``direction`` is the order's si
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -489,7 +490,8 @@ class NotificationSession(HtxSession):
     def _rows(self, message: _Notification, recv_ns: int) -> list[MarketEvent]:
         kind = message.topic.rpartition(".")[2]
         if kind == "liquidation_orders":
-            return self.each(_LIQUIDATIONS.decode(message.data, self.bad_row), self._liquidation, recv_ns)
+            orders, seen = _LIQUIDATIONS.decode(message.data, self.bad_row), Counter[str]()
+            return self.each(orders, lambda row, now: self._liquidation(row, now, seen), recv_ns)
         if kind == "funding_rate":
             ts_ns = ms_ns(message.ts) or recv_ns
             rows = _FUNDING.decode(message.data, self.bad_row)
@@ -497,13 +499,16 @@ class NotificationSession(HtxSession):
         self.skip("unknown_message")
         return []
 
-    def _liquidation(self, row: _Liquidation, recv_ns: int) -> Iterable[MarketEvent]:
+    def _liquidation(self, row: _Liquidation, recv_ns: int, seen: Counter[str]) -> Iterable[MarketEvent]:
+        """One order; equal ones of a frame are several, so the key counts them from the second on."""
         instrument = self.find(row.contract_code, Channel.LIQUIDATIONS)
         if instrument is None:
             return []
         usd = positive(row.trade_turnover or row.amount * row.price)
         price = positive(row.price) if row.price else usd / positive(row.amount)
         key = f"{row.contract_code}:{row.created_at}:{row.direction}:{row.volume}"
+        seen[key] += 1
+        key += f":{seen[key]}" if seen[key] > 1 else ""
         side: Literal["long", "short"] = "long" if row.direction == "sell" else "short"
         return self.liquidation(instrument, side, to_micros(usd), price, ms_ns(row.created_at), recv_ns, key)
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.dialects.depth import depth
 from monitor.errors import DecodeError
 from monitor.events import Channel, Depth
 from monitor.feed import Poll
@@ -36,10 +37,10 @@ def test_book_is_valued_in_dollars(venue: str) -> None:
     symbol, reply, bid_usd = REPLIES[venue]
     opened = open_session(venue)
     events = opened.feed.parse_poll(polls(opened)[symbol], msgspec.json.encode(reply), NOW_NS, opened.registry, refuse)
-    depth = of(Depth, events)[0]
-    assert depth.bid_usd == pytest.approx(bid_usd)
-    assert depth.spread_ratio == pytest.approx(1 / 84000.5)
-    assert depth.ts_ns in {NOW_NS, NOW_NS + 100_000_000}
+    found = of(Depth, events)[0]
+    assert found.bid_usd == pytest.approx(bid_usd)
+    assert found.spread_ratio == pytest.approx(1 / 84000.5)
+    assert found.ts_ns in {NOW_NS, NOW_NS + 100_000_000}
 
 
 @pytest.mark.parametrize("venue", REPLIES)
@@ -64,3 +65,10 @@ def test_kraken_is_asked_by_its_old_names() -> None:
         "XBTUSD&count=500",
         "XDGUSD&count=500",
     }
+
+
+def test_a_level_of_less_than_nothing_is_refused() -> None:
+    """It was taken off the depth."""
+    item = open_session("gate").registry.venue("gate")["BTC_USDT"]
+    with pytest.raises(DecodeError, match="-5"):
+        depth(item, [["84000", "10"], ["83999", "-5"]], [["84001", "1"]], NOW_NS, NOW_NS)

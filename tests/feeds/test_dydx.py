@@ -138,5 +138,5 @@ def test_subscribing_is_slow_enough_and_refusals_are_named() -> None:
 def test_odd_market_names_and_closed_markets() -> None:
     opened = open_session("dydx")
     odd = next(item for item in opened.feed.wanted(opened.registry) if item.symbol.startswith("BUFFI"))
-    assert odd.quote == "USD"
+    assert (odd.base, odd.quote) == ("BUFFI", "USD"), "the rest of the name says where it is priced"
     assert not any(item.symbol == "OLD-USD" for item in opened.feed.wanted(opened.registry))

@@ -88,6 +88,15 @@ def test_prices(channel: str, tick: dict[str, Any], kind: str, value: float) -> 
     assert [(event.kind, event.value) for event in of(Price, opened.push(packed(message)))] == [(kind, value)]
 
 
+def test_two_orders_of_one_size_in_one_millisecond_are_two() -> None:
+    """The second passed for a repeat of the first, whatever it was filled at."""
+    frame = notify("liquidation_orders", ROW, {**ROW, "trade_turnover": 340.0}, ROW)
+    found = of(Liquidation, notification().push(frame))
+    assert len({event.key for event in found}) == 3
+    again = of(Liquidation, notification().push(frame))
+    assert [event.key for event in again] == [event.key for event in found], "the same on another connection"
+
+
 def test_funding_interval_is_learnt_from_settlements() -> None:
     opened = notification(Channel.FUNDING)
     row = {

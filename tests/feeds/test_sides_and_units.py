@@ -278,7 +278,8 @@ def test_a_price_of_zero_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("coin", "base", "units"),
-    [("1MBABYDOGE", "BABYDOGE", 1_000_000), ("1000000MOG", "MOG", 1_000_000), ("10000SATS", "SATS", 10_000), ("1INCH", "1INCH", 1)],
+    [("1MBABYDOGE", "BABYDOGE", 1_000_000), ("1000000MOG", "MOG", 1_000_000), ("10000SATS", "SATS", 10_000),
+     ("1INCH", "1INCH", 1), ("10000000AIDOGE", "AIDOGE", 10_000_000), ("SHIB1000", "SHIB", 1000), ("1000", "1000", 1), ("1000X2", "1000X2", 1)],
 )  # fmt: skip
 def test_multipliers_of_names(coin: str, base: str, units: int) -> None:
     assert canonical_base(coin) == (base, units)
