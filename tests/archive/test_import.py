@@ -120,8 +120,27 @@ def test_a_value_that_stands_is_said_again_before_it_goes_stale(tmp_path: Path) 
     rows = f"{T0_S},1,1,1,1\n{T0_S + 3600},2,2,2,2\n"
     prices = of(run(tmp_path, CANDLES + "hold: 10m\n", f"t,o,h,l,c\n{rows}"), Price)
     first = [price.ts_ns for price in prices if price.value == 1]
-    assert first[-1] - first[0] == 570 * NS_PER_S
-    assert max(b - a for a, b in pairwise(first)) == 30 * NS_PER_S
+    assert first[-1] - first[0] == 594 * NS_PER_S
+    assert max(b - a for a, b in pairwise(first)) == 27 * NS_PER_S, "a price of Binance is stale after 30 s"
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "okx", "elsewhere"])
+def test_a_rule_knows_a_rate_that_stands_whatever_the_venue_calls_stale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], venue: str
+) -> None:
+    """Binance tells its rate every second, so that live it is stale after a minute, and not after ten as elsewhere."""
+    table = "when,rate,pair\n2025-11-20T16:00,-1,BTCUSDT\n2025-11-21 00:00,-1,BTCUSDT\n2025-11-21 08:00,1,BTCUSDT\n"
+    run(tmp_path, FUNDING.replace("{venue}", venue) + "hold: 8h\n", table)
+    rules = "groups:\n  - name: g\n    rules:\n      - {alert: Negative, expr: funding < 0, for: 1h}\n"
+    feed = "okx" if venue == "elsewhere" else venue
+    loaded(tmp_path, rules, f"rules: [rules.yaml]\nfeeds: [{{venue: {feed}, channels: [funding]}}]\n")
+    capsys.readouterr()
+    words = ["--config", str(tmp_path / "config.yaml"), "--tape", str(tmp_path / "out"), "--grid", "1m", "--json"]
+    assert dispatch(["backtest", *words]) == 0
+    (rule,) = json.loads(capsys.readouterr().out)["rules"]
+    (alert,) = rule["alerts"]
+    assert (alert["fired_at"], alert["resolved_at"]) == ("2025-11-20T17:00:00.000Z", "2025-11-21T08:00:00.000Z")
+    assert rule["known_ratio"] > 0.95
 
 
 def test_funding_in_percent_with_iso_times(tmp_path: Path) -> None:
