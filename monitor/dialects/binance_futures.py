@@ -15,35 +15,25 @@ import msgspec
 
 from monitor.clock import NS_PER_MS
 from monitor.dialects.binance import STREAMS_PER_CONNECTION
-from monitor.dialects.binance_gaps import GapFeed
-from monitor.dialects.depth import depth
-from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.dialects.binance_rest import BOOK_LEVELS, BinanceFeed, instrument_usd, turnover_usd
+from monitor.dialects.fields import Millis
 from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, arrays, records, settled
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import Bad, Connection, FeedOptions, Limits, Poll, Request, Topic
 from monitor.instruments import Instrument, Registry, Status
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Settings, shards
+from monitor.venue import shards
 from monitor.wire import Rows, gauge, read, row_by_row
 
 FUTURES_LIMITS = Limits(connects=50, connects_window_s=60.0, sends_per_s=5.0, lifetime_s=24 * 3600.0, rest_weight=1200)
 """Half of the ten incoming messages a second that the venue allows; pongs count too. Half of the 2400 units of weight a
 minute, which the two products share."""
-MANY = 50
-"""From so many symbols on, one all-market stream is cheaper than a stream per symbol."""
-
 _STATUS: dict[str, Status] = {"TRADING": "trading", "PENDING_TRADING": "prelaunch", "BREAK": "halted", "HALT": "halted"}
 _CRYPTO = frozenset({"", "COIN", "INDEX", "PREMARKET"})
 _FUNDING_INFO, _EXCHANGE_INFO, _PREMIUM_INDEX = "fundingInfo", "exchangeInfo", "premiumIndex"
-_OPEN_INTEREST, _DEPTH, _TICKERS = "openInterest", "depth", "ticker"
-_DEPTH_EVERY_S, _MARKS_EVERY_S, _FASTEST_S = 10.0, 30.0, 10.0
-
-
-class FuturesSettings(Settings, frozen=True):
-    """``depth_bases``: coins whose order book is polled when ``depth`` is among the channels."""
-
-    depth_bases: tuple[str, ...] = ("BTC", "ETH")
+_OPEN_INTEREST, _TICKERS = "openInterest", "ticker"
+_MARKS_EVERY_S, _FASTEST_S = 30.0, 10.0
 
 
 class Listing(msgspec.Struct):
@@ -96,25 +86,10 @@ class _Interest(msgspec.Struct, gc=False):
     time: Millis = 0
 
 
-class _Book(msgspec.Struct, gc=False):
-    bids: list[list[str]]
-    asks: list[list[str]]
-    T: Millis = 0
-
-
-class _DayTicker(msgspec.Struct, gc=False):
-    symbol: str
-    volume: PositiveFloat
-    weightedAvgPrice: PositiveFloat
-
-
 _SYMBOLS = msgspec.json.Decoder(_Symbols)
 _LISTINGS, _FUNDING_INFOS = Rows(Listing), Rows(_FundingInfo)
 _PREMIUMS = Rows(_Premium)
 _INTEREST = msgspec.json.Decoder(_Interest, strict=False)
-_BOOK = msgspec.json.Decoder(_Book)
-_RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
-_DAY_TICKER = msgspec.json.Decoder(_DayTicker, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +100,15 @@ class RestPlan:
     interest_weight_per_min: float
     ranking_weight: int = 40
     premium_weight: int = 10
-    depth_limit: int = 1000
-    depth_weight: int = 20
 
 
-class FuturesFeed(GapFeed):
+class FuturesFeed(BinanceFeed):
     """Base of the two futures feeds; a product gives its `RestPlan` and turns a `Listing` into an instrument."""
 
-    settings_type = FuturesSettings
-    settings: FuturesSettings
     plan: ClassVar[RestPlan]
     learns: ClassVar[Mapping[str, Any]] = {"marks": dict[str, float]}
     trades_weight: ClassVar[int] = 20
+    book_weight: ClassVar[int] = 20
 
     def __init__(self, options: FeedOptions) -> None:
         super().__init__(options)
@@ -191,24 +163,12 @@ class FuturesFeed(GapFeed):
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Turnover in USD by symbol, in place of open interest."""
-        table, ranks = registry.venue(self.spec.venue), {}
-        for raw in read(_RAW_ROWS, body):
-            try:
-                row = read(_DAY_TICKER, raw)
-            except DecodeError:  # no trade within the day
-                continue
-            if (instrument := table.get(row.symbol)) is not None:
-                ranks[row.symbol] = instrument_usd(instrument, row.volume, row.weightedAvgPrice)
-        return ranks
+        return turnover_usd(body, registry.venue(self.spec.venue))
 
     def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         """Open interest of every instrument within the weight; mark prices to value it; books of the majors."""
-        polls = []
-        if self.carries(Channel.OPEN_INTEREST):
-            polls += self._interest_polls(instruments)
-        if self.carries(Channel.DEPTH):
-            polls += self._depth_polls(instruments)
-        return polls
+        books = super().polls(instruments)
+        return [*self._interest_polls(instruments), *books] if self.carries(Channel.OPEN_INTEREST) else books
 
     def _interest_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
         every_s = max(_FASTEST_S, 60.0 * len(instruments) / self.plan.interest_weight_per_min)
@@ -222,34 +182,20 @@ class FuturesFeed(GapFeed):
             polls.append(Poll(request, Channel.OPEN_INTEREST, every_s, pace_s, item.symbol))
         return polls
 
-    def _depth_polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        bases = self.settings.depth_bases
-        majors = [item for item in instruments if item.kind == "perp" and item.base in bases and item.usd_quoted]
-        return [
-            Poll(
-                self.request(
-                    _DEPTH,
-                    f"?symbol={quote(item.symbol)}&limit={self.plan.depth_limit}",
-                    self.plan.depth_weight,
-                    f"{_DEPTH}/{item.symbol}",
-                ),
-                Channel.DEPTH, _DEPTH_EVERY_S, symbol=item.symbol,
-            )
-            for item in majors
-        ]  # fmt: skip
+    def book_url(self, instrument: Instrument) -> str:
+        """``depth``."""
+        return f"{self.plan.root}/depth?symbol={quote(instrument.symbol)}&limit={BOOK_LEVELS}"
 
     def parse_poll(self, poll: Poll, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Open interest or depth; mark prices are kept and give no event."""
-        endpoint = _endpoint(poll.request)
-        if endpoint == _PREMIUM_INDEX:
+        if poll.channel is Channel.DEPTH:
+            return super().parse_poll(poll, body, recv_ns, registry, bad)
+        if _endpoint(poll.request) == _PREMIUM_INDEX:
             self._keep_marks(body, bad)
             return []
         instrument = registry.get(self.spec.venue, poll.symbol)
         if instrument is None:
             raise DecodeError("unexpected", f"{poll.symbol} is not listed")
-        if endpoint == _DEPTH:
-            book = read(_BOOK, body)
-            return [depth(instrument, book.bids, book.asks, book.T * NS_PER_MS or recv_ns, recv_ns)]
         return [self._open_interest(instrument, read(_INTEREST, body), recv_ns)]
 
     def _keep_marks(self, body: bytes, bad: Bad) -> None:
@@ -315,12 +261,6 @@ class FuturesFeed(GapFeed):
             Connection(f"{self.spec.venue}/{name}/{number}", self.ws(url), part)
             for number, part in enumerate(shards(topics, STREAMS_PER_CONNECTION))
         ]
-
-
-def instrument_usd(instrument: Instrument, quantity: float, price: float) -> float:
-    """USD of a quantity in the venue's unit, as a float: gauges need no exact money."""
-    value = quantity * float(instrument.contract_value)
-    return value if instrument.form == "inverse" else value * price
 
 
 def _endpoint(request: Request) -> str:

@@ -48,15 +48,17 @@ class BookFeed(VenueFeed):
         """Order books of the majors, when ``depth`` is asked for."""
         if not self.carries(Channel.DEPTH):
             return []
-        return [self._book_poll(item) for item in instruments if self._has_dollar_depth(item)]
+        return [self.book_poll(item) for item in instruments if self.has_book(item)]
 
-    def _has_dollar_depth(self, item: Instrument) -> bool:
-        major = item.kind in {"perp", "spot"} and item.base in self.settings.depth_bases
-        return major and item.form != "quanto" and item.usd_quoted
+    def has_book(self, instrument: Instrument) -> bool:
+        """Whether the book of an instrument is asked for."""
+        major = instrument.kind in {"perp", "spot"} and instrument.base in self.settings.depth_bases
+        return major and instrument.form != "quanto" and instrument.usd_quoted
 
-    def _book_poll(self, item: Instrument) -> Poll:
-        request = Request(f"depth/{item.key}", self.rest(self.book_url(item)))
-        return Poll(request, Channel.DEPTH, BOOK_EVERY_S, pace_s=0.2, symbol=item.key)
+    def book_poll(self, instrument: Instrument) -> Poll:
+        """The repeated request for one book."""
+        request = Request(f"depth/{instrument.key}", self.rest(self.book_url(instrument)))
+        return Poll(request, Channel.DEPTH, BOOK_EVERY_S, pace_s=0.2, symbol=instrument.key)
 
     def parse_poll(
         self,

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from monitor.dialects.binance import BinanceSession
 from monitor.dialects.binance_coinm import coinm_instrument, counted_by_usdm
-from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, FuturesSettings, Listing, RestPlan
+from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, Listing, RestPlan
+from monitor.dialects.books import BookSettings
 from monitor.errors import FeedRefused
 from monitor.events import Channel
 from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Session, Source, Topic
@@ -25,7 +26,7 @@ DOCS = "https://developers.binance.com/docs/derivatives/coin-margined-futures"
 WS = "wss://dstream.binance.com/ws"
 
 
-class CoinmSettings(FuturesSettings, frozen=True):
+class CoinmSettings(BookSettings, frozen=True):
     """``liquidations_via_merged``: leave liquidations to ``binance_usdm``; None decides by what else runs."""
 
     liquidations_via_merged: bool | None = None

@@ -14,17 +14,15 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from monitor.dialects.binance import STREAMS_PER_CONNECTION, BinanceSession
-from monitor.dialects.binance_futures import MANY, instrument_usd
-from monitor.dialects.binance_gaps import GapFeed
-from monitor.dialects.depth import depth
-from monitor.dialects.fields import PositiveFloat
+from monitor.dialects.binance_rest import BOOK_LEVELS, MANY, BinanceFeed, turnover_usd
+from monitor.dialects.books import BookSettings
 from monitor.dialects.history import BARS, arrays
-from monitor.errors import DecodeError, FeedRefused
-from monitor.events import Channel, MarketEvent
-from monitor.feed import Bad, Connection, FeedSpec, Limits, Poll, ReportingLaw, Request, Session, Topic
+from monitor.errors import FeedRefused
+from monitor.events import Channel
+from monitor.feed import Connection, FeedSpec, Limits, ReportingLaw, Request, Session, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base
 from monitor.past import Archive, HistorySpan
-from monitor.venue import Settings, shards
+from monitor.venue import shards
 from monitor.wire import Rows, read
 
 DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md"
@@ -33,10 +31,8 @@ REST = "https://api.binance.com/api/v3/"
 _STATUS: dict[str, Status] = {"TRADING": "trading", "BREAK": "halted", "HALT": "halted", "PENDING_TRADING": "prelaunch"}
 
 
-class SpotSettings(Settings, frozen=True):
+class SpotSettings(BookSettings, frozen=True):
     """``depth_bases``: coins whose order book (against USDT) is polled when ``depth`` is among the channels."""
-
-    depth_bases: tuple[str, ...] = ("BTC", "ETH")
 
 
 class _Listing(msgspec.Struct):
@@ -50,25 +46,11 @@ class _Symbols(msgspec.Struct):
     symbols: msgspec.Raw
 
 
-class _Book(msgspec.Struct):
-    bids: list[list[str]]
-    asks: list[list[str]]
-
-
-class _DayTicker(msgspec.Struct, gc=False):
-    symbol: str
-    volume: PositiveFloat
-    weightedAvgPrice: PositiveFloat
-
-
 _SYMBOLS = msgspec.json.Decoder(_Symbols)
 _LISTINGS: Rows[_Listing] = Rows(_Listing)
-_BOOK = msgspec.json.Decoder(_Book)
-_RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
-_DAY_TICKER = msgspec.json.Decoder(_DayTicker, strict=False)
 
 
-class BinanceSpotFeed(GapFeed):
+class BinanceSpotFeed(BinanceFeed):
     """See the module."""
 
     spec: ClassVar[FeedSpec] = FeedSpec(
@@ -91,6 +73,7 @@ class BinanceSpotFeed(GapFeed):
     settings: SpotSettings
     trades_url: ClassVar[str] = f"{REST}aggTrades"
     trades_weight: ClassVar[int] = 4
+    book_weight: ClassVar[int] = 50
     gap_url: ClassVar[str] = WS
 
     def metadata(self) -> list[Request]:
@@ -108,17 +91,8 @@ class BinanceSpotFeed(GapFeed):
         return [Request("binance_spot/ticker", self.rest(f"{REST}ticker/24hr"), weight=80)]
 
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
-        """Turnover in USD by symbol; pairs against other currencies are not ranked."""
-        ranks = {}
-        for raw in read(_RAW_ROWS, body):
-            try:
-                row = read(_DAY_TICKER, raw)
-            except DecodeError:  # no trade within the day
-                continue
-            instrument = registry.get("binance_spot", row.symbol)
-            if instrument is not None and instrument.usd_quoted:
-                ranks[row.symbol] = instrument_usd(instrument, row.volume, row.weightedAvgPrice)
-        return ranks
+        """Turnover in USD by symbol."""
+        return turnover_usd(body, registry.venue("binance_spot"))
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """At most 200 streams per connection."""
@@ -162,32 +136,13 @@ class BinanceSpotFeed(GapFeed):
             raise FeedRefused(f"{connection.url} does not serve spot streams")
         return BinanceSession(self, connection, registry)
 
-    def polls(self, instruments: Sequence[Instrument]) -> list[Poll]:
-        """Order books of the majors, when ``depth`` is asked for."""
-        if not self.carries(Channel.DEPTH):
-            return []
-        majors = [i for i in instruments if i.quote == "USDT" and i.base in self.settings.depth_bases]
-        return [self._depth_poll(item) for item in majors]
+    def has_book(self, instrument: Instrument) -> bool:
+        """Against USDT only: a book costs 50 units of weight, and those against other dollars are thin."""
+        return instrument.quote == "USDT" and super().has_book(instrument)
 
-    def _depth_poll(self, item: Instrument) -> Poll:
-        url = self.rest(f"{REST}depth?symbol={quote(item.symbol)}&limit=1000")
-        request = Request(f"binance_spot/depth/{item.symbol}", url, weight=50)
-        return Poll(request, Channel.DEPTH, 10.0, symbol=item.symbol)
-
-    def parse_poll(
-        self,
-        poll: Poll,
-        body: bytes,
-        recv_ns: int,
-        registry: Registry,
-        bad: Bad,
-    ) -> list[MarketEvent]:
-        """Depth within 1 % of mid; the reply has no time."""
-        instrument = registry.get("binance_spot", poll.symbol)
-        if instrument is None:
-            raise DecodeError("unexpected", f"{poll.symbol} is not listed")
-        book = read(_BOOK, body)
-        return [depth(instrument, book.bids, book.asks, recv_ns, recv_ns)]
+    def book_url(self, instrument: Instrument) -> str:
+        """``depth``; the reply has no time."""
+        return f"{REST}depth?symbol={quote(instrument.symbol)}&limit={BOOK_LEVELS}"
 
 
 def _instrument(row: _Listing) -> Instrument:

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from monitor.clock import NS_PER_MS
 from monitor.dialects.binance import BinanceSession
 from monitor.dialects.binance_coinm import COINM_LISTINGS, coinm_instrument, counted_by_usdm
-from monitor.dialects.binance_futures import FUTURES_LIMITS, MANY, FuturesFeed, Listing, RestPlan
+from monitor.dialects.binance_futures import FUTURES_LIMITS, FuturesFeed, Listing, RestPlan
+from monitor.dialects.binance_rest import MANY
 from monitor.errors import FeedRefused
 from monitor.events import Channel
 from monitor.feed import Cap, Connection, FeedSpec, ReportingLaw, Request, Session, Source, Topic
