@@ -14,7 +14,7 @@ from monitor.engine.memory import Side
 from monitor.engine.nodes.base import FAR_NS, ROUNDING, Alarm, Growing, Holding, Node, Tick, joint, padded
 from monitor.engine.nodes.members import Members, PairWeights, Weights
 from monitor.engine.nodes.need import Need
-from monitor.engine.rows.gauges import DRIFT_UNITS, NAN, Folder, fold_groups, weighted_mean
+from monitor.engine.rows.gauges import DRIFT_UNITS, NAN, Folder, Recent, fold_groups, weighted_mean
 from monitor.engine.rows.projection import Projection
 from monitor.series import Fold
 from monitor.window import Floats
@@ -109,6 +109,7 @@ class GaugeNode(MembersNode):
         self._folder = Folder(fold)
 
     def refresh(self, tick: Tick) -> bool:
+        self._recent = Recent()
         """Fold again when a value arrived or one went stale."""
         self.projection.update()
         self.coverage, moved = self.need.share(tick.now_ns)
@@ -117,8 +118,10 @@ class GaugeNode(MembersNode):
         if inputs == self._inputs:
             return moved
         self._inputs = inputs
-        old = self.values
-        self.values = self._fold(self._present(), self.weights.aligned() if self.weights else None, self._folder)
+        old, present = self.values, self._present()
+        self.values = self._fold(present, self.weights.aligned() if self.weights else None, self._folder)
+        if self._folds and self.values is not old:
+            self._recent.note(present, self.projection, self.values)
         return moved or self.values is not old
 
     def holdings(self) -> Sequence[Holding]:
@@ -156,7 +159,7 @@ class GaugeNode(MembersNode):
         if gone.any():
             before, now = np.where(gone, NAN, before), np.where(gone, NAN, now)
         first, second = folders or self.folders()
-        return self._fold(before, before_weights, first), self._fold(now, now_weights, second)
+        return self._known(before, before_weights, first), self._known(now, now_weights, second)
 
     def between(self, then: tuple[Floats, Floats | None], now: tuple[Floats, Floats | None]) -> tuple[Floats, Floats]:
         """Fold two snapshots over the members present at both."""
@@ -207,6 +210,16 @@ class GaugeNode(MembersNode):
 
     def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
         if self.projection.single and self.weights is None:
+    @property
+    def _folds(self) -> bool:
+        """Whether folding by values alone is more than copying."""
+        return self.weights is None and not self.projection.single
+
+    def _known(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
+        """As `_fold`, of values that were perhaps folded a moment ago."""
+        found = self._recent.find(values, self.projection) if self._folds else None
+        return self._fold(values, weights, folder) if found is None else found
+
             return self.projection.copied(values)
         if weights is None:
             return folder.fold(values, self.projection)
