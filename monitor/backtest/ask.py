@@ -157,8 +157,11 @@ def stretch_of(history: History, ask: Ask) -> Stretch:
         ConfigError: Nothing is.
     """
     whole = history.stretch
-    start_ns = max(whole.start_ns, ask.start_ns or whole.start_ns)
-    end_ns = min(whole.end_ns, ask.end_ns or whole.end_ns)
+    if ask.start_ns is not None and ask.end_ns is not None and ask.start_ns >= ask.end_ns:
+        times = f"from {fmt.utc_time(ask.start_ns)} to {fmt.utc_time(ask.end_ns)}"
+        raise ConfigError([Problem("--from, --to", 0, 0, f"it ends before it begins: {times}")])
+    start_ns = whole.start_ns if ask.start_ns is None else max(whole.start_ns, ask.start_ns)
+    end_ns = whole.end_ns if ask.end_ns is None else min(whole.end_ns, ask.end_ns)
     if start_ns >= end_ns:
         covers = f"the history covers {fmt.utc_time(whole.start_ns)} to {fmt.utc_time(whole.end_ns)}"
         raise ConfigError([Problem("--from, --to", 0, 0, "nothing was recorded in this stretch", covers)])

@@ -88,13 +88,14 @@ class Episode:
         return self.moments[-1].severity
 
     def firing_ns(self, until_ns: int) -> int:
-        """How long it fired, held or not; to `until_ns` if it still does."""
+        """How long it fired, held or not; to `until_ns` if it still does (the last instant may lie behind that)."""
         fired_ns = self.fired_ns
-        return 0 if fired_ns is None else (self.end_ns or until_ns) - fired_ns
+        return 0 if fired_ns is None else max(0, (self.end_ns or until_ns) - fired_ns)
 
     def held(self, until_ns: int) -> list[tuple[int, int]]:
         """The spans in which it was held for want of data."""
-        ends = [moment.at_ns for moment in self.moments[1:]] + [self.end_ns or until_ns]
+        last_ns = self.end_ns or max(until_ns, self.moments[-1].at_ns)
+        ends = [moment.at_ns for moment in self.moments[1:]] + [last_ns]
         spans = zip(self.moments, ends, strict=True)
         return [(moment.at_ns, end_ns) for moment, end_ns in spans if moment.state is AlertState.HELD]
 

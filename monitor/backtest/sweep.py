@@ -75,10 +75,10 @@ def parse_sweep(text: str) -> Sweep:
     steps = int(span["steps"] or DEFAULT_STEPS)
     if not 2 <= steps <= MOST_STEPS:
         raise _wrong(text, at + span.start("steps"), f"expected 2 to {MOST_STEPS} values")
+    unit = _one_unit(text, [low, high])
     if low[0] >= high[0]:
         raise _wrong(text, at, "the first value must be less than the second")
-    values = tuple(dict.fromkeys(_spaced(low[0], high[0], steps)))
-    return Sweep(match["name"], values, _one_unit(text, [low, high]))
+    return Sweep(match["name"], tuple(dict.fromkeys(_spaced(low[0], high[0], steps))), unit)
 
 
 def _spaced(low: float, high: float, steps: int) -> Iterator[float]:

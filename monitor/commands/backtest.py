@@ -50,7 +50,8 @@ def run(argv: Sequence[str]) -> int:
     loaded = load(options.config, os.environ)
     if options.rules:
         loaded = with_rules(loaded, options.rules, "--rules")
-    known = {rule.name: rule for rule in loaded.rules.alerts}
+    named = set(options.rule)
+    known = {rule.name: rule for rule in loaded.rules.alerts if not named or not named.isdisjoint({rule.name, rule.id})}
     verdict = parse_verdict(options.fail_if, known) if options.fail_if else None
     if options.html:
         _write(options.html, "")  # better to know now that it cannot be written

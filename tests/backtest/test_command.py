@@ -113,9 +113,12 @@ def test_the_exit_code_is_the_verdict(
     [
         (["--rule", "Coyn"], "no rule 'Coyn'"),
         (["--fail-if", "Coyn.fired > 1"], "did you mean 'Coin'"),
+        (["--rule", "Coin", "--fail-if", "NeverTrue.fired == 0"], "no rule 'NeverTrue' in this backtest"),
         (["--fail-if", "fired >"], "--fail-if:1:8"),
         (["--sweep", "limit=1M..2M"], "a sweep is of one rule"),
         (["--from", "2026-01-01"], "the history covers 2025-11-21 05:00:00Z to 2025-11-21 05:04:00Z"),
+        (["--to", "1970-01-01"], "the history covers 2025-11-21 05:00:00Z to 2025-11-21 05:04:00Z"),
+        (["--from", "2025-11-22", "--to", "2025-11-21"], "it ends before it begins: from 2025-11-22 00:00:00Z to 2025"),
         (["--compare", "nothing/*.yaml"], "no rule file matches 'nothing/*.yaml'"),
         (["--exact"], "it does not say when rules were evaluated"),
         (["--exact", "--grid", "1s"], "--grid"),

@@ -141,6 +141,19 @@ def test_an_alert_is_held_while_the_feed_is_gone_and_resolves_when_enough_is_see
     assert {key[0]: live.share(key, found.report.stretch) for key in live.spans} == {"okx": pytest.approx(250 / 300)}
 
 
+def test_what_begins_at_the_last_instant_lasts_for_no_time_and_not_for_less(tmp_path: Path) -> None:
+    """The last instant of a coarse grid lies behind the end."""
+    found = ran(tmp_path, TinyHistory(cascade(), end_s=70.5), ask=Ask(grid_ns=20 * NS_PER_S))
+    assert moments(found, "Coin") == [("BTC", 80, "firing")]
+    (episode,) = found.report.rules[1].episodes
+    assert episode.firing_ns(found.report.stretch.end_ns) == 0
+    script = [*cascade(), (100, feeds(100, up=False))]
+    found = ran(tmp_path, TinyHistory(script, end_s=130.5), ask=Ask(grid_ns=20 * NS_PER_S))
+    assert moments(found, "MinuteOver100k")[-1] == ("", 140, "held")
+    (episode,) = found.report.rules[0].episodes
+    assert episode.held(found.report.stretch.end_ns) == [(at(140), at(140))]
+
+
 def test_an_alert_that_still_fires_at_the_end_is_open(tmp_path: Path) -> None:
     found = ran(tmp_path, TinyHistory(cascade(), end_s=100))
     (episode,) = found.report.rules[0].episodes
@@ -199,7 +212,7 @@ groups:
         (Ask(rules=("Coin",), reference="Xyz", sweep=parse_sweep("limit=1M..2M")), "no rule 'Xyz'"),
         (Ask(rules=("Coin",), reference="Coin"), "a reference is for a sweep"),
         (Ask(start_ns=at(500)), "nothing was recorded in this stretch"),
-        (Ask(start_ns=at(50), end_ns=at(40)), "nothing was recorded in this stretch"),
+        (Ask(start_ns=at(50), end_ns=at(40)), "it ends before it begins"),
     ],
 )
 def test_wrong_questions_are_refused(tmp_path: Path, ask: Ask, words: str) -> None:

@@ -101,6 +101,7 @@ def test_ten_values_where_none_are_asked_for() -> None:
         ("threshold=2B..1B", 11, "must be less"),
         ("threshold=1B..2B:1", 18, "expected 2 to 200"),
         ("threshold=1%..2B", 1, "different units"),
+        ("threshold=200M..20%", 1, "different units"),
     ],
 )
 def test_a_wrong_sweep_is_located(text: str, column: int, words: str) -> None:
