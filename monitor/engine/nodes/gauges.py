@@ -107,9 +107,9 @@ class GaugeNode(MembersNode):
         self.index = projection.index
         self._inputs: tuple[int, ...] = ()
         self._folder = Folder(fold)
+        self._recent = Recent()
 
     def refresh(self, tick: Tick) -> bool:
-        self._recent = Recent()
         """Fold again when a value arrived or one went stale."""
         self.projection.update()
         self.coverage, moved = self.need.share(tick.now_ns)
@@ -208,8 +208,6 @@ class GaugeNode(MembersNode):
     def _folded(self, values: Floats, weights: Floats | None) -> Floats:
         return self._fold(values, weights, Folder(self.fold))
 
-    def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
-        if self.projection.single and self.weights is None:
     @property
     def _folds(self) -> bool:
         """Whether folding by values alone is more than copying."""
@@ -220,6 +218,8 @@ class GaugeNode(MembersNode):
         found = self._recent.find(values, self.projection) if self._folds else None
         return self._fold(values, weights, folder) if found is None else found
 
+    def _fold(self, values: Floats, weights: Floats | None, folder: Folder) -> Floats:
+        if self.projection.single and self.weights is None:
             return self.projection.copied(values)
         if weights is None:
             return folder.fold(values, self.projection)
