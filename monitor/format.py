@@ -145,6 +145,14 @@ def pair(value: float | None, threshold: float | None, unit: str) -> tuple[str, 
     return in_unit(value, unit, digits), in_unit(threshold, unit, digits)
 
 
+def amount_apart(value: float | None, threshold: float | None, unit: str) -> str:
+    """As `amount`, with as many digits as it takes to tell the value from its threshold: ``10.01M USD`` beside 10M."""
+    if threshold is None or not _known(threshold):
+        return amount(value, unit)
+    text = pair(value, threshold, unit)[0]
+    return text if text == MISSING else text + _NAMED.get(unit, "")
+
+
 def against(value: float | None, threshold: float | None, unit: str, *, lower_bound: bool = False) -> str:
     """A reading in a line: ``1.04B against 1B USD``, ``≥ 1.04B against 1B USD`` where more may be missing."""
     bound = "≥ " if lower_bound else ""

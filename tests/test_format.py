@@ -113,3 +113,18 @@ def test_an_amount_names_what_it_counts() -> None:
 )
 def test_a_move_that_rounds_to_nothing_has_no_sign(value: float, text: str) -> None:
     assert fmt.move(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "unit", "text"),
+    [
+        (10.008e6, 10e6, "USD", "10.01M USD"),
+        (-0.100_001, -0.1, "ratio", "-10.0001%"),
+        (1.04e9, None, "USD", "1.04B USD"),
+        (None, 1e9, "USD", "n/a"),
+    ],
+)
+def test_a_peak_can_be_told_from_the_threshold(
+    value: float | None, threshold: float | None, unit: str, text: str
+) -> None:
+    assert fmt.amount_apart(value, threshold, unit) == text

@@ -74,7 +74,10 @@ def paragraph(alert: AlertView) -> str:
 
 def facts(alert: AlertView) -> str:
     """Coverage, peak and duration in words; of an alert that is over, the value at recovery too."""
-    found = [f"coverage {fmt.share(alert.coverage)}", f"peak {fmt.amount(alert.peak, alert.unit)}"]
+    found = [
+        f"coverage {fmt.share(alert.coverage)}",
+        f"peak {fmt.amount_apart(alert.peak, alert.threshold, alert.unit)}",
+    ]
     if alert.state is AlertState.RESOLVED:
         found.insert(0, f"at recovery {fmt.amount(alert.value, alert.unit)}")
     if alert.duration_ns:

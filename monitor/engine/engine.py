@@ -288,7 +288,7 @@ class Engine:
         """What stands behind one row of a rule's newest evaluation."""
         compiled = self._rules[rule_id]
         compiled.evaluate(Tick(self._serial, self.now_ns))  # the nodes of a rule that sleeps hold older values
-        expr, labels = compiled.rule.expr, compiled.index.labels[row]
+        expr, labels = compiled.expr_of(row), compiled.index.labels[row]
         history = provenance(self._compiler, self.past.newest_ns, expr, labels, self.now_ns)
         notes = (*stages(self._compiler, expr, labels), *history)
         return replace(explain(self.store, self._compiler, expr, labels, self.now_ns), notes=notes)
@@ -336,6 +336,10 @@ class Engine:
         self.take_up(unpack(data))
 
     def take_up(self, copied: Copied) -> None:
+    def expr_of(self, rule_id: str, row: int) -> Expr:
+        """The condition by which a row of a rule is judged: an override has its own."""
+        return self._rules[rule_id].expr_of(row)
+
         """Take in copied state with all its pieces; call once, before the first event.
 
         Raises:

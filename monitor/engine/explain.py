@@ -44,12 +44,13 @@ MICROS = 1e6
 
 def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns: int) -> Explanation:
     """Explain the reading of `expr` for one label set, as of the last evaluation."""
-    window = next(_event_windows(expr), None)
+    valued = _valued(expr)
+    window = next(_event_windows(valued), None)
     contributors, largest, spark = _events(store, window, labels, now_ns) if window else ((), "", ())
     parts = tuple(_parts(compiler, expr, labels, now_ns))
     signs, told = tuple(_signs(compiler, expr, labels)), set(_told_by_signs(expr))
     return Explanation(
-        contributors=contributors or _gauges(store, compiler, expr, labels),
+        contributors=contributors or _gauges(store, compiler, valued, labels),
         parts=tuple((text, value) for text, value, _ in parts if text not in told),
         missing=tuple(sorted({words for _, _, words in parts if words})),
         largest=largest,
@@ -59,11 +60,17 @@ def explain(store: Store, compiler: Compiler, expr: Expr, labels: Labels, now_ns
     )
 
 
+def _valued(expr: Expr) -> Expr:
+    """The part that gives a rule its value: of a sequence its last stage."""
+    return _valued(expr.second) if isinstance(expr, Then) else expr
+
+
 def units_behind(expr: Expr) -> tuple[str, dict[str, str]]:
     """In which unit an explanation's contributors are, and each of its parts by its text: not all are the rule's own."""
-    window = next((found for found, _, _ in _event_windows(expr)), None)
+    valued = _valued(expr)
+    window = next((found for found, _, _ in _event_windows(valued)), None)
     counted = window is not None and window.series in SERIES and SERIES[window.series].form == "events"
-    source = window if counted else next(selectors(expr), None)
+    source = window if counted else next(selectors(valued), None)
     return source.type.unit.value if source else "", dict(_part_units(expr))
 
 

@@ -20,6 +20,7 @@ from monitor.engine.rows.log import Log
 from monitor.engine.rows.retention import Footprint
 from monitor.engine.store import Store
 from monitor.events import Labels
+from monitor.expression import Expr
 from monitor.language import to_text
 from monitor.reading import FALSE, TRUE, UNKNOWN, Evaluation, Truth
 from monitor.rule import Level, Override, Recording, Rule
@@ -90,6 +91,7 @@ class _Case:
     """The default conditions of a rule, or those of one override."""
 
     def __init__(self, compiler: Compiler, base: Index | None, source: Rule | Override, wanted: Labels) -> None:
+        self.expr = source.expr
         self.node = compiler.condition(source.expr)
         base = base or self.node.index
         self.main = Aligned(base, self.node)
@@ -284,11 +286,17 @@ class CompiledRule:
 
     def reason(self, row: int, now_ns: int) -> str:
         """Why a row is unknown."""
-        labels = self.index.labels[row]
-        for case in self.cases:
-            if case.wanted <= set(labels):
-                return case.node.reason(int(case.main.update()[row]), now_ns)
-        return self.base.node.reason(row, now_ns)
+        case = self._case_of(row)
+        return case.node.reason(row if case is self.base else int(case.main.update()[row]), now_ns)
+
+    def expr_of(self, row: int) -> Expr:
+        """The condition by which a row is judged: the rule's, or that of its override."""
+        return self._case_of(row).expr
+
+    def _case_of(self, row: int) -> _Case:
+        """Of several overrides that fit the last is taken."""
+        labels = set(self.index.labels[row])
+        return next((case for case in reversed(self.cases) if case.wanted <= labels), self.base)
 
 
 def looks(root: Node) -> tuple[bytes | float, bytes | float]:

@@ -16,7 +16,7 @@ from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
 from monitor.engine.explain import units_behind
 from monitor.events import Channel, Labels
-from monitor.expression import Expr, unit_shown
+from monitor.expression import Expr, Then, unit_shown
 from monitor.feed import Feed
 from monitor.language import parse_expression
 from monitor.reading import FALSE, Evaluation
@@ -252,7 +252,8 @@ class AppView:
         ]
 
     def _why_row(self, evaluation: Evaluation, row: int, alert: AlertView | None, rule: Rule) -> WhyRow:
-        unit, (contributor_unit, part_units) = unit_shown(rule.expr), units_behind(rule.expr)
+        expr = self.parts.engine.expr_of(rule.id, row)
+        unit, (contributor_unit, part_units) = unit_shown(expr), units_behind(expr)
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
         truth = int(evaluation.truth[row])
         return WhyRow(
@@ -264,7 +265,7 @@ class AppView:
             coverage_ratio=float(evaluation.coverage[row]),
             reason=evaluation.reasons.get(row, "") or _course(alert, rule),
             explanation=self.parts.desk.explain(evaluation.rule, row),
-            near_miss=_near_miss(truth, value, threshold, unit),
+            near_miss="" if isinstance(expr, Then) else _near_miss(truth, value, threshold, unit),
             unit=unit,
             contributor_unit=contributor_unit,
             part_units=part_units,

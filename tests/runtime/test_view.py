@@ -45,6 +45,7 @@ groups:
       - {alert: Absent, expr: 'etf_flow < 0'}
       - {alert: BtcBelow82k, expr: 'price{base="BTC"} by (base) < 82k', for: 5m}
       - {alert: LargeHoldingMoves, expr: 'sum(external{name="moved_btc"}[24h]) by () * price{base="BTC"} by () > 500M'}
+      - {alert: InOrder, expr: 'price by (base) < 90k then sum(liquidations[1h]) by (base) > 3M within 30m'}
 """
 
 
@@ -172,6 +173,14 @@ def test_why_tells_the_nearest_miss_and_what_stands_behind(rig: Rig) -> None:
     (part,) = rows["BTC"].explanation.contributors
     assert (dict(part.labels)["venue"], part.value, part.share) == ("binance_usdm", 2_000_000.0, 1.0)
     assert rig.view.why("desk/Wiped") == rig.view.why("Wiped")
+
+
+def test_a_sequence_has_no_nearest_miss(rig: Rig) -> None:
+    """Its value may lie beyond the last stage's limit while the order is wrong."""
+    rig.take(liquidation(BTC, "long", 4_000_000))
+    rig.take(Price(BTC, "mark", 80_000.0, T0, T0))
+    (row,) = rig.view.why("InOrder") or ()
+    assert (row.truth, row.value, row.threshold, row.near_miss) == (FALSE, 4_000_000.0, 3_000_000.0, "")
 
 
 def test_why_says_since_when_an_alert_is_on_and_what_it_waits_for(rig: Rig) -> None:
