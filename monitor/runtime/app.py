@@ -36,7 +36,7 @@ from monitor.runtime.feeds.backfill import Backfill
 from monitor.runtime.feeds.backfill_shelf import Shelf
 from monitor.runtime.feeds.desk import Desk, Tap
 from monitor.runtime.feeds.feed_room import FeedRoom
-from monitor.runtime.feeds.feed_runner import FeedRunner
+from monitor.runtime.feeds.feed_runner import FeedRunner, Surroundings
 from monitor.runtime.feeds.instruments import InstrumentLoader
 from monitor.runtime.feeds.instruments_cache import InstrumentsCache
 from monitor.runtime.feeds.stats import FeedStats
@@ -292,21 +292,18 @@ class App:
         self.view.parts = self._parts()
 
     def _runner(self, feed: Feed, numbers: Iterator[int]) -> FeedRunner:
-        return FeedRunner(
-            feed,
-            self.registry,
-            self.pump,
+        around = Surroundings(
+            registry=self.registry,
+            pump=self.pump,
             clock=self.clock,
             http=self.http,
             loader=self.loader,
-            stats=FeedStats(feed.spec.venue),
-            rng=Random(),  # noqa: S311 - jitter
             settings=self.settings.feed,
             tap=self._tap,
             tls=self.settings.tls,
-            numbers=numbers,
             past=self._backfill if self.fetches_past else None,
         )
+        return FeedRunner(feed, FeedStats(feed.spec.venue), around, numbers)
 
     def _followed(self, venue: str, symbols: Sequence[str]) -> None:
         """Have alerts on what has ended end; a halt is not the end."""

@@ -16,7 +16,7 @@ from monitor.feed import Feed, FeedOptions
 from monitor.instruments import Registry
 from monitor.runtime.feeds.backfill import Backfill
 from monitor.runtime.feeds.desk import Desk, Tap
-from monitor.runtime.feeds.feed_runner import FeedRunner
+from monitor.runtime.feeds.feed_runner import FeedRunner, Surroundings
 from monitor.runtime.feeds.instruments import InstrumentLoader
 from monitor.runtime.feeds.instruments_cache import InstrumentsCache
 from monitor.runtime.feeds.stats import FeedStats
@@ -160,19 +160,18 @@ async def running(
         stats = FeedStats(feed.spec.venue)
         stream: list[StreamEvent] = []
         pump = Pump(lambda events, _: stream.extend(events), clock, **pump_limits)
-        runner = FeedRunner(
-            feed,
-            registry,
-            pump,
+        around = Surroundings(
+            registry=registry,
+            pump=pump,
             clock=clock,
             http=http,
             loader=InstrumentLoader(registry, http, clock, cache, settings, tap=tap),
-            stats=stats,
-            rng=rng or Random(1),
             settings=settings,
+            rng=rng or Random(1),
             tap=tap,
             past=None if past is None else lambda desk: past(desk, http),
         )
+        runner = FeedRunner(feed, stats, around)
         rig = Rig(server, runner, stats, pump, registry, stream)
         task = asyncio.create_task(runner.run(), name="runner")
         try:

@@ -57,9 +57,6 @@ class SinkStats:
     outcomes: Counter[str] = field(default_factory=Counter)
     depth: int = 0
     breaker_open: bool = False
-    latency_sum_s: float = 0.0
-    latency_count: int = 0
-    last_ok_ns: int = 0
     last_error: str = ""
 
 
@@ -240,12 +237,8 @@ class Worker:
             return Outcome.retry(type(error).__name__)
 
     def _succeed(self, row: OutboxRow) -> None:
-        now_ns = self._clock.wall_ns()
-        stats, latency_ns = self.stats, max(0, now_ns - row.created_ns)
-        self._failures, self._rest_until_ns, stats.breaker_open = 0, 0, False
-        stats.last_ok_ns = now_ns
-        stats.latency_sum_s += latency_ns / NS_PER_S
-        stats.latency_count += 1
+        latency_ns = max(0, self._clock.wall_ns() - row.created_ns)
+        self._failures, self._rest_until_ns, self.stats.breaker_open = 0, 0, False
         if self._observe is not None:
             self._observe(self.name, latency_ns / NS_PER_S)
         self._finish(row, "ok", latency_ns)

@@ -148,7 +148,6 @@ class Backfill:
         for wishes in groups:
             whole &= await self._group(wishes)
         stats.state = "done" if whole else "partial"
-        stats.finished_ns = self._clock.wall_ns()
         self._log.info(
             "backfill.finished", state=stats.state, requests=stats.made, points=sum(stats.points.values()),
             from_disk=stats.kept, failed=sum(stats.failures.values()),

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import structlog
@@ -31,6 +31,35 @@ from monitor.tape.facts import write_chosen, write_states
 from monitor.transports.http import HttpClient
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all feeds of a program share.
+
+    Attributes:
+        registry: Filled by the loader.
+        pump: Takes every event of the feeds, `FeedState` and `FeedGap` included.
+        clock: Time.
+        http: For metadata, polls and history.
+        loader: Finds the instruments.
+        settings: Patience and pace.
+        rng: Jitter.
+        tap: Hears everything on the wire, for a tape.
+        tls: Replaces the system's trust store for websockets.
+        past: Makes what fetches history and fills gaps; None: neither is done.
+    """
+
+    registry: Registry
+    pump: Pump
+    clock: Clock
+    http: HttpClient
+    loader: InstrumentLoader
+    settings: FeedSettings = field(default_factory=FeedSettings)
+    rng: Random = field(default_factory=Random)
+    tap: Tap | None = None
+    tls: ssl.SSLContext | None = None
+    past: Callable[[Desk], Backfill] | None = None
+
+
 class FeedRunner:
     """Runs one feed until it is cancelled; never raises anything else.
 
@@ -39,68 +68,28 @@ class FeedRunner:
 
     Args:
         feed: What to run.
-        registry: Shared with all feeds; filled by the loader.
-        pump: Takes every event of the feed, `FeedState` and `FeedGap` included.
-        clock: Time.
-        http: Shared by all feeds.
-        loader: Finds the instruments.
         stats: Counters to write.
-        rng: Jitter.
-        settings: Patience and pace.
-        tap: Hears everything on the wire, for a tape.
-        tls: Replaces the system's trust store for websockets.
+        around: What it shares with the other feeds.
         numbers: Numbers the links; goes on where a feed of the same venue ran before, so that no name comes twice.
-        past: Makes what fetches history and fills gaps; None: neither is done.
     """
 
     def __init__(
-        self,
-        feed: Feed,
-        registry: Registry,
-        pump: Pump,
-        *,
-        clock: Clock,
-        http: HttpClient,
-        loader: InstrumentLoader,
-        stats: FeedStats,
-        rng: Random | None = None,
-        settings: FeedSettings | None = None,
-        tap: Tap | None = None,
-        tls: ssl.SSLContext | None = None,
-        numbers: Iterator[int] | None = None,
-        past: Callable[[Desk], Backfill] | None = None,
+        self, feed: Feed, stats: FeedStats, around: Surroundings, numbers: Iterator[int] | None = None
     ) -> None:
         self.feed = feed
         self.stats = stats
-        self.settings = _with_options(settings or FeedSettings(), feed)
-        self._clock = clock
-        self._http = http
-        self._loader = loader
-        self._pump = pump
-        self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
-        self._tap = tap
+        self.settings = _with_options(around.settings, feed)
+        self._around = around
+        self._clock = around.clock
         self._log = structlog.get_logger("monitor.feed").bind(venue=feed.spec.venue)
         law = feed.spec.laws.get(Channel.LIQUIDATIONS)
         if law is not None and law.cap is not None and (feed.spec.venue, Channel.LIQUIDATIONS) in feed.sources():
-            stats.saturation = Saturation(law.cap, clock.wall_ns())
+            stats.saturation = Saturation(law.cap, self._clock.wall_ns())
         self.backfill: Backfill | None = None
-        self._liveness = Liveness(stats, feed.sources(), self._emit, clock.wall_ns(), self._on_recovery)
+        self._liveness = Liveness(stats, feed.sources(), self._emit, self._clock.wall_ns(), self._on_recovery)
         self._refresh_wanted = asyncio.Event()
-        self._desk = Desk(
-            feed=feed,
-            registry=registry,
-            pump=pump,
-            clock=clock,
-            stats=stats,
-            log=self._log,
-            rng=self._rng,
-            settings=self.settings,
-            liveness=self._liveness,
-            on_unknown=self._refresh_wanted.set,
-            tap=tap,
-            tls=tls,
-        )
-        self.backfill = past(self._desk) if past is not None else None
+        self._desk = self._make_desk()
+        self.backfill = around.past(self._desk) if around.past is not None else None
         limits = feed.spec.limits
         self._budget = ConnectBudget(limits.connects, limits.connects_window_s)
         self._numbers = itertools.count(1) if numbers is None else numbers
@@ -110,9 +99,26 @@ class FeedRunner:
         self._poller: tuple[Poller, asyncio.Task[None]] | None = None
         self.chosen: list[Instrument] = []
 
+    def _make_desk(self) -> Desk:
+        around = self._around
+        return Desk(
+            feed=self.feed,
+            registry=around.registry,
+            pump=around.pump,
+            clock=around.clock,
+            stats=self.stats,
+            log=self._log,
+            rng=around.rng,
+            settings=self.settings,
+            liveness=self._liveness,
+            on_unknown=self._refresh_wanted.set,
+            tap=around.tap,
+            tls=around.tls,
+        )
+
     async def run(self) -> None:
         """Run until cancelled. An unexpected exception is logged and counted, and the feed starts again."""
-        backoff = Backoff(1.0, self.settings.backoff_cap_s, self._rng)
+        backoff = Backoff(1.0, self.settings.backoff_cap_s, self._around.rng)
         while True:
             started_ns = self._clock.mono_ns()
             try:
@@ -121,7 +127,7 @@ class FeedRunner:
                 self._liveness.down_all(self._clock.wall_ns(), "stopped")
                 raise
             except Exception:  # noqa: BLE001  # the supervisor of a feed, and only it, catches everything
-                self.stats.crashes += 1
+                self.stats.reconnects["crashed"] += 1
                 self._log.exception("feed.crashed")
             self._liveness.down_all(self._clock.wall_ns(), "crashed")
             if self._clock.mono_ns() - started_ns > self.settings.stable_s * NS_PER_S:
@@ -130,9 +136,9 @@ class FeedRunner:
             await self._sleep(backoff.wait_s())
 
     def _emit(self, events: list[FeedState | FeedGap]) -> None:
-        if self._tap is not None:
-            self._tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
-        self._pump.append(events)
+        if (tap := self._around.tap) is not None:
+            tap(f"{self.stats.venue}/state", "state", write_states(events), self._clock.wall_ns())
+        self._around.pump.append(events)
         for event in events:
             if (
                 self.backfill is not None
@@ -161,9 +167,9 @@ class FeedRunner:
 
     async def _first_load(self) -> None:
         """Load instruments; keep trying when neither the venue nor the cache has any."""
-        backoff = Backoff(1.0, self.settings.backoff_cap_s, self._rng)
+        backoff = Backoff(1.0, self.settings.backoff_cap_s, self._around.rng)
         while True:
-            loaded = await self._loader.load(self.feed)
+            loaded = await self._around.loader.load(self.feed)
             self._note_source(loaded)
             if loaded.source != "none":
                 break
@@ -177,7 +183,7 @@ class FeedRunner:
         if self.feed.options.top is None:
             return
         try:
-            self._sizes = await self._loader.ranking(self.feed)
+            self._sizes = await self._around.loader.ranking(self.feed)
             self._ranked_ns = self._clock.mono_ns()
         except (FetchError, DecodeError) as error:
             instead = "the last one stays" if self._sizes else f"so the first {self.feed.options.top} by name"
@@ -191,7 +197,7 @@ class FeedRunner:
             await self._wait_for_refresh(self.settings.metadata_every_s - self.settings.metadata_gap_s)
             self._refresh_wanted.clear()
             try:
-                self._note_source(await self._loader.refresh(self.feed))
+                self._note_source(await self._around.loader.refresh(self.feed))
             except (FetchError, DecodeError) as error:
                 self._log.warning("feed.refresh_failed", error=str(error))
                 self._refresh_wanted.set()
@@ -225,8 +231,8 @@ class FeedRunner:
         if joining and [item.symbol for item in chosen] == [item.symbol for item in self.chosen]:
             return
         self.chosen = chosen
-        if self._tap is not None:
-            self._tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
+        if (tap := self._around.tap) is not None:
+            tap(f"{self.stats.venue}/chosen", "chosen", write_chosen(chosen), self._clock.wall_ns())
         self.stats.instruments = len(chosen)
         wanted = {connection.name: connection for connection in feed.connections(chosen)}
         if self.backfill is not None:
@@ -260,7 +266,7 @@ class FeedRunner:
         polls = [
             replace(poll, every_s=poll.every_s / speed, pace_s=poll.pace_s / speed) for poll in self.feed.polls(chosen)
         ]
-        poller = Poller(self._desk, self._http, polls)
+        poller = Poller(self._desk, self._around.http, polls)
         self._poller = poller, tasks.create_task(poller.run(), name=f"polls-{self.stats.venue}")
 
     def _next_number(self) -> int:

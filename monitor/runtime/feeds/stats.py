@@ -68,7 +68,6 @@ class BackfillStats:
         gaps: Gaps by what became of them: ``filled``, ``failed``, ``lost`` (the venue keeps nothing).
         gap_events: Events of filled gaps by channel.
         last_error: The last failure in words.
-        finished_ns: Unix time when the last pass ended.
     """
 
     state: Literal["off", "waiting", "running", "done", "partial"] = "off"
@@ -81,7 +80,6 @@ class BackfillStats:
     gaps: Counter[str] = field(default_factory=Counter)
     gap_events: Counter[Channel] = field(default_factory=Counter)
     last_error: str = ""
-    finished_ns: int = 0
 
 
 class UpTime:
@@ -126,7 +124,7 @@ class FeedStats:
         frames: Data frames received, and ``bytes_received`` their payload after decompression.
         events: Decoded events by type (`EVENT_NAMES`), repeats and standby rows included.
         decode_errors: Frames and rows that could not be read, by reason.
-        reconnects: Lost, failed and replaced connections by reason: ``drop``, ``idle``, ``half_open``, ``refused``,
+        reconnects: Lost, failed and replaced connections by reason: ``crashed`` (our own fault), ``drop``, ``idle``, ``half_open``, ``refused``,
             ``handshake``, ``unreachable``, ``protocol_error``, ``too_large``, ``renewal``, ``closing_notice``,
             ``dead_subscription``, ``topics``, ``failover``, ``not_ready``.
         dropped: Events left out because they could not be used, by reason: ``unknown_instrument``, ``duplicate``.
@@ -135,7 +133,6 @@ class FeedStats:
         sequence_gaps: Messages missing by the venue's own numbering, by channel.
         poll_errors: Failed polls by reason.
         polls: Successful polls.
-        crashes: Unexpected exceptions of our own code after which the feed was restarted.
         refused: Topics that the venue refused or never confirmed, with its words, by topic name.
         symbol_problems: Configured symbols that the venue does not have, with a hint.
         unknown_symbols: Names that arrived in events and are in no metadata (the first few).
@@ -162,7 +159,6 @@ class FeedStats:
     sequence_gaps: Counter[Channel] = field(default_factory=Counter)
     polls: int = 0
     poll_errors: Counter[str] = field(default_factory=Counter)
-    crashes: int = 0
     refused: dict[str, Refusal] = field(default_factory=dict)
     symbol_problems: list[str] = field(default_factory=list)
     unknown_symbols: set[str] = field(default_factory=set)
