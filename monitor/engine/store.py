@@ -104,8 +104,8 @@ class Domain:
         """The totals over one log as of `delay_ns` ago."""
         key = (series, pane_ns, delay_ns)
         if key not in self.banks:
-            amounts = self.store.specs[series].form == "events"
-            self.banks[key] = Bank(self.store.log(series, pane_ns), amounts=amounts, kernels=self.store.kernels)
+            amounts, log = self.store.specs[series].form == "events", self.store.log(series, pane_ns)
+            self.banks[key] = Bank(log, amounts=amounts, vast=pane_ns > 0, kernels=self.store.kernels)
         return self.banks[key]
 
     def last(self, series: str, pane_ns: int, delay_ns: int) -> LastValues:

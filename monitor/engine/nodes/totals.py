@@ -16,6 +16,8 @@ from monitor.engine.rows.sums import Bank, Lane
 from monitor.window import Floats, Ints
 
 MICROS = 1e6
+SURE_MICROS = 2.0**62
+"""Up to here, 4.6 trillion dollars, integers are exact; twice as far they run over."""
 EventTotal = Literal["sum", "count", "rate", "mean"]
 
 
@@ -55,13 +57,23 @@ class TotalNode(Node):
         if self.what == "count":
             assert counts is not None
             return counts.astype(np.float64)
-        sums = self._total("sums") / MICROS
+        sums = self._micros() / MICROS
         if self.what == "rate":
             return sums / (self.window_ns / NS_PER_S)
         if counts is None:
             return sums
         with np.errstate(invalid="ignore"):
             return sums / counts
+
+    def _micros(self) -> Floats:
+        """Micro-dollars: exact, or to fifteen digits where there are too many for 63 bits."""
+        parts = [(lane.sums, lane.rough) for lane in self.lanes]
+        with np.errstate(over="ignore"):
+            exact = self._total("sums").astype(np.float64)
+        if all(rough is None for _, rough in parts):
+            return exact
+        rough = np.sum([sums if rough is None else rough for sums, rough in parts], axis=0, dtype=np.float64)
+        return np.where(np.abs(rough) > SURE_MICROS, rough, exact)
 
     def _total(self, name: Literal["sums", "counts"]) -> Ints:
         total: Ints = getattr(self.lanes[0], name)

@@ -4,6 +4,9 @@ A *lane* is one (window, projection): int64 totals per group. All lanes of a log
 gives for each member its slot in every lane, so that any number of rows enters or leaves all lanes with one gather and
 two scatter-adds, whatever the number of windows and groupings. Slot 0 takes what a lane does not select. A lane of one
 group that selects everything is *flat*: it needs no slots, only the rows' sum.
+
+Integers never drift, but run over: months of every venue's trades are more than 2**63 micro-dollars. Banks of long windows
+therefore keep the totals as floats beside them, for what is too large to be exact.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from monitor.engine.rows.kernels import NUMPY, ONES, Kernels
 from monitor.engine.rows.log import Column, Log, Members
 from monitor.engine.rows.projection import Projection
-from monitor.window import Ints
+from monitor.window import Floats, Ints
 
 SCALAR_UPDATES = 4
 """At or below so many slot updates, plain Python is faster than four numpy calls (measured: 0.25 us each against 5 us)."""
@@ -67,6 +70,12 @@ class Lane:
         return self._bank.counts[self.offset : self.offset + len(self.projection.index)]
 
     @property
+    def rough(self) -> Floats | None:
+        """Total value per group as floats; a view. None where the integers cannot have run over."""
+        rough = self._bank.rough
+        return None if rough is None else rough[self.offset : self.offset + len(self.projection.index)]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of state."""
         return 16 * self.room + 8 * len(self.projection.group)
@@ -101,14 +110,14 @@ class Bank:
     Rows wait in the log until somebody reads a lane: many are cheaper to count at once than one by one.
     """
 
-    def __init__(self, log: Log, *, amounts: bool = True, kernels: Kernels = NUMPY) -> None:
+    def __init__(self, log: Log, *, amounts: bool = True, vast: bool = False, kernels: Kernels = NUMPY) -> None:
         self.log = log
         self._kernels = kernels
         self.now_ns = -(1 << 62)
-        self.sums: Ints = np.zeros(1, np.int64)
-        self.counts: Ints = np.zeros(1, np.int64)
         self._due_ns = self.now_ns
         self._amounts = amounts
+        self._vast = vast and amounts
+        self._clear(1)
         self._windows: dict[Edge, _Window] = {}
         self._lanes: list[Lane] = []
         self._slots = _Slots()
@@ -134,12 +143,17 @@ class Bank:
         self.now_ns = -(1 << 62)
         self._head = self.log.first
         self._placed = -1
-        self.sums, self.counts = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._clear(1)
         for window in self._windows.values():
             window.tail = self.log.first
             for lane in window.lanes:
                 lane.offset = lane.room = 0
                 lane.version += 1
+
+    def _clear(self, room: int) -> None:
+        self.sums: Ints = np.zeros(room, np.int64)
+        self.counts: Ints = np.zeros(room, np.int64)
+        self.rough: Floats | None = np.zeros(room) if self._vast else None
 
     def leave(self, position: int) -> None:
         """Take the rows before a position out of every window; those that nobody had come by never enter one."""
@@ -264,6 +278,18 @@ class Bank:
 
     def _update(self, rows: Rows, slots: _Slots, sign: int) -> None:
         """Add rows to, or take them from, the lanes of some slots."""
+        if self.rough is None:
+            self._update_exact(rows, slots, sign)
+            return
+        with np.errstate(over="ignore"):
+            self._update_exact(rows, slots, sign)
+        amounts = sign * rows[1].astype(np.float64)
+        if slots.columns:
+            places = slots.table.take(rows[0], axis=0).ravel()
+            np.add.at(self.rough, places, amounts.repeat(len(slots.columns)))
+        self.rough[[lane.offset for lane in slots.flat]] += amounts.sum()
+
+    def _update_exact(self, rows: Rows, slots: _Slots, sign: int) -> None:
         if slots.columns and len(rows[0]) * len(slots.columns) <= SCALAR_UPDATES:
             self._update_scalar(rows, slots, sign)
         elif slots.columns:
@@ -315,14 +341,15 @@ class Bank:
 
     def _grow(self, lanes: list[Lane]) -> None:
         rooms = [max(lane.room, 8, 2 * len(lane.projection.index)) for lane in lanes]
-        sums, counts = (np.zeros(1 + sum(rooms), np.int64) for _ in range(2))
+        held = self.sums, self.counts, self.rough
+        self._clear(1 + sum(rooms))
         at = 1
         for lane, room in zip(lanes, rooms, strict=True):
-            sums[at : at + lane.room] = self.sums[lane.offset : lane.offset + lane.room]
-            counts[at : at + lane.room] = self.counts[lane.offset : lane.offset + lane.room]
+            for old, new in zip(held, (self.sums, self.counts, self.rough), strict=True):
+                if old is not None and new is not None:
+                    new[at : at + lane.room] = old[lane.offset : lane.offset + lane.room]
             lane.offset, lane.room = at, room
             at += room
-        self.sums, self.counts = sums, counts
 
 
 def _slot_table(lanes: Sequence[Lane]) -> Ints:
