@@ -7,6 +7,7 @@ appended to: each start begins a new one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _NS_PER_HOUR = 3600 * NS_PER_S
 _CARRIED_BYTES = 8 * 1024 * 1024
 _MOST_ROWS = 4096
 FILES_IN_BUDGET = 4
+RESERVE = "reserve"
+"""A file that keeps room for the last words of a tape whose disk is full."""
+_RESERVE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,25 @@ class TapeWriter:
             if self._is_full(now_ns):
                 self.rotate()
             if self._fd is None:
-                self._begin(now_ns)
+                self._begin(now_ns, self._carry.records())
+                self._reserve()
             self._append(encode_block(rows, self._compress))
             self.blocks += 1
         finally:
             for row in rows:
                 self._carry.hear(row)
+
+    def write_last(self, rows: Sequence[Row], now_ns: int) -> None:
+        """Append a small last block to a disk that has refused others, in the room that was kept for it.
+
+        Raises:
+            OSError: The disk refused that, too.
+        """
+        self._release()
+        if self._fd is None:
+            self._begin(now_ns, [])  # all that would be repeated has no room
+        self._append(encode_block(rows, self._compress))
+        self.blocks += 1
 
     def sync(self) -> None:
         """Have the disk keep what was written, against a loss of power."""
@@ -116,14 +133,35 @@ class TapeWriter:
         finally:
             os.close(fd)
 
-    close = rotate
+    def close(self) -> None:
+        """End the file; nothing more is written.
+
+        Raises:
+            OSError: The disk refused to keep what was written.
+        """
+        self._release()
+        self.rotate()
+
+    def _reserve(self) -> None:
+        """Keep room for last words; random bytes, for a disk that compresses. A disk that has none left has none for these, either."""
+        path = self.folder / RESERVE
+        if path.exists():
+            return
+        try:
+            path.write_bytes(os.urandom(_RESERVE_BYTES))
+        except OSError:
+            self._release()
+
+    def _release(self) -> None:
+        with contextlib.suppress(OSError):  # what cannot be removed frees nothing: the disk says so next
+            (self.folder / RESERVE).unlink(missing_ok=True)
 
     def _is_full(self, now_ns: int) -> bool:
         return self._fd is not None and (
             self._size >= self.limits.file_bytes or now_ns // _NS_PER_HOUR != self._created_ns // _NS_PER_HOUR
         )
 
-    def _begin(self, now_ns: int) -> None:
+    def _begin(self, now_ns: int, carried: Sequence[Row]) -> None:
         self._make_room(now_ns)
         self._number += 1
         self._path = self.folder / file_name(self._number, now_ns)
@@ -131,7 +169,7 @@ class TapeWriter:
         self._size, self._created_ns = 0, now_ns
         try:
             self._append(encode_file_head(About(now_ns, self._program, self._note)))
-            for part in parts(self._carry.records()):
+            for part in parts(carried):
                 self._append(encode_block(part, self._compress))
         except Exception:
             self._abandon()

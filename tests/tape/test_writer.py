@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
-from monitor.tape.folder import inspect, read_folder, read_lost, tape_files, write_lost
+from monitor.tape.folder import inspect, inspect_files, read_folder, read_lost, tape_files, write_lost
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
-from monitor.tape.writer import TapeLimits, TapeWriter
+from monitor.tape.writer import RESERVE, TapeLimits, TapeWriter
 
 NOW_NS = 1_763_700_000 * NS_PER_S
 HOUR_NS = 3600 * NS_PER_S
@@ -138,6 +139,40 @@ def test_a_file_that_could_not_be_begun_whole_is_begun_anew(
     assert len(found) == 1 + 2 * 3
 
 
+def test_last_words_of_a_full_disk_have_a_file_of_their_own_where_none_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full when the hour was: the next file could not be begun, and what it would repeat has no room."""
+    writer = TapeWriter(tmp_path)
+    writer.write(first := [connect(), *rows(1)], NOW_NS)
+    real = os.write
+
+    def until_released(fd: int, data: memoryview) -> int:
+        if (tmp_path / RESERVE).exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", until_released)
+    with pytest.raises(OSError, match="No space"):
+        writer.write(rows(2), NOW_NS + HOUR_NS)
+    note = Record(NOW_NS + HOUR_NS, "recorder", "lost", write_lost(3, "disk"))
+    writer.write_last([note], NOW_NS + HOUR_NS)
+    writer.close()
+    assert [info.dropped for info in inspect_files(tape_files(tmp_path))] == [{}, {"disk": 3}]
+    assert records(tmp_path) == [*first, note]
+
+
+def test_a_disk_without_any_room_is_written_to_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    writer = TapeWriter(tmp_path)
+    writer.write(first := rows(1), NOW_NS)
+    writer.close()
+    assert records(tmp_path) == first
+
+
 def test_a_disk_that_cannot_sync_ends_the_file_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = TapeWriter(tmp_path, TapeLimits(file_bytes=1))
     writer.write(rows(1), NOW_NS)
@@ -167,7 +202,8 @@ def test_an_unreadable_file_is_one_loss_and_the_rest_is_read(tmp_path: Path) -> 
     [loss] = [item for item in found if isinstance(item, Loss)]
     assert (loss.file, loss.offset, loss.reason) == (str(bad), 0, "not a tape")
     assert sum(isinstance(item, Record) and not item.carried for item in found) == 8
-    assert [info.losses for info in map(inspect, tape_files(tmp_path))] == [[], [loss], []]
+    undated = replace(loss, since_ns=None, until_ns=None)
+    assert [info.losses for info in map(inspect, tape_files(tmp_path))] == [[], [undated], []]
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ class Recorder:
             self._work()
         self._work()
         self._flush()
+        self._note_refused()
         self._say()
         try:
             self.writer.close()
@@ -190,6 +191,17 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  # whatever it is costs this block, counted, and not the thread
             self.dropped["disk"] += count
             self._refused -= dropped(rows).total()  # with them went what they said of others
+            self.failing = str(error)
+
+    def _note_refused(self) -> None:
+        """At the end of a tape whose disk is still full: how much is not on it."""
+        refused, now_ns = self.dropped["disk"] - self._refused, self._clock.wall_ns()
+        if not refused:
+            return
+        try:
+            self.writer.write_last([(now_ns, RECORDER, "lost", write_lost(refused, "disk"), False)], now_ns)
+            self._refused += refused
+        except OSError as error:
             self.failing = str(error)
 
     def _say(self) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from monitor.clock import SystemClock
 from monitor.runtime.steps.recorder import Recorder
-from monitor.tape.folder import read_folder, read_lost
+from monitor.tape.folder import inspect_files, read_folder, read_lost, tape_files
 from monitor.tape.format import Record, Row
-from monitor.tape.writer import TapeWriter
+from monitor.tape.writer import RESERVE, TapeWriter
 
 
 class StuckWriter(TapeWriter):
@@ -86,6 +89,32 @@ def test_a_full_disk_costs_the_block_and_the_tape_goes_on(tmp_path: Path) -> Non
     assert read_lost(found[0].payload) == (writer.refused, "disk"), "just where they are missing"
     assert {record.kind for record in found[1:]} == {"in"}
     assert [r.recv_ns for r in found if r.kind == "in"] == list(range(writer.refused, 100))
+
+
+def test_a_disk_that_is_full_to_the_end_has_room_for_how_much_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, full = os.write, threading.Event()
+
+    def until_released(fd: int, data: memoryview) -> int:
+        if full.is_set() and (tmp_path / RESERVE).exists():
+            raise OSError(28, "No space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", until_released)
+    writer = TapeWriter(tmp_path)
+    with Recorder(writer, SystemClock(), block_bytes=2000) as tap:
+        for number in range(100):
+            tap("toy/0#1", "in", "x" * 100, number)
+            if number == 49:
+                while writer.blocks < 5:
+                    time.sleep(0.001)
+                full.set()
+    (info,) = inspect_files(tape_files(tmp_path))
+    assert tap.dropped["disk"] >= 50
+    assert info.dropped == {"disk": tap.dropped["disk"]}
+    assert len(on_tape(tmp_path)) == tap.recorded + 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tape"], "the room is given back"
 
 
 def test_the_log_says_how_much_is_missing_and_not_for_every_block(tmp_path: Path) -> None:
