@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 FAR_NS = 1 << 62
 
@@ -48,13 +48,12 @@ class Spans:
     def fill(self, start_ns: int, end_ns: int) -> None:
         """Add (start, end] to what was covered; what a span that is open now covers stays that span's."""
         end_ns = end_ns if self.open_since is None else min(end_ns, self.open_since)
-        pieces = sorted([*zip(self.starts, self.ends, strict=True), (start_ns, max(start_ns, end_ns))])
-        self.starts, self.ends = [], []
-        for a, b in pieces:
-            if self.ends and a <= self.ends[-1]:
-                self.ends[-1] = max(self.ends[-1], b)
-            else:
-                self._close(a, b)
+        if end_ns <= start_ns:
+            return
+        low, high = bisect_left(self.ends, start_ns), bisect_right(self.starts, end_ns)  # what it touches
+        if low < high:
+            start_ns, end_ns = min(start_ns, self.starts[low]), max(end_ns, self.ends[high - 1])
+        self.starts[low:high], self.ends[low:high] = [start_ns], [end_ns]
 
     def copy(self) -> Spans:
         """The same spans, apart from these."""
