@@ -92,10 +92,17 @@ def template_table() -> str:
     names = [f"| `{name}` | {text} |" for name, text in NAMES.items()]
     examples = {"usd": 1.04e9, "pct": 0.0312, "price": 82010.5, "bp": 0.0025, "num": 412345.0}
     examples |= {"duration": 252e9, "time": 1_763_699_721e9}
-    filters = [f"| `{name}` | {examples[name]:.12g} | `{apply(examples[name])}` |" for name, apply in FILTERS.items()]
+    filters = [
+        f"| `{name}` | {_plain(examples[name])} | `{apply(examples[name])}` |" for name, apply in FILTERS.items()
+    ]
     return "\n".join(
         ["| name | what it is |", "|---|---|", *names, "", "| filter | of | gives |", "|---|---|---|", *filters]
     )
+
+
+def _plain(number: float) -> str:
+    """Without an exponent: a unix time in nanoseconds has nineteen digits."""
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
