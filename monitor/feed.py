@@ -131,6 +131,11 @@ class Topic:
     symbol: str = ""
     payload: Any = None
 
+    @property
+    def stream(self) -> str:
+        """The name up to its colon, where many venues have the channel: ``trades`` of ``trades:BTC-USD``."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

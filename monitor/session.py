@@ -25,13 +25,14 @@ class SessionRules:
 
     ``chunk`` topics go into one subscribe frame; frames are ``pace_s`` apart; an acknowledgement is due within
     ``ack_s`` of its frame, or never where the venue sends none (None). ``ping_s`` is the interval of the application
-    ping, None where the venue wants none.
+    ping, None where the venue wants none. ``one_stream``: a subscribe frame names one channel.
     """
 
     chunk: int = 50
     pace_s: float = 0.25
     ack_s: float | None = 10.0
     ping_s: float | None = None
+    one_stream: bool = False
 
 
 class TopicSession(Learned):
@@ -49,8 +50,8 @@ class TopicSession(Learned):
         self._chunks = self._cut(connection.topics)
 
     def frame_group(self, topic: Topic) -> str:
-        """Neighbouring topics share a subscribe frame only within one group (venues with one channel per frame)."""
-        return ""
+        """Neighbouring topics share a subscribe frame only within one group."""
+        return topic.stream if self.rules.one_stream else ""
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """The frame that subscribes to `topics`; `number` counts frames from 1 and serves as request id."""
@@ -106,6 +107,14 @@ class TopicSession(Learned):
         """Note that the venue refused a topic."""
         self._unconfirmed.pop(name, None)
         self.notices.append(Refused(name, words))
+
+    def refuse_named(self, words: str) -> None:
+        """Refuse the topics whose symbol stands in the venue's words; note these where it names none."""
+        named = [topic.name for topic in self.connection.topics if topic.symbol and topic.symbol in words]
+        for name in named:
+            self.refuse(name, words)
+        if not named:
+            self.notices.append(Refused("", words))
 
     def _cut(self, topics: Sequence[Topic]) -> list[tuple[Topic, ...]]:
         size = self.rules.chunk

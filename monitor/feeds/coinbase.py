@@ -337,15 +337,11 @@ class ExchangeSession(TradeSession):
 
     typed = _TYPED
 
-    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=10.0)
-
-    def frame_group(self, topic: Topic) -> str:
-        """One channel per subscribe frame."""
-        return topic.name.partition(":")[0]
+    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=10.0, one_stream=True)
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one channel."""
-        channel = topics[0].name.partition(":")[0]
+        channel = topics[0].stream
         message = {"type": "subscribe", "product_ids": [topic.symbol for topic in topics], "channels": [channel]}
         return msgspec.json.encode(message).decode()
 
@@ -364,18 +360,10 @@ class ExchangeSession(TradeSession):
         elif kind == "subscriptions":
             self.confirm(f"{channel.name}:{product}" for channel in message.channels for product in channel.product_ids)
         elif kind == "error":
-            self._refused(f"{message.message}: {message.reason}" if message.reason else message.message)
+            self.refuse_named(f"{message.message}: {message.reason}" if message.reason else message.message)
         else:
             self.skip("unknown_message")
         return []
-
-    def _refused(self, words: str) -> None:
-        """Refuse the products that the venue's words name."""
-        named = [topic.name for topic in self.connection.topics if topic.symbol and topic.symbol in words]
-        for name in named:
-            self.refuse(name, words)
-        if not named:
-            self.notices.append(Refused("", words))
 
     def _numbered(self, message: _Exchange) -> None:
         """A ``last_match`` is history, but the next trade's number follows it.
@@ -405,15 +393,11 @@ class ExchangeSession(TradeSession):
 class AdvancedSession(VenueSession):
     """One connection to the Advanced Trade feed."""
 
-    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=10.0)
-
-    def frame_group(self, topic: Topic) -> str:
-        """One channel per subscribe frame."""
-        return topic.name.partition(":")[0]
+    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=10.0, one_stream=True)
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one channel."""
-        channel = topics[0].name.partition(":")[0]
+        channel = topics[0].stream
         message: dict[str, object] = {"type": "subscribe", "channel": channel}
         products = [topic.symbol for topic in topics if topic.symbol]
         return msgspec.json.encode({**message, "product_ids": products} if products else message).decode()

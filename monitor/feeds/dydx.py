@@ -22,7 +22,7 @@ from monitor.dialects.fields import PositiveFloat
 from monitor.dialects.history import iso_ms, listed_rows, number
 from monitor.dialects.trades import TradeSession
 from monitor.events import Channel, MarketEvent, TakerSide
-from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, ReportingLaw, Request, Topic
 from monitor.instruments import Instrument, Registry, Status, canonical_base, notional_micros
 from monitor.past import DAY_NS, HOUR_NS, MINUTE_NS, Archive, HistorySpan, older_edge
 from monitor.session import SessionRules
@@ -307,18 +307,10 @@ class DydxSession(TradeSession):
         if message.type in {"channel_data", "channel_batch_data", "subscribed"}:
             return self._contents(message, recv_ns)
         if message.type == "error":
-            self._refused(message.message)
+            self.refuse_named(message.message)
         elif message.type not in {"connected", "unsubscribed", "pong"}:
             self.skip("unknown_message")
         return []
-
-    def _refused(self, words: str) -> None:
-        """Refuse the market that the venue's words name."""
-        named = [topic.name for topic in self.connection.topics if topic.symbol and topic.symbol in words]
-        for name in named:
-            self.refuse(name, words)
-        if not named:
-            self.notices.append(Refused("", words))
 
     def _contents(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
         history = message.type == "subscribed"

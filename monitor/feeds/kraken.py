@@ -203,15 +203,11 @@ class KrakenSession(TradeSession):
 
     typed = _TYPED
 
-    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=15.0, ping_s=30.0)
-
-    def frame_group(self, topic: Topic) -> str:
-        """One channel per subscribe frame."""
-        return topic.name.partition(":")[0]
+    rules = SessionRules(chunk=100, pace_s=0.25, ack_s=15.0, ping_s=30.0, one_stream=True)
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several pairs of one channel; a ticker is pushed on every change of the best prices, not only on trades."""
-        channel = topics[0].name.partition(":")[0]
+        channel = topics[0].stream
         params: dict[str, object] = {"channel": channel, "symbol": [topic.symbol for topic in topics], "snapshot": True}
         if channel == "ticker":
             params["event_trigger"] = "bbo"

@@ -301,15 +301,11 @@ class KrakenFuturesSession(TradeSession):
 
     typed = _TYPED
 
-    rules = SessionRules(chunk=50, pace_s=0.1, ack_s=10.0)
-
-    def frame_group(self, topic: Topic) -> str:
-        """One feed per subscribe frame."""
-        return topic.name.partition(":")[0]
+    rules = SessionRules(chunk=50, pace_s=0.1, ack_s=10.0, one_stream=True)
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """Several products of one feed."""
-        feed = topics[0].name.partition(":")[0]
+        feed = topics[0].stream
         message = {"event": "subscribe", "feed": feed, "product_ids": [topic.symbol for topic in topics]}
         return msgspec.json.encode(message).decode()
 

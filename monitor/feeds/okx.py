@@ -352,7 +352,7 @@ class OkxFeed(OkxPast, BookFeed):
         topics = self._market_topics(instruments)
         for item in instruments:
             topics += self._topics(item, many=len(instruments) > MANY)
-        if topics and all(topic.name.split(":")[0] in _BY_TYPE for topic in topics):
+        if topics and all(topic.stream in _BY_TYPE for topic in topics):
             topics.append(Topic("tickers:BTC-USDT-SWAP", ()))  # shows that the socket lives while nobody is liquidated
         return [
             Connection(f"okx/public/{number}", self.ws(WS), part)
