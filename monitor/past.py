@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -14,6 +15,8 @@ from monitor.instruments import Instrument
 
 LARGEST = 1e15
 LARGEST_RATE = 10.0
+USUAL_H = frozenset({1.0, 2.0, 4.0, 8.0})
+"""Hours between payments of funding."""
 MINUTE_NS = 60 * NS_PER_S
 HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
@@ -55,12 +58,14 @@ class Archive:
         keeps_s: How far back it goes; None: to the listing.
         kind: Which price the candles become. Where a venue keeps none of its mark price, closes of trades stand in for it,
             because that is the price that the live feed has.
+        rate_h: Hours that a funding rate stands for, where they are not those since the payment before.
     """
 
     words: Mapping[int, str]
     rows: int
     keeps_s: float | None = None
     kind: PriceKind = "mark"
+    rate_h: float | None = None
 
     @property
     def keeps_ns(self) -> int:
@@ -113,18 +118,36 @@ def history_events(
     """
     events: list[MarketEvent] = []
     item, end_ns = span.instrument, min(span.end_ns, recv_ns)
-    for ts_ns, value in sorted(values):
-        if not span.start_ns < ts_ns <= end_ns:
-            continue
+    rows = [row for row in sorted(values) if span.start_ns < row[0] <= end_ns]
+    hours = [archive.rate_h] * len(rows)
+    if span.channel is Channel.FUNDING and archive.rate_h is None:
+        hours = payment_hours([ts_ns for ts_ns, _ in rows], item.funding_interval_h)
+    for (ts_ns, value), rate_h in zip(rows, hours, strict=True):
         if not -LARGEST < value < LARGEST or (value <= 0 and span.channel is not Channel.FUNDING):
             raise DecodeError("out_of_range", f"{span.channel.value} of {item.symbol}: {value!r:.40}")
         if span.channel is Channel.PRICE:
             events.append(Price(item, archive.kind, value, ts_ns, recv_ns, backfill=True))
         elif span.channel is Channel.OPEN_INTEREST:
             events.append(OpenInterest(item, value, ts_ns, recv_ns, backfill=True))
-        elif abs(value) <= LARGEST_RATE and item.funding_interval_h:
-            events.append(Funding(item, value, item.funding_interval_h, ts_ns, recv_ns, backfill=True))
+        elif abs(value) <= LARGEST_RATE and rate_h:
+            events.append(Funding(item, value, rate_h, ts_ns, recv_ns, backfill=True))
     return events
+
+
+def payment_hours(times_ns: Sequence[int], listed_h: float | None) -> list[float | None]:
+    """Hours that each of these payments stands for: those since the one before, of the first those to the next.
+
+    Only distances that are usual and come twice running are believed: one alone may be a hole. Else it is `listed_h`.
+
+    >>> payment_hours([hour * HOUR_NS for hour in (0, 8, 16, 20, 24, 28, 36)], 4.0)
+    [8.0, 8.0, 8.0, 4.0, 4.0, 4.0, 4.0]
+    """
+    steps = [(later - earlier) / HOUR_NS for earlier, later in pairwise(times_ns)]
+    found: list[float | None] = []
+    for place, step in enumerate(steps):
+        beside = steps[max(place - 1, 0) : place] + steps[place + 1 : place + 2]
+        found.append(step if step in USUAL_H and step in beside else listed_h)
+    return found[:1] + found if found else [listed_h] * len(times_ns)
 
 
 def as_history(events: Iterable[MarketEvent], start_ns: int, end_ns: int) -> list[MarketEvent]:

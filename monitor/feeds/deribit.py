@@ -301,7 +301,7 @@ class DeribitFeed(BookFeed):
 
     archives: ClassVar[Mapping[Channel, Archive]] = {
         Channel.PRICE: Archive({MINUTE_NS: "1", 5 * MINUTE_NS: "5", HOUR_NS: "60", DAY_NS: "1D"}, rows=1000),
-        Channel.FUNDING: Archive(SETTLEMENTS, rows=700),
+        Channel.FUNDING: Archive(SETTLEMENTS, rows=700, rate_h=8.0),
     }
 
     def history_request(self, span: HistorySpan) -> Request | None:

@@ -131,6 +131,20 @@ def test_any_other_answer_is_an_error_or_nothing(venue: str, channel: Channel, b
         assert (events, more) == ([], [])
 
 
+def test_a_rate_of_the_past_stands_for_the_hours_that_were_paid_then() -> None:
+    """The listing says four hours since yesterday; before, it was eight, and half of each rate was told."""
+    feed, item, registry = venue_of("binance_usdm")
+    item = structs.replace(item, funding_interval_h=4.0)
+    registry.update([item])
+    (page,) = feed.history(item, Channel.FUNDING, NOW_NS - 3 * DAY_NS, NOW_NS, HOUR_NS)
+    midnight_ns = NOW_NS // DAY_NS * DAY_NS
+    hours = (-48, -40, -32, -24, -20, -16, -12, -4, 0)
+    rows = [{"fundingTime": (midnight_ns + h * HOUR_NS) // NS_PER_MS + 3, "fundingRate": "0.0001"} for h in hours]
+    events, _ = feed.parse_history(page, dumps(rows).encode(), NOW_NS, registry)
+    told = [event.interval_h for event in events if isinstance(event, Funding)]
+    assert told == [8.0, 8.0, 8.0, 8.0, 4.0, 4.0, 4.0, 4.0, 4.0], "a hole of eight hours is no interval"
+
+
 def test_a_spot_pair_has_no_funding_and_no_open_interest() -> None:
     feed, item, _ = venue_of("binance_spot")
     for channel in (Channel.FUNDING, Channel.OPEN_INTEREST):
