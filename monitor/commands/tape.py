@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monitor import __version__
 from monitor.clock import NS_PER_S
@@ -133,14 +134,22 @@ def _note(folder: Path) -> str:
     return next((info.note for info in map(inspect, some_files(folder)) if info.note), "")
 
 
+def _action(actions: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    """A parser whose own help has the examples and exit codes, too."""
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name, help=purpose, description=f"``tape {name}``: {purpose}.", epilog=EPILOG
+    )
+    return parser
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor tape", description=__doc__, epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", required=True)
-    info = actions.add_parser("info", help="files, times, venues, losses")
+    info = _action(actions, "info", "files, times, venues, losses")
     info.add_argument("folder", type=Path, metavar="DIR", help="folder of the tape")
     info.add_argument("--json", action="store_true", help="print JSON instead of text")
     info.add_argument("--verify", action="store_true", help="read every block, not just the index")
-    piece = actions.add_parser("cut", help="copy a stretch into a tape of its own")
+    piece = _action(actions, "cut", "copy a stretch into a tape of its own")
     piece.add_argument("folder", type=Path, metavar="DIR", help="folder of the tape")
     piece.add_argument("--from", dest="start", type=time_ns, metavar="TIME", help="where the piece begins")
     piece.add_argument("--to", dest="end", type=time_ns, metavar="TIME", help="where it ends")

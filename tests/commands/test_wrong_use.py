@@ -108,10 +108,10 @@ def test_every_command_is_among_them() -> None:
     assert set(COMMANDS) - tried == set()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_teaches_by_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [*(f"help {name}" for name in COMMANDS), "tape info --help", "tape cut --help"])
+def test_help_teaches_by_example(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        dispatch(["help", name])
+        dispatch(words.split())
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert "examples:" in said
