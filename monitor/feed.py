@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
+from urllib.parse import urlsplit
 
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
@@ -162,6 +163,11 @@ class Request:
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
     weight: int = 1
+
+    @property
+    def endpoint(self) -> str:
+        """The last word of its path."""
+        return urlsplit(self.url).path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class FuturesFeed(BinanceFeed):
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments, or the follow-up request for them. Listings that cannot be read are left out."""
-        if _endpoint(request) == _FUNDING_INFO:
+        if request.endpoint == _FUNDING_INFO:
             rows = _FUNDING_INFOS.decode(body, lambda _error: None)
             self._intervals_h = {row.symbol: row.fundingIntervalHours for row in rows}
             return [], [self.request(_EXCHANGE_INFO)]
@@ -190,7 +190,7 @@ class FuturesFeed(BinanceFeed):
         """Open interest or depth; mark prices are kept and give no event."""
         if poll.channel is Channel.DEPTH:
             return super().parse_poll(poll, body, recv_ns, registry, bad)
-        if _endpoint(poll.request) == _PREMIUM_INDEX:
+        if poll.request.endpoint == _PREMIUM_INDEX:
             self._keep_marks(body, bad)
             return []
         instrument = registry.get(self.spec.venue, poll.symbol)
@@ -261,7 +261,3 @@ class FuturesFeed(BinanceFeed):
             Connection(f"{self.spec.venue}/{name}/{number}", self.ws(url), part)
             for number, part in enumerate(shards(topics, STREAMS_PER_CONNECTION))
         ]
-
-
-def _endpoint(request: Request) -> str:
-    return urlsplit(request.url).path.rsplit("/", 1)[-1]

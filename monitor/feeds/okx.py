@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -282,10 +282,6 @@ class _Book(msgspec.Struct):
 _BOOKS = msgspec.json.Decoder(list[_Book])
 
 
-def _endpoint(request: Request) -> str:
-    return urlsplit(request.url).path.rsplit("/", 1)[-1]
-
-
 class OkxFeed(OkxPast, BookFeed):
     """See the module."""
 
@@ -423,7 +419,7 @@ class OkxFeed(OkxPast, BookFeed):
         """Funding, open interest or depth."""
         if poll.channel is Channel.DEPTH:
             return super().parse_poll(poll, body, recv_ns, registry, bad)
-        return self._each_row(_endpoint(poll.request), body, recv_ns, registry, bad)
+        return self._each_row(poll.request.endpoint, body, recv_ns, registry, bad)
 
     def _each_row(self, endpoint: str, body: bytes, recv_ns: int, registry: Registry, bad: Bad) -> list[MarketEvent]:
         """Events of the rows that are known and chosen."""
