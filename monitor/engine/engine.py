@@ -293,6 +293,10 @@ class Engine:
         notes = (*stages(self._compiler, expr, labels), *history)
         return replace(explain(self.store, self._compiler, expr, labels, self.now_ns), notes=notes)
 
+    def expr_of(self, rule_id: str, row: int) -> Expr:
+        """The condition by which a row of a rule is judged: an override has its own."""
+        return self._rules[rule_id].expr_of(row)
+
     def state_size(self) -> dict[str, int]:
         """Bytes of state per rule (what it shares with others counted for each), and ``total``."""
         sizes = {rule_id: compiled.footprint().bytes for rule_id, compiled in self._rules.items()}
@@ -336,10 +340,6 @@ class Engine:
         self.take_up(unpack(data))
 
     def take_up(self, copied: Copied) -> None:
-    def expr_of(self, rule_id: str, row: int) -> Expr:
-        """The condition by which a row of a rule is judged: an override has its own."""
-        return self._rules[rule_id].expr_of(row)
-
         """Take in copied state with all its pieces; call once, before the first event.
 
         Raises:
