@@ -21,6 +21,7 @@ import msgspec
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.dialects.payments import Payments
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
@@ -282,12 +283,13 @@ class BitgetSession(TradeSession):
     """One connection to Bitget, with the tickers held as their changes come."""
 
     rules = SessionRules(chunk=25, pace_s=0.25, ack_s=10.0, ping_s=25.0)
-    learns: ClassVar[Mapping[str, Any]] = {"_tickers": dict[str, _Ticker]}
+    learns: ClassVar[Mapping[str, Any]] = {"_tickers": dict[str, _Ticker], "_payments": dict[str, Payments]}
 
     def __init__(self, feed: BitgetFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._unit = feed.settings.amount_unit
         self._tickers: dict[str, _Ticker] = {}
+        self._payments: dict[str, Payments] = {}
         if any("/publicTrade/" in topic.name for topic in connection.topics):
             self.typed = _TRADE_FRAME
 
@@ -377,14 +379,23 @@ class BitgetSession(TradeSession):
         """Funding and open interest from the held row, when they change and now and then while it lives."""
         events: list[MarketEvent] = []
         rate, coins, mark = gauge(held.fundingRate), gauge(held.openInterest), gauge(held.markPrice)
-        if rate is not None and self.changed(instrument.symbol, Channel.FUNDING, rate, recv_ns):
+        if rate is not None:
             next_ns = ms_ns(held.nextFundingTime) if held.nextFundingTime else 0
-            events += self.funding(instrument, rate, ts_ns, recv_ns, next_ns=next_ns)
+            hours = self._hours(instrument, next_ns, ts_ns)
+            if self.changed(instrument.symbol, Channel.FUNDING, rate / (hours or 1.0), recv_ns):
+                events += self.funding(instrument, rate, ts_ns, recv_ns, interval_h=hours, next_ns=next_ns)
         if coins is not None and mark is not None:
             usd = coins * mark
             if self.changed(instrument.symbol, Channel.OPEN_INTEREST, usd, recv_ns):
                 events += self.open_interest(instrument, usd, ts_ns, recv_ns)
         return events
+
+    def _hours(self, instrument: Instrument, next_ns: int, ts_ns: int) -> float | None:
+        listed_h = instrument.funding_interval_h
+        if not next_ns or listed_h is None:
+            return listed_h
+        payments = self._payments.setdefault(instrument.symbol, Payments())
+        return payments.interval_h(next_ns // NS_PER_MS, ts_ns // NS_PER_MS, listed_h)
 
     def _trade(self, symbol: str, row: _Trade, recv_ns: int, *, snapshot: bool) -> Iterable[MarketEvent]:
         ts_ns = row.T * NS_PER_MS

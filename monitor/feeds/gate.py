@@ -243,7 +243,11 @@ class GateFeed(BookFeed):
             Channel.LIQUIDATIONS: ReportingLaw(
                 "sampled", "at most one per contract and second", f"{DOCS} futures.public_liquidates", Cap(1)
             ),
-            Channel.FUNDING: ReportingLaw("complete", "rate of the next settlement", f"{DOCS} futures.tickers"),
+            Channel.FUNDING: ReportingLaw(
+                "complete",
+                "rate of the next settlement; hours between two from the listing, read hourly",
+                f"{DOCS} futures.tickers",
+            ),
             Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS} futures.tickers"),
             Channel.DEPTH: ReportingLaw(
                 "sampled",

@@ -237,6 +237,17 @@ def test_interval_of_a_bitget_contract_is_its_own() -> None:
     assert item.funding_interval_h == 4.0
 
 
+def test_bitget_pays_hourly_from_the_moment_that_its_next_payment_is_nearer() -> None:
+    """The listing is read once an hour; until then the rate of an hour passed for that of eight."""
+    opened, ten, hour = open_session("bitget", Channel.FUNDING), 1763719200000, 3_600_000
+    told = []
+    for ts, next_at in ((ten, ten + 6 * hour), (ten + 60_000, ten + hour)):
+        row = {"symbol": "BTCUSDT", "fundingRate": f"{ts / 1e17:.8f}", "nextFundingTime": str(next_at)}
+        arg = {"instType": "usdt-futures", "topic": "ticker", "symbol": "BTCUSDT"}
+        told += of(Funding, opened.push({"action": "snapshot", "arg": arg, "data": [row], "ts": ts}))
+    assert [event.interval_h for event in told] == [8.0, 1.0]
+
+
 def test_tradfi_perpetual_of_gate_is_not_crypto() -> None:
     feed = make_feed("gate", FeedOptions(channels=frozenset({Channel.PRICE})))
     row = {"name": "TSLAX_USDT", "type": "direct", "quanto_multiplier": "0.01", "contract_type": "stocks"}
