@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,12 +85,17 @@ def some_files(folder: Path) -> list[Path]:
     """The files of a tape, oldest first, at least one.
 
     Raises:
-        TapeError: There is none.
+        TapeError: There is none, or the folder cannot be read.
     """
     files = tape_files(folder)
     if not files:
-        raise TapeError("no tape here", str(folder))
+        raise TapeError("no tape here" if may_read(folder) else "it may not be read", str(folder))
     return files
+
+
+def may_read(folder: Path) -> bool:
+    """Whether nothing forbids to look into a folder; searching one that is forbidden finds nothing."""
+    return not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK)
 
 
 def read_files(files: Iterable[Path]) -> Iterator[Record | Loss]:

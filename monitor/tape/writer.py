@@ -8,6 +8,7 @@ appended to: each start begins a new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,13 @@ class TapeWriter:
         note: Says that the market was made up.
 
     Raises:
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be made, or written to.
     """
 
     def __init__(self, folder: Path, limits: TapeLimits | None = None, *, program: str = "", note: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         self.folder = folder
         self.limits = limits or TapeLimits()
         self.files = self.removed = self.blocks = self.bytes_written = 0
@@ -163,9 +166,9 @@ class TapeWriter:
 
     def _begin(self, now_ns: int, carried: Sequence[Row]) -> None:
         self._make_room(now_ns)
-        self._number += 1
-        self._path = self.folder / file_name(self._number, now_ns)
+        self._path = self.folder / file_name(self._number + 1, now_ns)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        self._number += 1
         self._size, self._created_ns = 0, now_ns
         try:
             self._append(encode_file_head(About(now_ns, self._program, self._note)))

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.clock import NS_PER_S
 from monitor.errors import TapeError
-from monitor.tape.folder import inspect, inspect_files, read_folder, read_lost, tape_files, write_lost
+from monitor.tape.folder import inspect, inspect_files, read_folder, read_lost, some_files, tape_files, write_lost
 from monitor.tape.format import Record, Row
 from monitor.tape.reader import Loss
 from monitor.tape.writer import RESERVE, TapeLimits, TapeWriter
@@ -171,6 +171,39 @@ def test_a_disk_without_any_room_is_written_to_all_the_same(tmp_path: Path, monk
     writer.write(first := rows(1), NOW_NS)
     writer.close()
     assert records(tmp_path) == first
+
+
+def test_a_folder_that_may_not_be_written_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="Permission denied"):
+        TapeWriter(tmp_path)
+
+
+def test_files_that_could_not_be_made_leave_no_hole_in_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = TapeWriter(tmp_path)
+    writer.write(rows(1), NOW_NS)
+
+    def no_room(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_room)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Too many"):
+                writer.write(rows(2), NOW_NS + HOUR_NS)
+    writer.write(rows(3), NOW_NS + HOUR_NS)
+    writer.close()
+    assert [path.name[:8] for path in tape_files(tmp_path)] == ["00000001", "00000002"]
+
+
+def test_a_folder_that_may_not_be_read_is_not_called_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(TapeError, match="it may not be read"):
+        some_files(tmp_path)
+    with pytest.raises(TapeError, match="no tape here"):
+        some_files(tmp_path / "nowhere")
 
 
 def test_a_disk_that_cannot_sync_ends_the_file_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

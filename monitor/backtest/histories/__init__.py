@@ -13,6 +13,7 @@ from monitor.backtest.histories import parquet, tape
 from monitor.backtest.history import History
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
+from monitor.tape.folder import may_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ def open_history(folder: Path, loaded: Loaded) -> History:
     """
     if not folder.is_dir():
         raise TapeError("there is no such folder", str(folder))
+    if not may_read(folder):
+        raise TapeError("it may not be read", str(folder))
     for kind in HISTORIES.values():
         if kind.knows(folder):
             return kind.open(folder, loaded)
