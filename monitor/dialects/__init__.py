@@ -1,1 +1,4 @@
-"""Wire protocols that several feeds speak: what one operator's products have in common. Feeds do not import feeds."""
+"""What several feeds speak (one family's products, polled order books, kept history), and the rooms of large venues.
+
+Feeds do not know each other; they know these.
+"""

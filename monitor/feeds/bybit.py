@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
@@ -27,31 +26,24 @@ import msgspec
 
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed, BookSettings
+from monitor.dialects.bybit_listings import instruments_of
 from monitor.dialects.bybit_past import REST, WS, BybitPast, category_of, result_of
+from monitor.dialects.bybit_ticker import Ticker, TickerState, funding_events, interest_events, price_events
 from monitor.dialects.fields import DECODING_ERRORS, Millis, PositiveFloat, written_micros
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
-from monitor.events import Channel, Funding, Liquidation, MarketEvent, OpenInterest, PositionSide, Price, TakerSide
+from monitor.events import Channel, Liquidation, MarketEvent, OpenInterest, PositionSide, TakerSide
 from monitor.feed import Connection, FeedSpec, Frame, Limits, Reply, ReportingLaw, Request, Session, Topic
-from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, Status, canonical_base
+from monitor.instruments import Instrument, Registry
 from monitor.session import SessionRules
 from monitor.venue import VenueFeed
-from monitor.wire import Rows, gauge, ms_ns, read
+from monitor.wire import Rows, read
 
 DOCS = "https://bybit-exchange.github.io/docs/v5/websocket/public/"
 ARGS_CHARS = 20_000
 """Of 21,000 characters of topics that the venue allows on one connection."""
 _SPOT_ARGS, _ARGS = 10, 100
 _REPEAT_NS = 30 * NS_PER_S
-_STATUS: dict[str, Status] = {"Trading": "trading", "PreLaunch": "prelaunch"}
-_TRADFI = frozenset({"stock", "commodity", "forex", "xstocks"})
-_FORMS: dict[str, tuple[MarketKind, ContractForm]] = {
-    "LinearPerpetual": ("perp", "linear"),
-    "LinearFutures": ("future", "linear"),
-    "InversePerpetual": ("perp", "inverse"),
-    "InverseFutures": ("future", "inverse"),
-    "": ("spot", "linear"),
-}
 _COMPANIONS = {"linear": "BTCUSDT", "inverse": "BTCUSD", "spot": "BTCUSDT"}
 Category = Literal["linear", "inverse", "spot"]
 
@@ -63,20 +55,6 @@ class BybitSettings(BookSettings, frozen=True):
 
 
 # --- the wire -----------------------------------------------------------------------------------------------------
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    symbol: str
-    lastPrice: str | None = None
-    markPrice: str | None = None
-    indexPrice: str | None = None
-    bid1Price: str | None = None
-    ask1Price: str | None = None
-    openInterest: str | None = None
-    singleOpenInterest: str | None = None
-    fundingRate: str | None = None
-    nextFundingTime: str | None = None
-    fundingIntervalHour: str | None = None
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -97,7 +75,7 @@ class _Liquidation(msgspec.Struct, gc=False):
 
 class _TickerFrame(msgspec.Struct, gc=False):
     topic: str
-    data: _Ticker
+    data: Ticker
     ts: Millis
     type: str = "snapshot"
 
@@ -129,7 +107,7 @@ class _Control(msgspec.Struct):
 
 _FRAME = msgspec.json.Decoder(_RawFrame, strict=False)
 _CONTROL = msgspec.json.Decoder(_Control)
-_TICKER = msgspec.json.Decoder(_Ticker, strict=False)
+_TICKER = msgspec.json.Decoder(Ticker, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
 _LIQUIDATION = msgspec.json.Decoder(_Liquidation, strict=False)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -145,70 +123,6 @@ _BY_TOPIC: dict[Frame, msgspec.json.Decoder[Any]] = {
 _TOPIC_AT = slice(10, 14)
 
 
-class _State(msgspec.Struct):
-    """What one symbol's ticker has said so far; ``refresh_ns`` is when unchanged values are said again."""
-
-    last: float | None = None
-    mark: float | None = None
-    index: float | None = None
-    bid: float | None = None
-    ask: float | None = None
-    interest: float | None = None
-    funding: float | None = None
-    interval_h: float | None = None
-    next_ns: int = 0
-    refresh_ns: int = 0
-
-    def update(self, row: _Ticker) -> None:
-        """Take over the fields that are there; the rest stays.
-
-        Raises:
-            DecodeError: A field is no number; nothing was taken over from it or from later fields.
-        """
-        self._take_prices(row)
-        if row.fundingIntervalHour is not None:
-            self.interval_h = _not_negative(row.fundingIntervalHour) or None
-        if row.fundingRate is not None:
-            self.funding = gauge(row.fundingRate)
-        if row.nextFundingTime is not None:
-            self.next_ns = ms_ns(row.nextFundingTime) if row.nextFundingTime else 0
-        self._take_interest(row)
-
-    def _take_prices(self, row: _Ticker) -> None:
-        if row.lastPrice is not None:
-            self.last = _not_negative(row.lastPrice) or None
-        if row.markPrice is not None:
-            self.mark = _not_negative(row.markPrice) or None
-        if row.indexPrice is not None:
-            self.index = _not_negative(row.indexPrice) or None
-        if row.bid1Price is not None:
-            self.bid = _not_negative(row.bid1Price) or None
-        if row.ask1Price is not None:
-            self.ask = _not_negative(row.ask1Price) or None
-
-    def _take_interest(self, row: _Ticker) -> None:
-        """One side where the venue says it, else half of both."""
-        if row.singleOpenInterest:
-            self.interest = _not_negative(row.singleOpenInterest)
-        elif row.openInterest:
-            both = _not_negative(row.openInterest)
-            self.interest = None if both is None else both / 2
-
-    @property
-    def mid(self) -> float | None:
-        """Between best bid and ask, when both are there and not crossed (they may come in separate deltas)."""
-        if self.bid and self.ask and 0 < self.bid <= self.ask:
-            return (self.bid + self.ask) / 2
-        return None
-
-
-def _not_negative(text: str) -> float | None:
-    value = gauge(text)
-    if value is not None and value < 0:
-        raise DecodeError("out_of_range", f"{text:.40} is negative")
-    return value
-
-
 # --- the session --------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +130,7 @@ class BybitSession(TradeSession):
     """One connection to one product line."""
 
     rules = SessionRules(chunk=_ARGS, pace_s=0.2, ping_s=20.0)
-    learns: ClassVar[Mapping[str, Any]] = {"_states": dict[str, _State]}
+    learns: ClassVar[Mapping[str, Any]] = {"_states": dict[str, TickerState]}
 
     def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
         category = urlsplit(connection.url).path.rsplit("/", 1)[-1]
@@ -224,7 +138,7 @@ class BybitSession(TradeSession):
             self.rules = SessionRules(chunk=_SPOT_ARGS, pace_s=0.2, ping_s=20.0)
         super().__init__(feed, connection, registry)
         self._prefix = "spot:" if category == "spot" else ""
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, TickerState] = {}
         self._requests: dict[str, tuple[Topic, ...]] = {}
         self._wants_price = feed.carries(Channel.PRICE)
         self._wants_funding = feed.carries(Channel.FUNDING)
@@ -360,21 +274,21 @@ class BybitSession(TradeSession):
         ts_ns = message.ts * NS_PER_MS
         events: list[MarketEvent] = []
         if self._wants_price:
-            events += _prices(instrument, state, row, ts_ns, recv_ns, everything=everything)
+            events += price_events(instrument, state, row, ts_ns, recv_ns, everything=everything)
         if self._wants_funding and (everything or row.fundingRate or row.nextFundingTime or row.fundingIntervalHour):
-            events += _funding(instrument, state, ts_ns, recv_ns)
+            events += funding_events(instrument, state, ts_ns, recv_ns)
         if self._wants_interest and (everything or row.openInterest or row.singleOpenInterest):
-            events += _interest(instrument, state, ts_ns, recv_ns)
+            events += interest_events(instrument, state, ts_ns, recv_ns)
         return events
 
-    def _state(self, message: _TickerFrame, recv_ns: int) -> _State | None:
+    def _state(self, message: _TickerFrame, recv_ns: int) -> TickerState | None:
         """The symbol's state: new at a snapshot; None for a delta that no snapshot came before.
 
         On a connection that was joined later the first delta stands for it: what it does not say is missing until it changes.
         """
         symbol = message.data.symbol
         if message.type != "delta" or (self.connection.joined and symbol not in self._states):
-            self._states[symbol] = _State()
+            self._states[symbol] = TickerState()
             self._states[symbol].refresh_ns = recv_ns
         state = self._states.get(symbol)
         if state is None:
@@ -386,55 +300,10 @@ def _rows(message: _RawFrame) -> Iterable[msgspec.Raw]:
     return read(_LIST, message.data)
 
 
-def _prices(
-    instrument: Instrument, state: _State, row: _Ticker, ts_ns: int, recv_ns: int, *, everything: bool
-) -> list[MarketEvent]:  # fmt: skip
-    """The price kinds that this frame changed, or all that are known."""
-    events: list[MarketEvent] = []
-    if state.mark and (everything or row.markPrice):
-        events.append(Price(instrument, "mark", state.mark, ts_ns, recv_ns))
-    if state.index and (everything or row.indexPrice):
-        events.append(Price(instrument, "index", state.index, ts_ns, recv_ns))
-    if state.last and (everything or row.lastPrice):
-        events.append(Price(instrument, "last", state.last, ts_ns, recv_ns))
-    if everything or row.bid1Price or row.ask1Price:
-        mid = state.mid
-        if mid is not None:
-            events.append(Price(instrument, "mid", mid, ts_ns, recv_ns))
-    return events
+# --- the feed -----------------------------------------------------------------------------------------------------
 
 
-def _funding(instrument: Instrument, state: _State, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
-    if state.funding is None or instrument.kind != "perp":
-        return []
-    interval_h = state.interval_h or instrument.funding_interval_h or 8.0
-    return [Funding(instrument, state.funding, interval_h, ts_ns, recv_ns, state.next_ns)]
-
-
-def _interest(instrument: Instrument, state: _State, ts_ns: int, recv_ns: int) -> list[MarketEvent]:
-    """Open interest in USD: base units times the mark on linear contracts, dollars already on inverse ones."""
-    price = 1.0 if instrument.form == "inverse" else state.mark or state.last
-    if state.interest is None or price is None:
-        return []
-    return [OpenInterest(instrument, state.interest * price, ts_ns, recv_ns)]
-
-
-# --- REST ---------------------------------------------------------------------------------------------------------
-
-
-class _Listing(msgspec.Struct):
-    symbol: str
-    baseCoin: str
-    quoteCoin: str
-    status: str
-    contractType: str = ""
-    settleCoin: str = ""
-    fundingInterval: int | None = None
-    deliveryTime: str = ""
-    symbolType: str = ""
-
-
-_LISTINGS, _TICKERS = Rows(_Listing), Rows(_Ticker)
+_TICKERS = Rows(Ticker)
 
 
 class BybitFeed(BybitPast, BookFeed):
@@ -484,8 +353,7 @@ class BybitFeed(BybitPast, BookFeed):
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Instruments of one page, and the next page. Listings that cannot be read are left out."""
         result, category = result_of(body), category_of(request)
-        listings = _LISTINGS.decode(result.list, lambda _error: None)
-        instruments = [built for row in listings if (built := _readable(row, category)) is not None]
+        instruments = instruments_of(result.list, category)
         more = [self._listings(category, result.nextPageCursor)] if result.nextPageCursor else []
         return instruments, more
 
@@ -502,9 +370,9 @@ class BybitFeed(BybitPast, BookFeed):
         if category == "spot":
             return {}
         for row in _TICKERS.decode(result_of(body).list, lambda _error: None):
-            instrument, state = table.get(row.symbol), _State()
+            instrument, state = table.get(row.symbol), TickerState()
             state.update(row)
-            for event in _interest(instrument, state, 0, 0) if instrument is not None else ():
+            for event in interest_events(instrument, state, 0, 0) if instrument is not None else ():
                 assert isinstance(event, OpenInterest)
                 ranks[row.symbol] = event.usd
         return ranks
@@ -559,37 +427,6 @@ class BybitFeed(BybitPast, BookFeed):
         """Sizes as in trades."""
         book = result_of(body)
         return book.b, book.a, book.ts * NS_PER_MS
-
-
-def _readable(row: _Listing, category: str) -> Instrument | None:
-    try:
-        return _instrument(row, category)
-    except DecodeError:
-        return None
-
-
-def _instrument(row: _Listing, category: str) -> Instrument | None:
-    form = _FORMS.get(row.contractType)
-    if form is None:
-        return None
-    base, units = canonical_base(row.baseCoin)
-    expiry_ms = gauge(row.deliveryTime) or 0.0
-    return Instrument(
-        venue="bybit",
-        symbol=row.symbol,
-        base=base,
-        quote=row.quoteCoin,
-        settle=row.settleCoin or row.quoteCoin,
-        kind=form[0],
-        form=form[1],
-        contract_value=Decimal(1),
-        base_units=units,
-        funding_interval_h=(row.fundingInterval or 480) / 60 if form[0] == "perp" else None,
-        expiry_ns=int(expiry_ms) * NS_PER_MS if form[0] == "future" and expiry_ms else None,
-        status=_STATUS.get(row.status, "closed"),
-        asset_class="tradfi" if row.symbolType in _TRADFI else "crypto",
-        category=category,
-    )
 
 
 def _by_length(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
