@@ -389,7 +389,8 @@ def _signal_row(row: Json, picture: Picture) -> Row:
             Cell(row["absent"], "quiet"),
         )
         return Row(row["id"], (Cell(row["id"]), *cells))
-    state = Cell("FIRING", "bad") if row["firing"] else Cell("quiet")
+    state = Cell("FIRING", "bad") if row["rule"] in row["firing_rules"] else Cell("quiet")
+    others = [rule for rule in row["firing_rules"] if rule != row["rule"]]
     return Row(
         row["id"],
         (
@@ -399,7 +400,7 @@ def _signal_row(row: Json, picture: Picture) -> Row:
             number(picture.ago(row["as_of"]) if row["as_of"] else fmt.MISSING),
             cover(row["coverage"]),
             Cell(row["title"]),
-            Cell(row["rule"], "quiet"),
+            Cell(f"{row['rule']}; firing {', '.join(others)}" if others else row["rule"], "quiet"),
         ),
     )
 

@@ -119,6 +119,14 @@ async def test_an_absent_signal_says_why() -> None:
     assert rows[2] == ["S22", "absent", "", "", "", "Spot ETF net flow", "nothing has been pushed yet"]
 
 
+async def test_a_signal_fires_by_its_own_rule_and_names_the_others_that_do() -> None:
+    picture = await picture_of(FakeView())
+    picture.sections["signals"][0] |= {"rule": "Below3T", "firing": True, "firing_rules": ["FromPeak"]}
+    assert words(signal_rows(picture)[0])[1::5] == ["quiet", "Below3T; firing FromPeak"]
+    picture.sections["signals"][0] |= {"firing_rules": ["Below3T"]}
+    assert words(signal_rows(picture)[0])[1::5] == ["FIRING", "Below3T"]
+
+
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 async def test_every_row_has_a_cell_per_column_and_keys_are_unique(panel: Any) -> None:
     rows = panel.rows(await picture_of(FakeView()))

@@ -59,6 +59,16 @@ async def open_page(browser: Browser, served: Served, **options: Any) -> Watched
     return watched
 
 
+async def test_a_signal_fires_by_its_own_rule_and_names_the_others_that_do(browser: Browser, served: Served) -> None:
+    first, *rest = served.view.signals() or ()
+    told = replace(first, rule="Below3T", firing=True, firing_rules=("FromPeak",))
+    served.view.signals = lambda: [told, *rest]  # type: ignore[method-assign]
+    page = (await open_page(browser, served)).page
+    row = page.locator("#signals tbody tr").first
+    await expect(row).to_contain_text("quiet")
+    await expect(row).to_contain_text("Total market capitalisation: firing FromPeak")
+
+
 async def test_it_shows_everything_without_a_fault_or_an_outside_request(browser: Browser, served: Served) -> None:
     watched = await open_page(browser, served)
     page = watched.page

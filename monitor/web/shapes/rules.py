@@ -99,4 +99,5 @@ def signal_body(row: SignalRow) -> Json:
         "coverage": row.coverage_ratio,
         "rule": row.rule,
         "firing": row.firing,
+        "firing_rules": list(row.firing_rules),
     }

@@ -23,14 +23,16 @@ export function depth(books) {
 }
 
 function signalRow(row, now) {
-  const state = row.absent ? chip("absent", "idle") : row.firing ? chip("firing", "firing") : chip("quiet", "ok");
+  const state = row.absent ? chip("absent", "idle") : row.firing_rules.includes(row.rule) ? chip("firing", "firing") : chip("quiet", "ok");
+  const others = row.firing_rules.filter((rule) => rule !== row.rule);
   return h("tr", { "data-key": row.id, "data-absent": row.absent ? "yes" : null },
     h("th", { scope: "row" }, row.id),
     h("td", {}, state),
     h("td", { class: "n" }, row.absent ? "" : amount(row.value, row.unit)),
     h("td", { class: "n venue" }, row.absent ? "" : row.as_of ? ago(row.as_of, now) : "n/a"),
     h("td", { class: "n venue" }, row.absent ? "" : share(row.coverage)),
-    h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, `: ${row.absent}`)),
+    h("td", { class: "said" }, row.title, row.absent && h("span", { class: "note" }, `: ${row.absent}`),
+      others.length > 0 && h("span", { class: "note" }, `: firing ${others.join(", ")}`)),
     h("td", { class: "venue note" }, row.rule));
 }
 
