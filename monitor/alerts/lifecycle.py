@@ -17,6 +17,7 @@ from monitor.alerts.flapping import Fires
 from monitor.alerts.machine import NEVER, RuleMachine
 from monitor.alerts.terms import Claims, Explain, Latest, LifecycleSettings, Listed, Render, plain, unexplained
 from monitor.clock import NS_PER_S
+from monitor.events import Labels
 from monitor.reading import Evaluation, Values
 from monitor.rule import Rule, RuleSet
 
@@ -105,6 +106,15 @@ class Lifecycle:
     def indifferent(self, rule_id: str) -> tuple[Values, Values]:
         """Between which values (bounds excluded) each row of a rule may move without changing anything here."""
         return self._machines[rule_id].indifferent()
+
+    def spoken_of(self) -> dict[str, list[Labels]]:
+        """By rule, the label sets that have an alert, or wait for one."""
+        return {rule_id: machine.spoken_of() for rule_id, machine in self._machines.items()}
+
+    def renumbered(self) -> None:
+        """The engine numbers rows anew from the next step on, and has to be told anew which rules have an alert."""
+        self._busy = frozenset()
+        self._next_due_ns = 0
 
     def _follow(self, *, anew: bool) -> None:
         """Say which rules have an alert now, whose values are to be heard of; also where only the rows are others."""

@@ -93,6 +93,7 @@ class RuleMachine:
         self._waiting: dict[Labels, SavedAlert] = {}
         self._waiting_since_ns = 0
         self._last: Evaluation | None = None
+        self._labels: tuple[Labels, ...] = ()
         self._codes: Codes = np.zeros(0, np.int16)
         self._due: Int64s = np.zeros(0, np.int64)
         self._peaks = Peaks()
@@ -128,23 +129,44 @@ class RuleMachine:
         return self.step(replace(seen or self._last, at_ns=now_ns))
 
     def _fit(self, evaluation: Evaluation) -> None:
-        """Grow to the evaluation's rows; rows that were numbered anew (fewer than before) are matched by labels again."""
-        rows, known = len(evaluation.labels), len(self._codes)
-        if rows < known:
-            for saved in self.dump():
-                self._waiting[saved.view.series] = saved
-            self._active.clear()
-            self._codes, self._due, known = self._codes[:0], self._due[:0], 0
-            self._peaks.fit(0)
-            self.withheld.clear()
-            self._barred.clear()
-        if rows > known:
-            fresh = np.full(rows - known, encode_one(FALSE, NO_CLEAR, -1), np.int16)
+        """Take up the evaluation's rows: new ones stand at the end, unless all were numbered anew."""
+        before, self._labels = self._labels, tuple(evaluation.labels)
+        if self._labels is before:
+            return
+        known = len(before)
+        if self._labels[:known] != before:
+            self._renumber(before)
+            known = 0
+        rows, size = len(evaluation.labels), len(self._codes)
+        if rows > size:
+            fresh = np.full(rows - size, encode_one(FALSE, NO_CLEAR, -1), np.int16)
             self._codes = np.concatenate([self._codes, fresh])
-            self._due = np.concatenate([self._due, np.full(rows - known, NEVER, np.int64)])
+            self._due = np.concatenate([self._due, np.full(rows - size, NEVER, np.int64)])
             self._peaks.fit(rows)
-            if self._waiting:
-                self._rejoin(evaluation, known)
+        if self._waiting:
+            self._rejoin(evaluation, known)
+
+    def _renumber(self, before: tuple[Labels, ...]) -> None:
+        """Give everything its new row; an alert whose label set is gone waits for it to come back."""
+        place = {labels: row for row, labels in enumerate(self._labels)}
+        rows = [place.get(labels, -1) for labels in before]
+        for instance in list(self._active.values()):
+            if rows[instance.row] < 0:
+                self._waiting[instance.view.series] = self._saved(instance)
+                del self._active[instance.row]
+        for instance in self._active.values():
+            instance.row = rows[instance.row]
+        self._active = {instance.row: instance for instance in self._active.values()}
+        old = np.array([row for row, to in enumerate(rows) if to >= 0], np.int64)
+        new = np.array([to for to in rows if to >= 0], np.int64)
+        codes, due = self._codes[old], self._due[old]
+        self._codes = np.full(len(self._labels), encode_one(FALSE, NO_CLEAR, -1), np.int16)
+        self._due = np.full(len(self._labels), NEVER, np.int64)
+        self._codes[new], self._due[new] = codes, due
+        self._peaks.move(old, new, len(self._labels))
+        self.withheld, self._barred, self.dirty = (
+            {rows[row] for row in some if rows[row] >= 0} for some in (self.withheld, self._barred, self.dirty)
+        )
 
     def _rejoin(self, evaluation: Evaluation, first: int) -> None:
         for row in range(first, len(evaluation.labels)):
@@ -417,7 +439,7 @@ class RuleMachine:
         if last is None or last.at_ns <= instance.view.updated_ns:
             return instance.view
         if row >= len(last.labels) or last.labels[row] != instance.view.series:
-            return instance.view  # after a reload rows are others until the next step
+            return instance.view  # numbered anew: rows are others until the next step
         reason = instance.view.reason
         if instance.view.state is AlertState.HELD:
             reason = f"held: {unknown_reason(last, row)}"
@@ -439,6 +461,11 @@ class RuleMachine:
         return replace(view, annotations=instance.words)
 
     # -- persistence ---------------------------------------------------------------------------------------------------
+
+    def spoken_of(self) -> list[Labels]:
+        """The label sets that have an alert, or wait for one."""
+        waiting = [self._labels[row] for row in (*self.withheld, *self._barred)]
+        return [*waiting, *(instance.view.series for instance in self._active.values()), *self._waiting]
 
     def restore(self, saved: SavedAlert) -> None:
         """Keep a saved alert until its label set is evaluated."""

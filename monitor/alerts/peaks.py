@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from monitor.reading import TRUE, Evaluation, Values
 
+Rows = npt.NDArray[np.int64]
+
 
 class Peaks:
     """Per row, the value farthest beyond the threshold since its alert began; NaN where there is none."""
@@ -31,6 +33,12 @@ class Peaks:
             self._worst, self._rising, fresh = self._worst[:0], self._rising[:0], rows
         self._worst = np.concatenate([self._worst, np.full(fresh, np.nan)])
         self._rising = np.concatenate([self._rising, np.ones(fresh, np.bool_)])
+
+    def move(self, old: Rows, new: Rows, rows: int) -> None:
+        """Number the rows anew: each of `old` is the one of `new` beside it now, of so many."""
+        worst, rising = self._worst[old], self._rising[old]
+        self._worst, self._rising = np.full(rows, np.nan), np.ones(rows, np.bool_)
+        self._worst[new], self._rising[new] = worst, rising
 
     def begin(self, row: int, value: float | None, *, rising: bool) -> None:
         """An alert began."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import cast
 
@@ -95,6 +95,10 @@ class Compiler:
     def samplers(self) -> list[Sampler]:
         """Every sampler of every grid."""
         return [sampler for grid, _ in self.grids.values() for sampler in grid.samplers]
+
+    def all_members(self) -> Iterable[Members]:
+        """Whoever is asked for present values."""
+        return self._members.values()
 
     def memories(self) -> dict[str, Memory]:
         """What the nodes remember, by expression and the grid that it is sampled on."""
@@ -380,7 +384,7 @@ class Compiler:
             self.store.need(series, pane_ns, delay_ns + 2 * pane_ns + slack_ns)
             last = self.domain.last(series, pane_ns, delay_ns)
             stale_of = self._stale_of(series, slack_ns) if stale_ns is None else lambda _: stale_ns
-            self._members[key] = Members(last, self.store.catalog.series(series), stale_of, delay_ns)
+            self._members[key] = Members(last, self.store.catalog.series(series), stale_of, delay_ns, series=series)
         return self._members[key]
 
     def _stale_of(self, series: str, slack_ns: int = 0) -> Callable[[Labels], float]:

@@ -15,6 +15,9 @@ from monitor.engine.compile import Compiler
 from monitor.engine.explain import explain, stages
 from monitor.engine.fences import Indifferent, Watch
 from monitor.engine.leap import LEAST, Calm, Leaper, evaluated
+from monitor.engine.leaving.gone import Leaving, Spoken
+from monitor.engine.leaving.renumber import renumber, renumbered
+from monitor.engine.leaving.worth import Census
 from monitor.engine.memory import Memory
 from monitor.engine.nodes.base import ConditionNode, Tick, covers, joint
 from monitor.engine.past.history import Grid
@@ -38,6 +41,10 @@ from monitor.series import SeriesSpec
 from monitor.window import Ints
 
 TRIM_EVERY = 256
+LEAST_LEAVING = 1000
+"""So many label sets must be able to leave at once,"""
+LEAVING_SHARE = 0.25
+"""and such a share of all: everything that reads is made anew then."""
 NEVER_STALE_S = 1e18
 
 
@@ -64,6 +71,8 @@ class Engine:
         self._newest_ns = 0
         self._serial = self._untidied = 0
         self._leaper = Leaper()
+        self.forgotten = 0
+        """Label sets that left so far."""
         self._followers: dict[Indifferent, frozenset[str]] = {}
         self._intake = Crowd(self.store, self.settings)
         self._compiler = Compiler(self.store, self.settings)
@@ -81,7 +90,43 @@ class Engine:
         self.store.memories = self._memories()
         self._compile(rules)
 
+    def compact(self, spoken_of: Spoken) -> int:
+        """Let label sets leave of which nothing is left, once they are many; no reading of the others changes.
+
+        The rows of rules are numbered anew; who follows readings has to `attend` again. Not while a block is being fed.
+
+        Args:
+            spoken_of: Label sets by rule that must stay, because there is an alert on them.
+
+        Returns:
+            How many left.
+        """
+        members = self.store.catalog.size
+        if members < LEAST_LEAVING or not self._serial or self.past.due or self.store.memories:
+            return 0
+        self._compiler.settle()
+        compilers = [self._compiler, *(compiler for _, compiler in self._compiler.grids.values())]
+        if any(node.remembered is not None for compiler in compilers for node in compiler.nodes.values()):
+            return 0  # a memory of the last run waits for the rows that it is of
+        leaving = Leaving(self.store, compilers, list(self._rules.values()), self._recordings, self.past.past)
+        stay = leaving.stay(self.now_ns, spoken_of)
+        gone = members - sum(int(chosen.sum()) for chosen in stay.values())
+        if gone < max(LEAST_LEAVING, members * LEAVING_SHARE):
+            return 0
+        self.store.memories = renumbered(self._memories(), stay)
+        renumber(self.store, self.past.past, stay)
+        self._intake = Crowd(self.store, self.settings)
+        self._followers.clear()
+        self._build(self.ruleset)
+        self._compiler.advance(self.now_ns)
+        self.forgotten += gone
+        return gone
+
     def _compile(self, rules: RuleSet) -> None:
+        self._build(rules)
+        self.past.forget(self._compiler.grids)
+
+    def _build(self, rules: RuleSet) -> None:
         self.ruleset = rules
         self._compiler.close()
         self._compiler = Compiler(self.store, self.settings)
@@ -93,7 +138,6 @@ class Engine:
         self._attend()
         self.store.memories = {}
         self._want()
-        self.past.forget(self._compiler.grids)
 
     def _memories(self) -> dict[str, Memory]:
         found = self._compiler.memories()
@@ -317,7 +361,15 @@ class Engine:
             for series, pane_ns in sorted(store.logs)
         ]
         found += [KeptSamples(to_text(s.key[0]), s.step_ns, s.keep_ns) for s in self._compiler.samplers()]
-        return [one.text(self.settings) for one in found]
+        return [*(one.text(self.settings) for one in found), *self._staying()]
+
+    def _staying(self) -> list[str]:
+        """Which groups of label sets stay although nothing is heard of them any more."""
+        catalog = self.store.catalog
+        names = {id(catalog.series(name)): name for name in catalog.names()}
+        kept = Census(self._rules.values(), self._recordings).kept.values()
+        said = {f"{names[id(one.members)]}{one.by}" for one in kept}
+        return sorted(f"label sets, of each {group} one for ever: rules count those that were seen" for group in said)
 
     def gather(self, pieces: Pieces | None = None) -> Copied:
         """A copy of all state but the pieces that the caller keeps, for `monitor.engine.persist.pack` on another thread."""

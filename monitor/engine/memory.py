@@ -13,8 +13,11 @@ from monitor.engine.rows.catalog import Index
 from monitor.events import Labels
 
 Column = npt.NDArray[Any]
-Side = tuple[list[Labels] | None, Column]
-"""Values of one side of a crossing by the label sets of its rows; without label sets they go by member number."""
+Side = tuple[list[Labels] | str | None, Column]
+"""Values of one side of a crossing by the label sets of its rows, or by member number of the series of this name.
+
+After a restart the series is not said: its members have their numbers again.
+"""
 
 
 @dataclass(slots=True)
@@ -53,4 +56,4 @@ def by_row(index: Index, values: Column) -> Side:
 def next_side(sides: Iterator[Side], index: Index, empty: float) -> Column:
     """The next side, at the rows of `index`."""
     labels, values = next(sides)
-    return values if labels is None else spread(labels, values, index, empty)
+    return spread(labels, values, index, empty) if isinstance(labels, list) else values

@@ -19,7 +19,7 @@ import numpy as np
 import zstandard
 
 from monitor.engine.cover.spans import Spans
-from monitor.engine.memory import Memory
+from monitor.engine.memory import Memory, Side
 from monitor.engine.nodes.base import padded
 from monitor.engine.past.history import History
 from monitor.engine.rows.log import Chunk, Column, Log
@@ -153,11 +153,17 @@ def gather(store: Store, memories: Mapping[str, Memory], now_ns: int, pieces: Pi
         columns |= _dump_history(number, history)
     head["memories"] = []
     for number, (name, memory) in enumerate(memories.items()):
-        head["memories"].append([name, list(memory.labels), list(memory.columns), [side[0] for side in memory.sides]])
+        head["memories"].append(
+            [name, list(memory.labels), list(memory.columns), [_rows_of_side(side) for side in memory.sides]]
+        )
         columns |= {f"k{number}.{column}": values for column, values in memory.columns.items()}
         columns |= {f"k{number}.side{at}": values for at, (_, values) in enumerate(memory.sides)}
     copied.columns.update((name, np.array(column)) for name, column in columns.items())
     return copied
+
+
+def _rows_of_side(side: Side) -> list[Labels] | None:
+    return side[0] if isinstance(side[0], list) else None
 
 
 def gather_pieces(store: Store, pieces: Pieces, most: int) -> dict[int, Columns]:
@@ -278,7 +284,7 @@ def _rows_of(copied: Copied, number: int, pieces: Sequence[int], skipped: int) -
 def _load_memories(head: dict[str, Any], archive: Columns) -> Iterator[tuple[str, Memory]]:
     for number, (name, labels, names, sides) in enumerate(head.get("memories", [])):
         columns = {column: archive[f"k{number}.{column}"] for column in names}
-        parts = [
+        parts: list[Side] = [
             (None if rows is None else [_labels(item) for item in rows], archive[f"k{number}.side{at}"])
             for at, rows in enumerate(sides)
         ]

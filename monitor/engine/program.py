@@ -226,6 +226,12 @@ class CompiledRule:
         dropped = sum(one.dropped for one in held if isinstance(one, Log))
         return Footprint(size, sum(map(len, held)), dropped)
 
+    def latched(self) -> Iterator[Labels]:
+        """Label sets for which a level of a ladder holds."""
+        for ladder in (case.ladder for case in (self.base, *self.cases) if case.ladder):
+            for held in ladder.held:
+                yield from (ladder.base.labels[row] for row in np.flatnonzero(held == TRUE).tolist())
+
     def memories(self) -> dict[str, Memory]:
         """What the ladders remember."""
         ladders = [case.ladder for case in (self.base, *self.cases) if case.ladder]

@@ -115,6 +115,8 @@ class AppView:
             snapshot_copy_s=self.parts.snapshots.last_copy_s or NAN,
             snapshot_bytes=self.parts.snapshots.last_bytes or NAN,
             collided_alerts=self.parts.desk.lifecycle.collided,
+            label_sets=self.parts.engine.store.catalog.size,
+            label_sets_left=self.parts.engine.forgotten,
             buffer_dropped=dict(self.parts.pump.dropped),
         )
 

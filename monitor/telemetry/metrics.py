@@ -106,6 +106,8 @@ def _process_families(view: MonitorView) -> Iterator[Family]:
         (specs.STARTED, seconds(process.started_ns)),
         (specs.NOW, seconds(process.now_ns)),
         (specs.COLLIDED, process.collided_alerts),
+        (specs.LABEL_SETS, process.label_sets),
+        (specs.LABEL_SETS_LEFT, process.label_sets_left),
         (specs.SNAPSHOT_COPY, process.snapshot_copy_s),
         (specs.SNAPSHOT_BYTES, process.snapshot_bytes),
         (specs.LOOP_LAG, process.loop_lag_s),

@@ -82,6 +82,8 @@ RULE_STATE_BYTES = _metric("monitor_rule_state_bytes", "gauge", "Memory for what
 RULE_ROWS_DROPPED = _metric("monitor_rule_rows_dropped_total", "counter", "Rows that the rule's windows reach and that were dropped, because a series had as many as may be kept.", "alert")
 RULE_HIDDEN = _metric("monitor_rule_hidden_series", "gauge", "Label sets of the rule that are not exposed, to keep the number of series bounded.", "alert")
 COLLIDED = _metric("monitor_alerts_collided_total", "counter", "Alerts that were not opened because another active alert has the same labels.")
+LABEL_SETS = _metric("monitor_engine_label_sets", "gauge", "Label sets of all series that rules read.")
+LABEL_SETS_LEFT = _metric("monitor_engine_label_sets_left_total", "counter", "Label sets that left, because no window, value, sample or alert held them any more.")
 ALERTS = _metric("ALERTS", "gauge", "Active alerts, as Prometheus shows its own.", "alertname", "alertstate")
 
 NOTIFICATIONS = _metric("monitor_notifications_total", "counter", "Notification attempts.", "sink", "outcome")

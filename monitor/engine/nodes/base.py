@@ -212,6 +212,11 @@ class Node(ABC):
         """The snapshot again; to be called when all rows are there."""
         return next_side(sides, self.index, self.default)
 
+    def latched(self, now_ns: int) -> Bools:
+        """Rows of which something is remembered that may still count."""
+        del now_ns
+        return never(len(self.index))
+
     def memory(self) -> Memory | None:
         """What must survive a restart; None for a node that remembers nothing."""
         return None

@@ -80,7 +80,9 @@ class MembersNode(Node):
 
     def packed(self, snapshot: Kept) -> list[Side]:
         """Values, weights and times by member."""
-        return [(None, snapshot[0]), (None, np.empty(0) if snapshot[1] is None else snapshot[1]), (None, snapshot[2])]
+        values, weights, since = snapshot
+        by = self.members.series
+        return [(by, values), (by, np.empty(0) if weights is None else weights), (by, since)]
 
     def unpacked(self, sides: Iterator[Side]) -> Kept:
         """The same again."""

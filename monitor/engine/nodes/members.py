@@ -23,6 +23,7 @@ class Members:
     index: Index
     stale_of: Callable[[Labels], float]
     delay_ns: int = 0
+    series: str = ""
     present: Floats = field(default_factory=lambda: np.empty(0))
     next_stale_ns: float = float(FAR_NS)
     least_stale_ns: float = float(FAR_NS)

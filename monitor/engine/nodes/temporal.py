@@ -14,6 +14,7 @@ from monitor.engine.nodes.base import (
     FAR_NS,
     NAN,
     Alarm,
+    Bools,
     ConditionNode,
     Holding,
     Node,
@@ -145,6 +146,11 @@ class HeldNode(Node):
         """While nothing is true no time is counted."""
         return None if (self.condition.truth == TRUE).any() else self.condition.stands()
 
+    def latched(self, now_ns: int) -> Bools:
+        """While it holds, or stands at how long it did."""
+        del now_ns
+        return np.asarray((self._since != NEVER_NS) | ~(np.isnan(self.values) | (self.values == 0)), np.bool_)
+
     def memory(self) -> Memory | None:
         """Since when it holds, and the values, which stay while it is unknown."""
         columns = {"since": self._since, "value": self.values}
@@ -192,6 +198,11 @@ class SinceNode(Node):
     def still(self) -> Alarm | None:
         """As long as it never was true."""
         return self.condition.stands() if (self._last == NEVER_NS).all() else None
+
+    def latched(self, now_ns: int) -> Bools:
+        """Once it was true."""
+        del now_ns
+        return np.asarray(self._last != NEVER_NS, np.bool_)
 
     def memory(self) -> Memory | None:
         """When it was last true."""
@@ -270,6 +281,10 @@ class ThenNode(ConditionNode):
     def _counts(self) -> bool:
         """Whether time matters: the first stage holds, or a second one that is unknown waits."""
         return bool((self.first.truth == TRUE).any() or (self.truth == UNKNOWN).any())
+
+    def latched(self, now_ns: int) -> Bools:
+        """While the second stage may follow, or followed in time and is not over."""
+        return np.asarray(self._armed | (self.first_at >= now_ns - self.within_ns), np.bool_)
 
     def memory(self) -> Memory | None:
         """The times of both stages."""

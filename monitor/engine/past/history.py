@@ -129,6 +129,22 @@ class History:
         self._start, self._end, self._width = 0, len(times), min(len(self.index), values.shape[1])
         self.version += 1
 
+    @property
+    def width(self) -> int:
+        """How many rows of `index` have values; those that were added since have none yet."""
+        return self._width
+
+    def keep(self, rows: Ints) -> None:
+        """Keep these of the rows that have values, drop the others."""
+        labels, self.index = self.index.labels, Index()
+        for row in rows.tolist():
+            self.index.add(labels[row])
+        self.known = padded(self.known, len(labels))[rows]
+        self._values, self._links = self._values[:, rows], self._links[:, rows]
+        self._filled = self._filled[:, rows]
+        self._width = len(rows)
+        self.version += 1
+
     def forget(self, before_ns: int) -> None:
         """Drop samples before an instant."""
         gone = int(self.times.searchsorted(before_ns))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from monitor.events import (
     Depth,
@@ -101,9 +103,24 @@ class Catalog:
         """The members of one series."""
         return self._series.setdefault(name, Index())
 
+    @property
+    def size(self) -> int:
+        """Members of all series."""
+        return sum(map(len, self._series.values()))
+
     def names(self) -> Iterable[str]:
         """Every series that has members."""
         return self._series.keys()
+
+    def keep(self, stay: Mapping[str, Sequence[bool] | np.ndarray]) -> None:
+        """Drop the members that do not stay; the others are numbered anew, in the same order."""
+        for series, chosen in stay.items():
+            index, old = Index(), self._series[series]
+            for labels, stays in zip(old.labels, chosen, strict=True):
+                if stays:
+                    index.add(labels)
+            self._series[series] = index
+        self._cache = {}
 
     def rows(self, event: MarketEvent) -> list[tuple[str, int, float]]:
         """What an event says, as (series, member, value); money of event series in micro-dollars.

@@ -120,6 +120,11 @@ class Standing:
         self.ts[members[newer]] = ts[newer]
         self.values[members[newer]] = values[newer]
 
+    def keep(self, stay: Bools) -> None:
+        """Drop the members that do not stay; the others are numbered anew, in the same order."""
+        chosen = np.flatnonzero(stay[: len(self.ts)])
+        self.ts, self.values = self.ts[chosen], self.values[chosen]
+
     def rows(self) -> tuple[Ints, Members, Column]:
         """(ts, member, value) in time order."""
         members = np.flatnonzero(self.ts > OLDEST_NS)
@@ -210,6 +215,11 @@ class Log:
         ts, members, values = self._read(start, end, 0, 3)
         return ts, members, values
 
+    def strike(self, members: Bools) -> None:
+        """Take out those that have a row; without joining the chunks."""
+        for chunk in self._chunks:
+            members[chunk.columns[1][max(self._first - chunk.base, 0) : chunk.size]] = False
+
     def counts(self, start: int, end: int) -> Ints | None:
         """The count column of [start, end); None where every row counts as one."""
         return self._read(start, end, 3, 4)[0] if self.counted else None
@@ -260,6 +270,14 @@ class Log:
         if gone:
             self._spare = (self._spare + self._chunks[:gone])[-SPARE:]
             del self._chunks[:gone]
+
+    def renumber(self, numbers: Ints, stay: Bools) -> None:
+        """Give members new numbers; those that do not stay have no row. Nobody may read on without beginning anew."""
+        for chunk in self._chunks:
+            rows = slice(max(self._first - chunk.base, 0), chunk.size)
+            chunk.columns[1][rows] = numbers[chunk.columns[1][rows]]
+            chunk.piece = 0
+        self.standing.keep(stay)
 
     def _chunk_at(self, position: int) -> int:
         """Which chunk holds an absolute position; the last one for the log's end."""

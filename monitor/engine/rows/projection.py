@@ -78,6 +78,18 @@ class Projection:
             self.index.add(())
 
     @property
+    def by(self) -> str:
+        """The grouping as a rule says it, with a space before; nothing where every label is kept."""
+        if self._grouping is None:
+            return ""
+        return f" {'without' if self._grouping.without else 'by'} ({', '.join(self._grouping.labels)})"
+
+    @property
+    def prefers(self) -> bool:
+        """Whether of each instrument only the preferred kind of price is taken."""
+        return self._best is not None
+
+    @property
     def value(self) -> int:
         """Number of groups, with those of members that have appeared since: it only grows."""
         self.update()

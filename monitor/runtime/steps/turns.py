@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from monitor.events import Event, Sample
 from monitor.runtime.alerting.alert_desk import AlertDesk
 from monitor.runtime.steps import backlog
+from monitor.runtime.steps.clearing import Clearing
 from monitor.runtime.steps.engine_room import EngineRoom
 from monitor.runtime.steps.journal import Journal
 from monitor.runtime.steps.settling import Settling
@@ -36,6 +37,7 @@ class Turns:
         self._put = put
         self._journal = journal
         self._settling = Settling()
+        self._clearing = Clearing(room.engine, desk.lifecycle)
         self._begun = self._over = False
 
     def remember(self, events: Sequence[Event], now_ns: int) -> None:
@@ -107,6 +109,7 @@ class Turns:
         self._journal.begin()
         try:
             self._fill_in(now_ns)
+            self._clearing.pass_time(now_ns)
             self._room.tick(now_ns)
         finally:
             self._journal.tick(now_ns)

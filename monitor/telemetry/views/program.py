@@ -14,6 +14,7 @@ class ProcessView:
     ``saturation_ratio`` is the share of time that the event loop was busy lately, NaN when it is not measured.
     ``snapshot_copy_s`` is how long the event loop was held by the last copy of the windows, ``snapshot_bytes`` its size on disk.
     ``collided_alerts`` counts alerts that were not opened because another active alert has the same labels.
+    ``label_sets`` are known to the engine, ``label_sets_left`` have left it, because nothing was left of them.
     ``buffer_dropped`` counts events that never became readings, by reason: a newer value of the same gauge waited behind
     (superseded), or the engine failed on their batch (engine_error).
     """
@@ -30,6 +31,8 @@ class ProcessView:
     snapshot_copy_s: float = float("nan")
     snapshot_bytes: float = float("nan")
     collided_alerts: int = 0
+    label_sets: int = 0
+    label_sets_left: int = 0
     buffer_dropped: Mapping[str, int] = field(default_factory=dict)
 
 
