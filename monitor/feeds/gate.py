@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,6 +22,7 @@ import msgspec
 from monitor.clock import NS_PER_MS, NS_PER_S
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.dialects.fields import Millis, PositiveFloat
+from monitor.dialects.gate_sides import InterestSides
 from monitor.dialects.history import BARS, HOURS, SETTLEMENTS, listed_rows, number, records, settled
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
@@ -59,9 +61,10 @@ _HEADERS = (("X-Gate-Size-Decimal", "1"),)
 
 
 class GateSettings(BookSettings, frozen=True):
-    """``liquidation_sign``: whose sign a liquidation's ``size`` has. ``settle``: which futures to take."""
+    """``liquidation_sign``: whose sign sizes have. ``open_interest_sides``: what totals count. ``settle``: which futures."""
 
     liquidation_sign: Literal["auto", "position", "order"] = "auto"
+    open_interest_sides: Literal["auto", "one", "both"] = "auto"
     settle: tuple[Settle, ...] = ("usdt", "btc")
 
 
@@ -152,6 +155,7 @@ class _Book(msgspec.Struct):
 
 
 _BOOK = msgspec.json.Decoder(_Book)
+_MEMORY = msgspec.msgpack.Decoder(tuple[bytes, bytes])
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TICKERS = Rows(_Ticker)
 _LIQUIDATIONS = Rows(_Liquidation)
@@ -248,7 +252,11 @@ class GateFeed(BookFeed):
                 "rate of the next settlement; hours between two from the listing, read hourly",
                 f"{DOCS} futures.tickers",
             ),
-            Channel.OPEN_INTEREST: ReportingLaw("complete", "ticker changes", f"{DOCS} futures.tickers"),
+            Channel.OPEN_INTEREST: ReportingLaw(
+                "complete",
+                "ticker changes; one side, halved where totals are found to count both",
+                f"{DOCS} futures.tickers",
+            ),
             Channel.DEPTH: ReportingLaw(
                 "sampled",
                 "best 300 levels a side of the majors, every 10 s: a lower bound",
@@ -275,14 +283,18 @@ class GateFeed(BookFeed):
     def __init__(self, options: FeedOptions) -> None:
         super().__init__(options)
         self.calibration = SignCalibration(self.settings.liquidation_sign)
+        self.interest = InterestSides(self.settings.open_interest_sides)
 
     def memory(self) -> bytes:
-        """What the calibration found."""
-        return self.calibration.memory()
+        """What was found of signs and sides."""
+        parts = self.calibration.memory(), self.interest.memory()
+        return msgspec.msgpack.encode(parts) if any(parts) else b""
 
     def recall(self, memory: bytes) -> None:
         """See `Learned`."""
-        self.calibration.recall(memory)
+        for part, of_it in zip((self.calibration, self.interest), _MEMORY.decode(memory), strict=True):
+            if of_it:
+                part.recall(of_it)
 
     def metadata(self) -> list[Request]:
         """Contracts of each settlement currency."""
@@ -291,7 +303,10 @@ class GateFeed(BookFeed):
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Contracts; those settled in bitcoin but not inverse have no dollar value of their own and are left out."""
         coin = request.name.partition("/")[2]
-        rows = (row for row in _LISTINGS.readable(body) if coin == "usdt" or row.type == "inverse")
+        rows = [row for row in _LISTINGS.readable(body) if coin == "usdt" or row.type == "inverse"]
+        for row in rows:
+            with suppress(DecodeError):  # a size that is no number votes for nothing
+                self.interest.listed(row.name, gauge(row.position_size))
         return listed(rows, lambda row: _instrument(row, coin)), []
 
     def ranking(self) -> list[Request]:
@@ -385,7 +400,10 @@ class GateFeed(BookFeed):
             return records(body, "t", "c", span.step_ns, NS_PER_S)
         if span.channel is Channel.FUNDING:
             return settled(records(body, "t", "r", unit_ns=NS_PER_S))
-        return records(body, "time", "open_interest_usd", span.step_ns, NS_PER_S)
+        if self.interest.undecided:
+            raise DecodeError("unexpected", "no ticker has told yet whether open interest counts both sides")
+        sides = 2 if self.interest.sides == "both" else 1
+        return ((at, usd / sides) for at, usd in records(body, "time", "open_interest_usd", span.step_ns, NS_PER_S))
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Liquidations of the last hour at most, all contracts of a settlement currency at once; trades per contract."""
@@ -467,12 +485,13 @@ class GateSession(TradeSession):
     typed = _TYPED
 
     rules = SessionRules(chunk=1, pace_s=0.02, ack_s=15.0, ping_s=15.0)
-    learns: ClassVar[Mapping[str, Any]] = {"_told": int}
+    learns: ClassVar[Mapping[str, Any]] = {"_told": dict[str, int]}
 
     def __init__(self, feed: GateFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._calibration = feed.calibration
-        self._told = feed.calibration.version
+        self._interest = feed.interest
+        self._told = {"sign": feed.calibration.version, "sides": feed.interest.version}
 
     def subscribe_frame(self, topics: Sequence[Topic], number: int) -> str:
         """One contract of one channel."""
@@ -494,9 +513,10 @@ class GateSession(TradeSession):
         return self.each(message.result, lambda row, now: self._ticker(row, ts_ns, now), recv_ns)
 
     def _tell_what_was_found(self) -> None:
-        if self._told != self._calibration.version and self._calibration.found is not None:
-            self._told = self._calibration.version
-            self.notices.append(self._calibration.found)
+        for name, found in (("sign", self._calibration), ("sides", self._interest)):
+            if self._told[name] != found.version and found.found is not None:
+                self._told[name] = found.version
+                self.notices.append(found.found)
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """One message."""
@@ -550,7 +570,9 @@ class GateSession(TradeSession):
             return []
         events = self.prices(instrument, ts_ns, recv_ns, mark=row.mark_price, index=row.index_price, last=row.last)
         events += self.funding(instrument, row.funding_rate, ts_ns, recv_ns)
-        return events + self.open_interest(instrument, _usd(instrument, row.total_size, row.mark_price), ts_ns, recv_ns)
+        total = gauge(row.total_size)
+        one_side = None if total is None else self._interest.one_side(row.contract, total)
+        return events + self.open_interest(instrument, _usd(instrument, one_side, row.mark_price), ts_ns, recv_ns)
 
     def _trade(self, row: _Trade, recv_ns: int) -> Iterable[MarketEvent]:
         if row.is_internal:  # a takeover by the insurance fund or a counterparty, not a trade of the market

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.clock import NS_PER_S
+from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Acked, Found, Poll, Refused
 from monitor.feeds.gate import SignCalibration
@@ -154,3 +156,64 @@ def test_ping() -> None:
     assert ping == {"time": NOW_MS // 1000 + 15, "channel": "futures.ping"}
     assert opened.push({"time": 1, "channel": "futures.pong", "event": "", "result": None}) == []
     assert opened.skipped() == {}
+
+
+def opened_with(ratios: dict[str, float], **extra: Any) -> tuple[Opened, list[float]]:
+    """Contracts of which the list says 1,000, and tickers that say so many times as much; open interest in USD."""
+    opened = open_session("gate", extra=extra)
+    listing = {"type": "direct", "quanto_multiplier": "1", "position_size": 1000}
+    request = opened.feed.metadata()[0]
+    body = msgspec.json.encode([{"name": name, **listing} for name in ratios])
+    opened.registry.update(opened.feed.parse_metadata(request, body)[0])
+    rows = [{"contract": name, "mark_price": "2", "total_size": str(1000 * ratio)} for name, ratio in ratios.items()]
+    return opened, [
+        event.usd for row in rows for event in of(OpenInterest, opened.push(update("futures.tickers", row)))
+    ]
+
+
+def test_open_interest_of_both_sides_is_found_and_halved() -> None:
+    """Measured by others: ``total_size`` is twice the ``position_size`` of the contract list."""
+    opened, found = opened_with({"A_USDT": 2.0, "B_USDT": 1.96, "C_USDT": 2.1})
+    assert found == [2000.0, 1960.0, 2100.0]
+    assert [(each.setting, each.value) for each in opened.notices(Found)] == [], "said with the next frame"
+    opened.push(update("futures.tickers", {"contract": "A_USDT"}))
+    assert [(each.setting, each.value) for each in opened.notices(Found)] == [("open_interest_sides", "both")]
+    later = opened.push(update("futures.tickers", {"contract": "A_USDT", "mark_price": "2", "total_size": "1000"}))
+    assert [event.usd for event in of(OpenInterest, later)] == [1000.0], "a fall by half is one"
+
+
+def test_open_interest_of_one_side_is_left_as_it_is() -> None:
+    assert opened_with({"A_USDT": 1.0, "B_USDT": 1.1, "C_USDT": 2.0})[1] == [2000.0, 2200.0, 4000.0]
+
+
+def test_sides_of_open_interest_are_a_setting() -> None:
+    assert opened_with({"A_USDT": 1.0}, open_interest_sides="both")[1] == [1000.0]
+    assert opened_with({"A_USDT": 2.0}, open_interest_sides="one")[1] == [4000.0]
+
+
+def test_what_was_found_of_sides_is_remembered() -> None:
+    opened, _ = opened_with({"A_USDT": 2.0})
+    again = open_session("gate")
+    again.feed.recall(opened.feed.memory())
+    row = {"contract": "BTC_USDT", "mark_price": "2", "total_size": "10000"}
+    assert [event.usd for event in of(OpenInterest, again.push(update("futures.tickers", row)))] == [1.0]
+
+
+def test_past_open_interest_is_of_as_many_sides_as_the_live_one() -> None:
+    """Both are told twice: halving one of them alone would be a crash of the whole venue."""
+    hour_ns, start_ns = 3600 * NS_PER_S, NOW_NS // (3600 * NS_PER_S) * 3600 * NS_PER_S
+    for ratio, usd in ((2.0, 50.0), (1.0, 100.0)):
+        opened, _ = opened_with({"A_USDT": ratio})
+        item = opened.registry.venue("gate")["A_USDT"]
+        (page,) = opened.feed.history(item, Channel.OPEN_INTEREST, start_ns - hour_ns, start_ns, hour_ns)
+        body = msgspec.json.encode([{"time": (start_ns - hour_ns) // NS_PER_S, "open_interest_usd": 100.0}])
+        events, _ = opened.feed.parse_history(page, body, NOW_NS, opened.registry)
+        assert [event.usd for event in of(OpenInterest, events)] == [usd]
+
+
+def test_past_open_interest_waits_for_the_first_ticker() -> None:
+    opened = open_session("gate")
+    item = opened.registry.venue("gate")["BTC_USDT"]
+    (page, *_) = opened.feed.history(item, Channel.OPEN_INTEREST, NOW_NS - 7200 * NS_PER_S, NOW_NS, 3600 * NS_PER_S)
+    with pytest.raises(DecodeError, match="both sides"):
+        opened.feed.parse_history(page, b"[]", NOW_NS, opened.registry)
