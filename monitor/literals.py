@@ -1,4 +1,4 @@
-"""Numbers and durations as traders write them: ``1B 600M 20k 35% 25bp 1e9`` and ``8h 1h30m 365d 250ms``.
+"""Numbers, durations and times as traders write them: ``1B 600M 20k 35% 25bp 1e9``, ``8h 1h30m 365d 250ms``, ``2025-11-21T04:40``.
 
 The same in rules, configuration, API and command line; each says where the text stands that is none.
 """
@@ -6,6 +6,7 @@ The same in rules, configuration, API and command line; each says where the text
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
 from monitor.series import Unit
@@ -27,6 +28,10 @@ _SUFFIX_HINT = "numbers end in k, M, B, T, %, bp or nothing; durations are writt
 _NUMBER = re.compile(r"(?P<digits>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?P<suffix>[A-Za-z_%]\w*%?|)", re.ASCII)
 _DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ms|[wdhms])", re.ASCII)
+_UNIX_SECONDS = re.compile(r"([0-8]?[0-9]{1,9})(?:\.([0-9]{1,9}))?", re.ASCII)
+"""So that nanoseconds fit into 64 bits."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_YEAR = 2199
 MAX_LENGTH = 60
 
 
@@ -82,6 +87,35 @@ def _duration_ns(text: str) -> int:
     if total > MAX_DURATION_NS:
         raise LiteralProblem(f"the duration {text!r} is longer than a century")
     return int(total)
+
+
+def parse_time(text: str) -> int:
+    """Unix nanoseconds of unix seconds, or of an ISO 8601 time, in UTC where it names no zone.
+
+    Raises:
+        LiteralProblem: It is neither, or not between 1970 and `LAST_YEAR`.
+    """
+    if match := _UNIX_SECONDS.fullmatch(text):
+        return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0"))
+    try:
+        return moment_ns(datetime.fromisoformat(text))
+    except LiteralProblem:
+        raise
+    except ValueError:
+        hint = "write unix seconds or ISO 8601, such as 2025-11-21T07:00:00Z"
+        raise LiteralProblem(f"{text[:MAX_LENGTH]!r} is not a time", hint) from None
+
+
+def moment_ns(moment: datetime) -> int:
+    """Unix nanoseconds, in UTC where it names no zone; 0 for the first hours of 1970 east of Greenwich.
+
+    Raises:
+        LiteralProblem: It is not between 1970 and `LAST_YEAR`.
+    """
+    if not 1970 <= moment.year <= LAST_YEAR:
+        raise LiteralProblem(f"the year {moment.year} is not between 1970 and {LAST_YEAR}")
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0, (aware - _EPOCH) // timedelta(microseconds=1) * 1000)
 
 
 def _scaled(digits: str, exponent: int) -> float:

@@ -24,10 +24,10 @@ from monitor.language.ruletest import (
     RuleTestFile,
     event_price,
     event_usd,
-    read_time,
     span_ns,
 )
 from monitor.language.template import render
+from monitor.literals import parse_time
 from monitor.reading import TRUE, UNKNOWN, Evaluation
 from monitor.rule import Rule, RuleSet
 from monitor.series import SERIES
@@ -119,7 +119,7 @@ class _Scenario:
         self.coverage = coverage
         self.step_ns = max(span_ns(file.head.evaluation_interval), 1)
         self.sample_ns = span_ns(test.case.interval) if test.case.interval else self.step_ns
-        self.start_ns = max(read_time(test.case.start_timestamp), EARLIEST_NS)
+        self.start_ns = max(parse_time(test.case.start_timestamp), EARLIEST_NS)
         self.engine = Engine(rules, settings=EngineSettings(stale_s=self._stale_limits()))
         self.lifecycle = Lifecycle(rules, SETTINGS, render, None)
         self.transitions: dict[str, list[Transition]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import difflib
 import re
 from collections.abc import Iterator
@@ -11,7 +10,24 @@ from typing import Any, NoReturn
 
 from monitor import config
 from monitor.clock import NS_PER_S
-from monitor.literals import LiteralProblem, parse_duration
+from monitor.literals import LiteralProblem, parse_duration, parse_time
+
+
+class Once(argparse.Action):
+    """An option that names one thing: given twice, the first would be left out in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value."""
+        first = getattr(namespace, self.dest)
+        if first is not None:
+            parser.error(f"{option_string} is given twice: {first} and {values}")
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,12 +89,7 @@ def duration_s(text: str) -> float:
 
 def time_ns(text: str) -> int:
     """A moment as unix nanoseconds."""
-    if text.isdigit():
-        return int(text) * NS_PER_S
     try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("expected a time such as 2025-11-21T04:40, or unix seconds") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
+        return parse_time(text)
+    except LiteralProblem as error:
+        raise argparse.ArgumentTypeError(error.words) from None

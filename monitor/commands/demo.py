@@ -19,7 +19,7 @@ from pathlib import Path
 
 import monitor
 from monitor.clock import NS_PER_MS, NS_PER_S, Clock, ScaledClock
-from monitor.commands.arguments import Parser
+from monitor.commands.arguments import Parser, time_ns
 from monitor.commands.run import run_loop
 from monitor.errors import TapeError
 from monitor.events import Event
@@ -52,8 +52,7 @@ exit code: 0 when it was stopped or the scenario ended, 2 for wrong input
 def run(argv: Sequence[str]) -> int:
     """Play the scenario until it ends or the user stops it."""
     options = _parser().parse_args(argv)
-    start_ns = _time_ns(options.start)
-    if not Scenario.start_ns <= start_ns < Scenario.end_ns:
+    if not Scenario.start_ns <= options.start_ns < Scenario.end_ns:
         sys.stderr.write(f"monitor demo: --from must lie in [{_text(Scenario.start_ns)}, {_text(Scenario.end_ns)})\n")
         return 2
     configure_logs(options.log_level, options.log_format)
@@ -61,14 +60,14 @@ def run(argv: Sequence[str]) -> int:
         raise TapeError("there is a tape here already; give an empty folder", str(options.record))
     with tempfile.TemporaryDirectory(prefix="monitor-demo-") as scratch, ExitStack() as recording:
         data_dir = (options.data_dir or Path(scratch)).resolve()
-        run_loop(_play(options, start_ns, data_dir, recording))
+        run_loop(_play(options, data_dir, recording))
     return 0
 
 
-async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, recording: ExitStack) -> None:
+async def _play(options: argparse.Namespace, data_dir: Path, recording: ExitStack) -> None:
     resolution_s = resolution_for(options.speed, instruments=len(INSTRUMENTS))
     scenario = Scenario(options.seed, INSTRUMENTS, resolution_s)
-    clock = ScaledClock(start_ns, options.speed, waiting=True)
+    clock = ScaledClock(options.start_ns, options.speed, waiting=True)
     async with DemoMarket(scenario, clock) as market:
         text = market.configuration(options.listen, str(data_dir), options.rules, options.sink)
         market.slow.folder = pushed_folder(data_dir)
@@ -86,7 +85,7 @@ async def _play(options: argparse.Namespace, start_ns: int, data_dir: Path, reco
             feed=FeedSettings(poll_speed=options.speed, idle_s=60.0),
             tap=recorder,
             watch_files=False,
-            on_started=partial(_welcome, left_s=(Scenario.end_ns - start_ns) / NS_PER_S / options.speed),
+            on_started=partial(_welcome, left_s=(Scenario.end_ns - options.start_ns) / NS_PER_S / options.speed),
             history=remembered(),
         )
         app = App(loaded, clock, settings=settings)
@@ -147,7 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=7, help="another seed, another path to the same figures (default 7)"
     )
     parser.add_argument(
-        "--from", dest="start", default=DEFAULT_FROM, metavar="TIME", help=f"UTC, default {DEFAULT_FROM}"
+        "--from",
+        dest="start_ns",
+        type=time_ns,
+        default=DEFAULT_FROM,
+        metavar="TIME",
+        help=f"UTC, default {DEFAULT_FROM}",
     )
     parser.add_argument(
         "--listen",
@@ -191,14 +195,6 @@ def _speed(text: str) -> float:
     if not 0.1 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"expected a number from 0.1 to 3600, not {text!r}")
     return value
-
-
-def _time_ns(text: str) -> int:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return 0
-    return int(moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()) * NS_PER_S
 
 
 def _text(moment_ns: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,8 @@ from pathlib import Path
 from monitor import format as fmt
 from monitor.alerts.plans import RouteStep, SinkPolicy
 from monitor.alerts.routing import Router
-from monitor.clock import NS_PER_S, SystemClock
-from monitor.commands.arguments import Parser
+from monitor.clock import SystemClock
+from monitor.commands.arguments import Parser, time_ns
 from monitor.errors import MonitorError
 from monitor.runtime.load import Loaded, load
 from monitor.sinks import sink_options
@@ -35,11 +34,13 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)"
     )
-    parser.add_argument("--at", metavar="TIME", help="for mute times: ISO 8601, UTC without a zone (default now)")
+    parser.add_argument(
+        "--at", type=time_ns, metavar="TIME", help="for mute times: ISO 8601, UTC without a zone (default now)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     options = parser.parse_args(argv)
     labels = labels_of(options.labels)
-    now_ns = _moment_ns(options.at) if options.at else SystemClock().wall_ns()
+    now_ns = SystemClock().wall_ns() if options.at is None else options.at
     router = router_of(load(options.config, os.environ))
     steps = router.explain_route(labels, now_ns)
     print(json.dumps([asdict(step) for step in steps], indent=2) if options.json else render(steps))
@@ -91,11 +92,3 @@ def _block(step: RouteStep) -> str:
 
 def _aligned(lines: Mapping[str, str]) -> list[str]:
     return [f"  {name:<7} {text}" for name, text in lines.items()]
-
-
-def _moment_ns(text: str) -> int:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise MonitorError(f"--at {text!r}: expected a time such as 2025-11-21T23:30+01:00") from None
-    return int(moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()) * NS_PER_S

@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from monitor.clock import NS_PER_S
 from monitor.errors import ConfigError, Problem
 from monitor.events import Channel, Labels
 from monitor.feeds import FEEDS
 from monitor.language.problems import ExpressionError, TextProblem, did_you_mean
 from monitor.language.shape import Amount, Duration, Model, Texts, model_problems, read_duration, read_params
-from monitor.literals import LiteralProblem, parse_literal
+from monitor.literals import parse_literal, parse_time
 from monitor.series import SERIES, Unit
 from monitor.yamlsource import Document, Path, load_yaml
 
@@ -33,21 +31,8 @@ def _time_text(value: Any) -> Any:
 
 
 def _check_time(text: str) -> str:
-    read_time(text)
+    parse_time(text)
     return text
-
-
-def read_time(text: str) -> int:
-    """Unix nanoseconds of a unix time in seconds or an RFC 3339 text."""
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
-        seconds, _, fraction = text.partition(".")
-        return int(seconds) * NS_PER_S + int(fraction.ljust(9, "0") or 0)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise LiteralProblem(f"{text!r} is not a time", "write unix seconds or 2025-11-21T07:00:00Z") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * NS_PER_S + moment.microsecond * 1000
 
 
 Time = Annotated[

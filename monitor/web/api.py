@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from monitor import __version__, pattern
-from monitor.clock import NS_PER_MS, NS_PER_S
+from monitor.clock import NS_PER_S
 from monitor.language.problems import did_you_mean
-from monitor.literals import LiteralProblem, parse_duration
+from monitor.literals import LiteralProblem, moment_ns, parse_duration, parse_time
 from monitor.telemetry.metrics import ACTIVE_STATES
 from monitor.telemetry.view import MonitorView
 from monitor.telemetry.views.alerting import Acknowledgement, HistoryQuery, LabelMatcher, Silence
@@ -33,9 +33,6 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 MAX_HISTORY = 5_000
 MAX_SILENCE_S = 365 * 86_400
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_UNIX_SECONDS = re.compile(r"[0-8]?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
-"""So that nanoseconds fit into 64 bits."""
-LAST_YEAR = 2199
 
 
 class SilenceRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,20 +100,17 @@ def _time_ns(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "")
     if not text:
         return 0
-    if _UNIX_SECONDS.fullmatch(text):
-        return int(float(text) * NS_PER_S)
     try:
-        return _to_ns(datetime.fromisoformat(text), name)
-    except ValueError as error:
-        raise BadRequest(f"{name}: expected unix seconds or RFC 3339, from 1970 to {LAST_YEAR}") from error
+        return parse_time(text)
+    except LiteralProblem as error:
+        raise BadRequest(f"{name}: {error.words}") from error
 
 
 def _to_ns(moment: datetime, name: str) -> int:
-    """Nanoseconds fit into 64 bits up to the year 2262."""
-    if not 1970 <= moment.year <= LAST_YEAR:
-        raise BadRequest(f"{name}: expected a time from 1970 to {LAST_YEAR}")
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0, int(aware.timestamp() * 1_000)) * NS_PER_MS
+    try:
+        return moment_ns(moment)
+    except LiteralProblem as error:
+        raise BadRequest(f"{name}: {error.words}") from error
 
 
 def _duration_ns(text: str) -> int:

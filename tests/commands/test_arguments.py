@@ -26,7 +26,9 @@ def test_sizes_durations_and_times() -> None:
         (duration_s, "1y", "'1y' is not a duration; write 30s, 5m, 1h30m, 7d"),
         (duration_ns, "0s", "expected more than zero"),
         (duration_ns, "999999d", "longer than a century"),
-        (time_ns, "noon", "expected a time such as 2025-11-21T04:40"),
+        (time_ns, "99999999999", "'99999999999' is not a time"),
+        (time_ns, "1969-12-31", "the year 1969 is not between 1970 and 2199"),
+        (time_ns, "noon", "'noon' is not a time; write unix seconds or ISO 8601"),
     ],
 )
 def test_what_is_none_is_refused_with_what_would_be(parse: object, text: str, words: str) -> None:

@@ -85,7 +85,7 @@ def test_a_command_that_does_not_exist_is_suggested(capsys: pytest.CaptureFixtur
     assert "did you mean 'check'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("moment", ["2024-01-01", "2025-11-22T00:00", "yesterday"])
+@pytest.mark.parametrize("moment", ["2024-01-01", "2025-11-22T00:00", "0"])
 def test_the_demo_starts_only_within_its_scenario(moment: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["demo", "--from", moment]) == 2
     assert "--from must lie in" in capsys.readouterr().err

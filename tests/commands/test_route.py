@@ -70,7 +70,13 @@ def test_1_when_nobody_would_be_told(
     assert f"pager: {reason}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--labels", "severity"], ["--labels", "a=b", "--at", "tomorrow"]])
-def test_wrong_input_is_2(config: str, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    assert dispatch(["route", "--config", config, *arguments]) == 2
+def test_wrong_labels_are_2(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["route", "--config", config, "--labels", "severity"]) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_a_wrong_time_is_2(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        dispatch(["route", "--config", config, "--labels", "a=b", "--at", "tomorrow"])
+    assert ended.value.code == 2
+    assert "--at: 'tomorrow' is not a time; write unix seconds or ISO 8601" in capsys.readouterr().err

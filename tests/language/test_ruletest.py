@@ -8,7 +8,8 @@ import pytest
 
 from monitor.errors import ConfigError
 from monitor.language import ExpressionError
-from monitor.language.ruletest import read_series, read_test_file, read_time, read_values
+from monitor.language.ruletest import read_series, read_test_file, read_values
+from monitor.literals import parse_time
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,9 @@ def test_series_of_inputs() -> None:
 
 
 def test_times() -> None:
-    assert read_time("0") == 0
-    assert read_time("1763712000.5") == 1_763_712_000_500_000_000
-    assert read_time("2025-11-21T08:00:00Z") == read_time("2025-11-21T09:00:00+01:00") == 1_763_712_000 * 10**9
+    assert parse_time("0") == 0
+    assert parse_time("1763712000.5") == 1_763_712_000_500_000_000
+    assert parse_time("2025-11-21T08:00:00Z") == parse_time("2025-11-21T09:00:00+01:00") == 1_763_712_000 * 10**9
 
 
 def test_all_mistakes_of_a_file_are_located() -> None:
