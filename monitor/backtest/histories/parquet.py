@@ -39,7 +39,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 """What an engine takes in as columns; all other tables come as events."""
 DERIVED_FROM_PRICES = frozenset({"basket", "price_peak", "treasury_pnl", "treasury_distance", "band_correlation"})
-TOGETHER = 256
+TOGETHER = 512
 """Most instants that one step hands over."""
 NOT_READ = frozenset({"symbol", "base"})
 """Said by the instrument, too."""

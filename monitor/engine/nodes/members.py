@@ -14,6 +14,9 @@ from monitor.engine.rows.projection import Projection
 from monitor.events import Labels
 from monitor.window import Floats, Ints
 
+SOON = 8
+"""Such a part of a staleness limit is soon."""
+
 
 @dataclass(slots=True)
 class Members:
@@ -32,6 +35,7 @@ class Members:
     _seen: tuple[int, int, int] = (-1, -1, -1)
     _all_fresh: bool = False
     _at_ns: int = 0
+    _judged_ns: int = 0
     _now_ns: int = 0
 
     def update(self, now_ns: int) -> int:
@@ -42,8 +46,9 @@ class Members:
             return self.version
         fresh_until_ns = min(self.next_stale_ns, self._at_ns + self.least_stale_ns)
         only_newer = self._all_fresh and seen[1:] == self._seen[1:] and at_ns <= fresh_until_ns
+        only_newer = only_newer and (fresh_until_ns - at_ns >= self._soon_ns or at_ns - self._judged_ns < self._soon_ns)
         self._seen = seen
-        if only_newer:  # nobody was stale, and nobody is
+        if only_newer:  # nobody was stale, and nobody is, for a while yet
             self.present, self.next_stale_ns = last.values.copy(), fresh_until_ns
         else:
             self._judge(at_ns)
@@ -64,8 +69,14 @@ class Members:
         """Whether every present value is above zero."""
         return bool(np.fmin.reduce(self.present, initial=np.inf) > 0)
 
+    @property
+    def _soon_ns(self) -> float:
+        """Less than this until somebody might be stale is worth a closer look, once in so long."""
+        return self.least_stale_ns / SOON
+
     def _judge(self, at_ns: int) -> None:
         self._extend()
+        self._judged_ns = at_ns
         expires = self.last.ts + self._stale
         self.present = np.where(expires >= at_ns, self.last.values, NAN)
         known = ~np.isnan(self.last.values)
