@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from monitor.backtest.sweep import parse_sweep, trials
+from monitor.commands.completion import parser_of
 from monitor.language.rules import load_rules
 from monitor.language.ruletest import RuleTest, span_ns
 from monitor.rule import Rule
 from monitor.runtime import rule_tests
+from monitor.runtime.load import Loaded, load
 from monitor.signals import SIGNALS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,3 +149,27 @@ def test_a_rule_is_held_to_its_limit(name: str) -> None:
     """Silent at the evaluation before it fires, over when it is over, and unknown when its input dies."""
     wanted = {"fires, silent an evaluation before", "resolves", "unknown"}
     assert wanted - _held_to(name) <= ({"unknown"} if name in NEVER_UNKNOWN else set())
+
+
+SHOWN = re.findall(r"`(monitor [^`]+)`", "".join(re.sub(r"\n +# ", " ", path.read_text()) for path in FILES))
+
+
+def test_commands_are_shown_for_the_pack_to_be_calibrated() -> None:
+    assert len(SHOWN) > len(FILES)
+
+
+@pytest.mark.parametrize("text", sorted(set(SHOWN)))
+def test_a_command_that_a_comment_shows_can_be_typed(text: str, loaded: Loaded) -> None:
+    name, *words = shlex.split(text)[1:]
+    options = parser_of(name).parse_args(words)
+    rules = [*(getattr(options, "rule", None) or ())] if name == "backtest" else [options.rule] if name == "why" else []
+    assert set(rules) <= set(RULES)
+    if name == "backtest":
+        sweep = parse_sweep(options.sweep)
+        (rule,) = (rule for rule in loaded.rules.alerts if rule.name == rules[0])
+        assert len(trials(loaded, rule, sweep)) == len(sweep.values)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return load(ROOT / "config.yaml", {})
