@@ -26,6 +26,7 @@ from monitor.runtime.feeds.desk import Tap
 from monitor.runtime.files import write_atomically
 from monitor.source import Novelty, Quota, Source, SourcePoll
 from monitor.tape.facts import source_name
+from monitor.telemetry.views.feeds import PollView, SourceView
 from monitor.transports.http import HttpClient
 
 Emit = Callable[[Sequence[Event]], None]
@@ -120,6 +121,24 @@ class SourceRunner:
         self._turn = asyncio.Lock()
         self._up: bool | None = None
         self._log = structlog.get_logger("monitor.source").bind(source=self.name)
+
+    def view(self) -> SourceView:
+        """How it fares."""
+        polls = [
+            PollView(
+                request=poll.name,
+                every_s=poll.every_s,
+                replies=poll.replies,
+                unchanged=poll.unchanged,
+                values=poll.events,
+                last_good_ns=poll.last_good_ns or 0,
+                newest_ns=poll.newest_ns,
+                failures=dict(poll.errors),
+                last_error=poll.last_error,
+            )
+            for poll in self.polls.values()
+        ]
+        return SourceView(self.name, self.up, polls, self.calls_left())
 
     @property
     def up(self) -> bool:

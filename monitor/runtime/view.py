@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from monitor.alert import AlertState, AlertView
 from monitor.clock import NS_PER_S, Clock
 from monitor.engine import Engine
 from monitor.engine.explain import units_behind
-from monitor.events import Channel, Labels
+from monitor.events import Labels
 from monitor.expression import Expr, Then, unit_shown
 from monitor.feed import Feed
 from monitor.language import parse_expression
@@ -25,11 +24,11 @@ from monitor.runtime.alerting.alert_desk import AlertDesk
 from monitor.runtime.alerting.delivery import Delivery
 from monitor.runtime.alerting.store import Store
 from monitor.runtime.alerting.tables import HistoryFilter
-from monitor.runtime.feeds.stats import BackfillStats, FeedStats
+from monitor.runtime.feeds.shown import feed_view
+from monitor.runtime.feeds.stats import FeedStats
 from monitor.runtime.market import MarketBoard
 from monitor.runtime.panels import LABELS, WINDOWS, panel_text
 from monitor.runtime.slow_side import SlowSide
-from monitor.runtime.source_runner import SourceRunner
 from monitor.runtime.steps.engine_room import EngineRoom
 from monitor.runtime.steps.pump import Pump
 from monitor.runtime.steps.recorder import Recorder
@@ -46,13 +45,12 @@ from monitor.telemetry.views.alerting import (
     Silence,
     SinkView,
 )
-from monitor.telemetry.views.feeds import ChannelView, FeedView, InletView, PastView, PollView, RefusedTopic, SourceView
+from monitor.telemetry.views.feeds import FeedView, InletView, SourceView
 from monitor.telemetry.views.market import MarketView, WindowTotal
 from monitor.telemetry.views.program import ProcessView, ReloadView, TapeView
 from monitor.telemetry.views.rules import RuleView, SignalRow, WhyRow
 
 NAN = float("nan")
-HOUR_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -132,7 +130,7 @@ class AppView:
     def feeds(self) -> Sequence[FeedView]:
         """Every configured feed."""
         now_ns = self.parts.clock.wall_ns()
-        return [_feed_view(feed, stats, now_ns) for feed, stats in self.parts.feeds]
+        return [feed_view(feed, stats, now_ns) for feed, stats in self.parts.feeds]
 
     def market(self) -> MarketView:
         """Totals and last values."""
@@ -275,7 +273,7 @@ class AppView:
 
     def sources(self) -> Sequence[SourceView]:
         """Every configured slow source."""
-        return [_source_view(runner) for runner in self.parts.slow.runners]
+        return [runner.view() for runner in self.parts.slow.runners]
 
     def inlet(self) -> InletView:
         """What users pushed in."""
@@ -392,69 +390,6 @@ class AppView:
         return self.parts.desk.withdraw(fingerprint)
 
 
-def _feed_view(feed: Feed, stats: FeedStats, now_ns: int) -> FeedView:
-    channels = tuple(_channel_view(feed, stats, channel, now_ns) for channel in sorted(feed.options.channels))
-    down = [view.channel.words for view in channels if not view.up]
-    trouble = [f"waiting for {', '.join(down)}"] if down else []
-    if stats.instruments_error:
-        trouble.append(f"instruments from {stats.instruments_source}: {stats.instruments_error}")
-    offset = stats.clock_offset_s()
-    return FeedView(
-        venue=feed.spec.venue,
-        title=feed.spec.title,
-        up=stats.up,
-        connected=stats.connected,
-        connections=stats.connections,
-        channels=channels,
-        frames=stats.frames,
-        bytes_received=stats.bytes_received,
-        events=dict(stats.events),
-        decode_errors=dict(stats.decode_errors),
-        reconnects=dict(stats.reconnects),
-        dropped=dict(stats.dropped),
-        skipped=dict(stats.skipped),
-        late=stats.late,
-        coverage_ratio=stats.coverage_ratio(now_ns, HOUR_S),
-        clock_offset_s=NAN if offset is None else offset,
-        saturation_ratio=NAN if stats.saturation is None else stats.saturation.ratio(now_ns),
-        instruments=stats.instruments,
-        unknown_symbols=stats.dropped["unknown_instrument"],
-        refused=tuple(
-            RefusedTopic(topic, refusal.words, refusal.at_ns) for topic, refusal in list(stats.refused.items())
-        ),
-        from_cache=stats.instruments_source == "cache",
-        last_error="; ".join([*trouble, *stats.symbol_problems]),
-        past=_past_view(stats.backfill),
-    )
-
-
-def _past_view(past: BackfillStats) -> PastView:
-    return PastView(
-        state=past.state,
-        wanted=past.wanted,
-        made=past.made,
-        points={channel.value: count for channel, count in past.points.items()},
-        kept=past.kept,
-        failures=dict(past.failures),
-        since_ns={channel.value: since_ns for channel, since_ns in past.since_ns.items()},
-        gaps=dict(past.gaps),
-        gap_events={channel.value: count for channel, count in past.gap_events.items()},
-        last_error=past.last_error,
-    )
-
-
-def _channel_view(feed: Feed, stats: FeedStats, channel: Channel, now_ns: int) -> ChannelView:
-    uptime = stats.uptime.get(channel)
-    return ChannelView(
-        channel=channel,
-        up=uptime is not None and uptime.up,
-        last_message_ns=stats.last_message_ns.get(channel, 0),
-        coverage_ratio=uptime.ratio(now_ns, HOUR_S) if uptime is not None else 0.0,
-        law=feed.spec.laws.get(channel),
-        reason="" if uptime is not None and uptime.up else "not live",
-    )
-
-
 def _state(alert: AlertView | None) -> AlertState:
     return AlertState.INACTIVE if alert is None else alert.state
 
@@ -480,13 +415,12 @@ def _near_miss(truth: int, value: float, threshold: float, unit: str) -> str:
 
 
 def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
-    labels = row["labels"]
     return HistoryEntry(
         at_ns=row["at_ns"],
         kind=row["state"],
         rule=row["rule"],
         fingerprint=row["fingerprint"],
-        labels=dict(json.loads(labels) if isinstance(labels, str) else labels),
+        labels=row["labels"],
         value=_number(row["value"]),
         threshold=_number(row["threshold"]),
         coverage_ratio=_number(row["coverage"]),
@@ -496,21 +430,3 @@ def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
 
 def _number(value: float | None) -> float:
     return NAN if value is None else value
-
-
-def _source_view(runner: SourceRunner) -> SourceView:
-    polls = [
-        PollView(
-            request=poll.name,
-            every_s=poll.every_s,
-            replies=poll.replies,
-            unchanged=poll.unchanged,
-            values=poll.events,
-            last_good_ns=poll.last_good_ns or 0,
-            newest_ns=poll.newest_ns,
-            failures=dict(poll.errors),
-            last_error=poll.last_error,
-        )
-        for poll in runner.polls.values()
-    ]
-    return SourceView(runner.name, runner.up, polls, runner.calls_left())
