@@ -312,7 +312,10 @@ async def test_a_restart_with_its_windows_and_alerts_is_on_the_tape(
     data[8] = 99  # of another version
     path.write_bytes(bytes(data))
     _, other = again(loaded, folder)
-    assert [str(loss) for loss in other.tape.losses] == [f"{path}:0: {len(data)} bytes with an unknown number of records are missing: version 99, but this program reads version 1, 2, 3"]  # fmt: skip
+    (lost,) = map(str, other.tape.losses)
+    words, _, until = lost.rpartition(", before ")
+    assert words == f"{path}:0: {len(data)} bytes with an unknown number of records are missing: version 99, but this program reads version 1, 2, 3"  # fmt: skip
+    assert until.startswith("2025-11-21 00:")
     assert (other.starts, other.exact) == (1, False)
 
 
