@@ -60,7 +60,6 @@ class AlertmanagerSink(HttpSink):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.resends = 0
         self.refused = 0
         self._sent: dict[str, Labels] = {}
         self._over: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -113,7 +112,6 @@ class AlertmanagerSink(HttpSink):
         """One round; `active` are the alerts that this sink was told of and that are not over."""
         now_s = time.monotonic()
         self._over = {key: kept for key, kept in self._over.items() if kept[0] > now_s}
-        self.resends += 1
         outcome = await self._send([body for _, body in self._over.values()])
         waiting = list(active)
         for start in range(0, len(waiting), self.options.batch):  # a thousand bodies at once would hold up the loop
