@@ -61,7 +61,8 @@ def _asked(options: argparse.Namespace) -> tuple[Any, str]:
 
 def _line(silence: Mapping[str, Any]) -> str:
     matchers = " ".join(f'{one["name"]}{_operator(one)}"{one["value"]}"' for one in silence["matchers"])
-    words = f"{silence['status']['state']:<8} until {silence['endsAt']}  {matchers}  by {silence['createdBy']}"
+    until = re.sub(r"T(.{8})[^Z]*Z", r" \1Z", silence["endsAt"])  # as all times are shown, without the fraction
+    words = f"{silence['status']['state']:<8} until {until}  {matchers}  by {silence['createdBy']}"
     return printable(f"{silence['id']}  {words}: {silence['comment']}")
 
 

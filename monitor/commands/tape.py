@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import os
 import sys
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from monitor import __version__
-from monitor.clock import NS_PER_S
 from monitor.commands.arguments import Parser, time_ns
+from monitor.commands.status import bytes_text
 from monitor.errors import TapeError
 from monitor.feeds import named_feeds
+from monitor.format import utc_time
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load
 from monitor.tape.cut import cut
@@ -70,7 +70,7 @@ def _plain(info: FileInfo) -> dict[str, object]:
 def _print(found: Sequence[FileInfo]) -> None:
     for info in found:
         span = f"{_shown(info.first_ns)} to {_shown(info.last_ns)}"
-        print(f"{info.path.name}  {span}  {info.records} records, {info.size} bytes in {info.blocks} blocks")
+        print(f"{info.path.name}  {span}  {info.records:,} records, {bytes_text(info.size)} in {info.blocks:,} blocks")
         print(f"    {', '.join(sorted(info.venues))}{'  ' + info.note if info.note else ''}")
         for loss in info.losses:
             print(f"    MISSING {loss}")
@@ -79,8 +79,10 @@ def _print(found: Sequence[FileInfo]) -> None:
     records, size, raw = (sum(getattr(info, name) for info in found) for name in ("records", "size", "raw_bytes"))
     ratio = f", 1:{raw / size:.1f}" if size else ""
     losses, dropped = sum(len(info.losses) for info in found), sum(info.dropped.total() for info in found)
-    never = f", {dropped} records never written" if dropped else ""
-    print(f"{len(found)} files, {records} records, {size} bytes{ratio}, {losses} losses{never}")
+    never = f", {dropped:,} records never written" if dropped else ""
+    print(
+        f"{len(found)} file{'' if len(found) == 1 else 's'}, {records:,} records, {bytes_text(size)}{ratio}, {losses:,} losses{never}"
+    )
 
 
 def dropped_text(count: int, reason: str) -> str:
@@ -94,9 +96,7 @@ def dropped_text(count: int, reason: str) -> str:
 
 
 def _shown(moment_ns: int | None) -> str:
-    if moment_ns is None:
-        return "-"
-    return dt.datetime.fromtimestamp(moment_ns // NS_PER_S, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "-" if moment_ns is None else utc_time(moment_ns)
 
 
 def _cut(options: argparse.Namespace) -> int:

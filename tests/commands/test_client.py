@@ -108,7 +108,8 @@ async def test_a_silence_is_created_listed_and_ended(
     (listed,) = json.loads(capsys.readouterr().out)["data"]
     assert (listed["id"], listed["status"]["state"], listed["comment"]) == (created, "active", "known")
     assert await command("silence", "--list", "--url", url) == 0
-    assert (shown := capsys.readouterr().out).startswith(f"{created}  active   until 20")
+    until = listed["endsAt"].replace("T", " ")[:19]
+    assert (shown := capsys.readouterr().out).startswith(f"{created}  active   until {until}Z  ")
     assert 'base="DOGE"' in shown
     assert await command("silence", "--expire", created, "--url", url) == 0
     assert capsys.readouterr().out == "the silence has ended\n"

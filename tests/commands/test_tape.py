@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_info_says_what_is_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["tape", "info", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "2025-11-21T04:40:00Z to 2025-11-21T04:40:59Z  61 records" in out
+    assert "2025-11-21 04:40:00Z to 2025-11-21 04:40:59Z  61 records" in out
     assert "toy  synthetic" in out
 
 
