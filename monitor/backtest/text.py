@@ -69,6 +69,7 @@ def ill_timed(report: Report) -> Iterator[str]:
         (counts.too_late, "events came too late to be counted"),
         (counts.invalid, "events were not finite numbers and are left out"),
         (counts.clock_rejected, "events bore a time too far from receipt; the time of receipt was taken"),
+        (report.missing.steps_back, "times the recorder's clock ran back, or another tape is among the files"),
     ):
         if count:
             yield f"{count:,} {words}"

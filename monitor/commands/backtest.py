@@ -24,7 +24,7 @@ from monitor.backtest.sweep import parse_sweep
 from monitor.backtest.text import as_text
 from monitor.backtest.verdict import parse_verdict
 from monitor.clock import NS_PER_S, Clock, SystemClock
-from monitor.commands.arguments import Parser, duration_ns, time_ns
+from monitor.commands.arguments import Once, Parser, duration_ns, time_ns
 from monitor.errors import ConfigError, Problem, TapeError
 from monitor.runtime.load import Loaded, load
 
@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor backtest", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
     add("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)")
-    add("--tape", type=Path, required=True, metavar="DIR", help="folder of the history")
+    add("--tape", action=Once, type=Path, required=True, metavar="DIR", help="folder of the history")
     add("--from", dest="start", type=time_ns, metavar="TIME", help="alerts count from here on; windows fill before")
     add("--to", dest="end", type=time_ns, metavar="TIME", help="where it ends")
     add("--rules", nargs="+", default=[], metavar="FILE", help="these rule files instead of the configuration's")

@@ -12,7 +12,7 @@ from pathlib import Path
 from monitor import __version__
 from monitor.archive.export import Choice, export
 from monitor.archive.manifest import Manifest
-from monitor.commands.arguments import Parser, time_ns
+from monitor.commands.arguments import Once, Parser, time_ns
 from monitor.feeds import FEEDS
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.load import load
@@ -99,7 +99,7 @@ def _show(share: float, events: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor export", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--tape", type=Path, required=True, metavar="DIR", help="folder of the tape")
+    parser.add_argument("--tape", action=Once, type=Path, required=True, metavar="DIR", help="folder of the tape")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the archive")
     parser.add_argument("--from", dest="start", type=time_ns, metavar="TIME", help="leave out what is before")
     parser.add_argument("--to", dest="end", type=time_ns, metavar="TIME", help="leave out what comes then")

@@ -14,7 +14,7 @@ from monitor import format as fmt
 from monitor.backtest.again import run_again
 from monitor.backtest.histories import open_history
 from monitor.clock import NS_PER_S, Clock, SystemClock
-from monitor.commands.arguments import Parser
+from monitor.commands.arguments import Once, Parser
 from monitor.commands.backtest import Bar
 from monitor.errors import ConfigError, Problem, TapeError
 from monitor.language.problems import did_you_mean
@@ -201,7 +201,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("monitor replay", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
     add("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="configuration (default config.yaml)")
-    add("--tape", type=Path, required=True, metavar="DIR", help="folder of the tape, or of an archive exported from it")
+    add(
+        "--tape",
+        action=Once,
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the tape, or of an archive exported from it",
+    )
     add("--out", type=Path, metavar="FILE", help="write the log there instead of printing it")
     add("--against", type=Path, metavar="FILE", help="compare with what the file sink wrote live")
     add("--sink", default="", metavar="NAME", help="whose log (default: the first file sink)")

@@ -27,6 +27,7 @@ DAMAGED = "damaged"
 """Why records are missing that lay in the damaged part of the tape from which a piece was cut; at least so many."""
 _OURS = frozenset({OWNER, RECORDER})
 _NAME = re.compile(r"(\d{8})-(\d{8}T\d{6}Z)\.tape")
+_BEGINNING_BYTES = 4096
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
@@ -51,7 +52,7 @@ def created_ns(path: Path) -> int:
 
 def tape_files(folder: Path) -> list[Path]:
     """The files of a tape, oldest first."""
-    return sorted((path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name)), key=file_number)
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))  # names begin with the number
 
 
 @contextlib.contextmanager
@@ -85,12 +86,30 @@ def some_files(folder: Path) -> list[Path]:
     """The files of a tape, oldest first, at least one.
 
     Raises:
-        TapeError: There is none, or the folder cannot be read.
+        TapeError: There is none, the folder cannot be read, or it holds more than one tape: what both have would count twice.
     """
     files = tape_files(folder)
     if not files:
         raise TapeError("no tape here" if may_read(folder) else "it may not be read", str(folder))
+    for one, other in pairwise(files):
+        if file_number(one) == file_number(other):
+            words = "are of two tapes: give each a folder of its own"
+            raise TapeError(f"{one.name} and {other.name} have one number, so they {words}", str(folder))
+    begun: dict[bytes, Path] = {}
+    for path in files:
+        first = begun.setdefault(_beginning(path), path)
+        if first is not path:
+            raise TapeError(f"{path.name} is {first.name} once more", str(folder))
     return files
+
+
+def _beginning(path: Path) -> bytes:
+    """What tells a file from others: when it was begun, to the nanosecond, and its first block; its name where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_BEGINNING_BYTES) or path.name.encode()
+    except OSError:  # whoever reads it says why
+        return path.name.encode()
 
 
 def may_read(folder: Path) -> bool:

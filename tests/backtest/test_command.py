@@ -132,6 +132,14 @@ def test_mistakes_end_with_two_and_a_reason(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["backtest", "replay", "export"])
+def test_one_history_is_asked_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last of two would be taken, and the first left out in silence."""
+    with pytest.raises(SystemExit, match="2"):
+        dispatch([command, "--tape", "one", "--tape", "other"])
+    assert "--tape is given twice: one and other" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("grid", ["0s", "fast", "-1s"])
 def test_a_wrong_grid_is_refused(place: Path, grid: str) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -198,6 +198,23 @@ def test_files_that_could_not_be_made_leave_no_hole_in_the_numbers(
     assert [path.name[:8] for path in tape_files(tmp_path)] == ["00000001", "00000002"]
 
 
+def test_two_tapes_in_one_folder_are_refused_as_their_records_would_count_twice(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        writer = TapeWriter(folder)
+        writer.write(rows(number), NOW_NS + number * NS_PER_S)
+        writer.close()
+    (one,), (other,) = map(tape_files, folders)
+    (folders[0] / other.name).write_bytes(other.read_bytes())
+    with pytest.raises(TapeError, match=f"{one.name} and {other.name} have one number"):
+        some_files(folders[0])
+    (folders[0] / other.name).unlink()
+    again = one.with_name(one.name.replace("00000001", "00000007"))
+    again.write_bytes(one.read_bytes())
+    with pytest.raises(TapeError, match=f"{again.name} is {one.name} once more"):
+        some_files(folders[0])
+
+
 def test_a_folder_that_may_not_be_read_is_not_called_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     with pytest.raises(TapeError, match="it may not be read"):
