@@ -7,7 +7,9 @@ independent implementations and is not stated by the venue: it is a setting::
     {"data":[{"symbol":"BTCUSDT","side":"buy","price":"89000","amount":"37.722858","ts":"1763700000000"}],
      "arg":{"instType":"usdt-futures","topic":"liquidation"},"action":"update","ts":1763700000100}
 
-Tickers are a snapshot and then the changed fields.
+Tickers are a snapshot and then the changed fields. USDT- and USDC-margined contracts are the same on both generations of
+the interface. The coin-margined ones of the socket (``BTCUSD_CM``) are a line of their own, listed by v3 only: inverse,
+sized in dollars, while v2's ``BTCUSD`` is sized in coins.
 """
 
 from __future__ import annotations
@@ -25,7 +27,18 @@ from monitor.dialects.payments import Payments
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
-from monitor.feed import Cap, Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.feed import (
+    Cap,
+    Connection,
+    FeedSpec,
+    Frame,
+    HistoryPage,
+    Limits,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
 from monitor.instruments import Instrument, Registry, canonical_base, notional_micros, to_micros
 from monitor.session import SessionRules
 from monitor.venue import Settings, shards
@@ -34,7 +47,10 @@ from monitor.wire import Number, Rows, gauge, listed, ms_ns, positive, read
 DOCS = "https://www.bitget.com/api-doc/uta/websocket/public"
 WS = "wss://ws.bitget.com/v3/ws/public"
 REST = "https://api.bitget.com/api/v2/mix/market"
+UNIFIED_REST = "https://api.bitget.com/api/v3/market"
 ProductLine = Literal["usdt-futures", "usdc-futures", "coin-futures"]
+_COIN_LINE = "coin-futures"
+_UNIFIED_PAGES: Mapping[str, str] = {"contracts": "instruments", "tickers": "tickers"}
 _TOPICS_PER_CONNECTION = 50
 _MOST_TRADES = 1000
 
@@ -113,19 +129,36 @@ class _Fill(msgspec.Struct):
 
 
 class _Listing(msgspec.Struct):
+    """v2 says kind and state in ``symbolType`` and ``symbolStatus``, v3 in ``type`` and ``status``."""
+
     symbol: str
     baseCoin: str
     quoteCoin: str
     symbolType: str = "perpetual"
     symbolStatus: str = "normal"
+    type: str = ""
+    status: str = "online"
     fundInterval: Number = None
     deliveryTime: Number = None
     isRwa: str = "NO"
 
+    @property
+    def perpetual(self) -> bool:
+        """Whether it has no expiry."""
+        return "delivery" not in {self.type, self.symbolType}
+
+    @property
+    def trading(self) -> bool:
+        """Whether it trades."""
+        return (self.symbolStatus, self.status) == ("normal", "online")
+
 
 class _Rank(msgspec.Struct):
+    """v2 says open interest in ``holdingAmount``, v3 in ``openInterest``; both in coins."""
+
     symbol: str
     holdingAmount: Number = None
+    openInterest: Number = None
     markPrice: Number = None
 
 
@@ -135,9 +168,16 @@ class _Answer(msgspec.Struct):
     msg: str = ""
 
 
+_Level = tuple[float | str, float | str]
+
+
 class _Book(msgspec.Struct):
-    bids: list[tuple[float | str, float | str]]
-    asks: list[tuple[float | str, float | str]]
+    """v3 shortens the names of the sides."""
+
+    bids: list[_Level] = []
+    asks: list[_Level] = []
+    b: list[_Level] = []
+    a: list[_Level] = []
     ts: int | str | None = None
 
 
@@ -191,7 +231,7 @@ class BitgetFeed(BookFeed):
         docs=DOCS,
         gaps={
             Channel.LIQUIDATIONS: "lost: the venue has no REST address for them",
-            Channel.TRADES: "REST, 90 days",
+            Channel.TRADES: "REST, 90 days; those of coin-margined contracts are lost",
         },
     )
 
@@ -200,7 +240,11 @@ class BitgetFeed(BookFeed):
         return [self._request("contracts", line) for line in self.settings.product_lines]
 
     def _request(self, page: str, line: str) -> Request:
-        return Request(f"{page}/{line}", self.rest(f"{REST}/{page}?productType={line.upper()}"))
+        if line == _COIN_LINE:
+            url = f"{UNIFIED_REST}/{_UNIFIED_PAGES[page]}?category={line.upper()}"
+        else:
+            url = f"{REST}/{page}?productType={line.upper()}"
+        return Request(f"{page}/{line}", self.rest(url))
 
     def parse_metadata(self, request: Request, body: bytes) -> tuple[list[Instrument], list[Request]]:
         """Contracts of one product line."""
@@ -214,7 +258,10 @@ class BitgetFeed(BookFeed):
     def parse_ranking(self, request: Request, body: bytes, registry: Registry) -> dict[str, float]:
         """Open interest in USD by symbol."""
         rows = _RANKS.readable(_data(body))
-        return {row.symbol: (gauge(row.holdingAmount) or 0.0) * (gauge(row.markPrice) or 0.0) for row in rows}
+        return {
+            row.symbol: (gauge(row.holdingAmount or row.openInterest) or 0.0) * (gauge(row.markPrice) or 0.0)
+            for row in rows
+        }
 
     def connections(self, instruments: Sequence[Instrument]) -> list[Connection]:
         """Liquidations of whole product lines first, then tickers and trades, 50 topics to a connection."""
@@ -235,20 +282,24 @@ class BitgetFeed(BookFeed):
         ]
 
     def book_url(self, instrument: Instrument) -> str:
-        """``merge-depth``, in its coarsest price steps, which reach furthest."""
+        """``merge-depth``, in its coarsest price steps, which reach furthest; v3's line has 200 plain levels."""
+        if instrument.form == "inverse":
+            category = f"category={instrument.category.upper()}"
+            return f"{UNIFIED_REST}/orderbook?{category}&symbol={instrument.symbol}&limit=200"
         line = instrument.category.upper()
         return f"{REST}/merge-depth?productType={line}&symbol={instrument.symbol}&precision=scale3&limit=max"
 
     def read_book(self, body: bytes) -> Book:
-        """Sizes in base coins."""
+        """Sizes as in trades."""
         book = read(_BOOK, _data(body))
-        return book.bids, book.asks, ms_ns(book.ts) if book.ts else 0
+        return book.bids or book.b, book.asks or book.a, ms_ns(book.ts) if book.ts else 0
 
     gap_url: ClassVar[str] = WS
 
     def gap(self, channel: Channel, instruments: Sequence[Instrument], start_ns: int, end_ns: int) -> list[HistoryPage]:
         """Trades, per contract, from the newest backwards; the venue keeps no past liquidations."""
-        if channel is not Channel.TRADES or not self.carries(channel):
+        unknown = any(item.form == "inverse" for item in instruments)  # v2 has no past of v3's line
+        if channel is not Channel.TRADES or not self.carries(channel) or unknown:
             return []
         return [self._trades_page(f"{item.category}/{item.symbol}", start_ns, end_ns) for item in instruments]
 
@@ -429,20 +480,19 @@ def _data(body: bytes) -> msgspec.Raw:
 
 def _instrument(row: _Listing, line: str) -> Instrument:
     base, units = canonical_base(row.baseCoin)
-    perpetual = row.symbolType != "delivery"
-    coin_margined = line == "coin-futures"
+    coin_margined = line == _COIN_LINE
     return Instrument(
         venue="bitget",
         symbol=row.symbol,
         base=base,
         quote=row.quoteCoin,
         settle=row.baseCoin if coin_margined else row.quoteCoin,
-        kind="perp" if perpetual else "future",
-        form="linear",  # coin-margined sizes are in the base coin too, so quantity times price is right for all
+        kind="perp" if row.perpetual else "future",
+        form="inverse" if coin_margined and row.type else "linear",
         base_units=units,
-        funding_interval_h=(gauge(row.fundInterval) or 8.0) if perpetual else None,
-        expiry_ns=ms_ns(row.deliveryTime) if row.deliveryTime and not perpetual else None,
-        status="trading" if row.symbolStatus == "normal" else "halted",
-        asset_class="tradfi" if row.isRwa == "YES" else "crypto",
+        funding_interval_h=(gauge(row.fundInterval) or 8.0) if row.perpetual else None,
+        expiry_ns=ms_ns(row.deliveryTime) if row.deliveryTime and not row.perpetual else None,
+        status="trading" if row.trading else "halted",
+        asset_class="tradfi" if row.isRwa.upper() == "YES" else "crypto",
         category=line,
     )

@@ -7,6 +7,7 @@ import pytest
 
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
 from monitor.feed import Acked, BadRow, Refused, UnknownSymbol
+from monitor.instruments import Registry
 from tests.feeds.support import NOW_NS, of, open_session
 
 NOW_MS = NOW_NS // 1_000_000
@@ -129,3 +130,47 @@ def test_topics_are_sharded_as_the_venue_recommends() -> None:
     assert all(
         len(connection.topics) <= 50 for connection in opened.feed.connections(opened.feed.wanted(opened.registry))
     )
+
+
+def test_coin_margined_contract_of_the_unified_line_is_sized_in_dollars() -> None:
+    """Read as coins, as v2's BTCUSD is, a trade of 500 dollars is one of 42 millions."""
+    opened = open_session("bitget", Channel.TRADES, Channel.LIQUIDATIONS, Channel.PRICE, Channel.OPEN_INTEREST)
+    item = opened.registry.venue("bitget")["BTCUSD_CM"]
+    assert (item.base, item.form, item.kind, item.settle) == ("BTC", "inverse", "perp", "BTC")
+    arg = {"instType": "coin-futures", "symbol": "BTCUSD_CM"}
+    trade = {"i": "1", "p": "84000", "v": "500", "S": "sell", "T": str(NOW_MS)}
+    frame = {"action": "update", "arg": {**arg, "topic": "publicTrade"}, "data": [trade], "ts": NOW_MS}
+    assert [(event.side, event.usd_micros) for event in of(Trade, opened.push(frame))] == [("sell", 500_000_000)]
+    row = {"symbol": "BTCUSD_CM", "side": "buy", "price": "84000", "amount": "700", "ts": str(NOW_MS)}
+    forced = {
+        "action": "update",
+        "arg": {"instType": "coin-futures", "topic": "liquidation"},
+        "data": [row],
+        "ts": NOW_MS,
+    }
+    found = of(Liquidation, opened.push(forced))
+    assert [(event.side, event.usd_micros) for event in found] == [("long", 700_000_000)]
+    told = {"markPrice": "84000", "openInterest": "10"}
+    ticker = {"action": "snapshot", "arg": {**arg, "topic": "ticker"}, "data": [told], "ts": NOW_MS}
+    assert [event.usd for event in of(OpenInterest, opened.push(ticker))] == [840_000.0]
+
+
+def test_coin_margined_contracts_are_those_that_the_socket_has() -> None:
+    feed = open_session("bitget").feed
+    (coin,) = (request for request in feed.metadata() if request.name == "contracts/coin-futures")
+    assert coin.url == "https://api.bitget.com/api/v3/market/instruments?category=COIN-FUTURES"
+    body = b'{"code":"00000","data":[{"symbol":"BTCCMZ26","baseCoin":"BTC","quoteCoin":"USD","type":"delivery","status":"online","deliveryTime":"1798185600000"},{"symbol":"X_CM","baseCoin":"X","quoteCoin":"USD","type":"perpetual","status":"offline"}]}'
+    dated, ended = feed.parse_metadata(coin, body)[0]
+    assert (dated.kind, dated.form, dated.status, dated.funding_interval_h) == ("future", "inverse", "trading", None)
+    assert ended.status == "halted"
+    rank = b'{"code":"00000","data":[{"symbol":"BTCUSD_CM","openInterest":"10","markPrice":"84000"}]}'
+    (request,) = (each for each in feed.ranking() if each.name == "tickers/coin-futures")
+    assert feed.parse_ranking(request, rank, Registry()) == {"BTCUSD_CM": 840_000.0}
+
+
+def test_a_gap_with_coin_margined_trades_is_not_called_filled() -> None:
+    """v2's history has no trades of v3's line."""
+    opened = open_session("bitget", Channel.TRADES)
+    table = opened.registry.venue("bitget")
+    assert opened.feed.gap(Channel.TRADES, [table["BTCUSDT"]], NOW_NS - 10**9, NOW_NS)
+    assert opened.feed.gap(Channel.TRADES, [table["BTCUSDT"], table["BTCUSD_CM"]], NOW_NS - 10**9, NOW_NS) == []

@@ -64,13 +64,20 @@ class BitgetProtocol(JsonVenue):
         coins = self.coins(symbol)
         return found | ({"openInterest": str(coins)} if coins is not None else {})
 
+    def coins(self, symbol: str) -> float | None:
+        """Coins of every line, those of inverse contracts too."""
+        found, mark = super().coins(symbol), self.rows[symbol].get("mark")
+        inverse = self.by_symbol[symbol].form == "inverse"
+        return found / mark if inverse and found is not None and mark else None if inverse else found
+
     def routes(self, query: Mapping[str, str]) -> dict[str, Any]:
         """Contracts and tickers of one product line."""
-        items = [item for item in self.instruments if item.category == query.get("productType", "").lower()]
+        line = query.get("productType", query.get("category", "")).lower()
+        items = [item for item in self.instruments if item.category == line]
         tickers = [
             {
                 "symbol": item.symbol,
-                "holdingAmount": str(self.coins(item.symbol) or 0),
+                "openInterest" if line == "coin-futures" else "holdingAmount": str(self.coins(item.symbol) or 0),
                 "markPrice": str(self.rows[item.symbol].get("mark", 0)),
             }
             for item in items
@@ -81,6 +88,9 @@ class BitgetProtocol(JsonVenue):
             "/api/v2/mix/market/merge-depth": {"code": "00000", "data": {"bids": bids, "asks": asks, "ts": None}},
             "/api/v2/mix/market/contracts": {"code": "00000", "data": [_listing(item) for item in items]},
             "/api/v2/mix/market/tickers": {"code": "00000", "data": tickers},
+            "/api/v3/market/orderbook": {"code": "00000", "data": {"b": bids, "a": asks, "ts": None}},
+            "/api/v3/market/instruments": {"code": "00000", "data": [_unified(item) for item in items]},
+            "/api/v3/market/tickers": {"code": "00000", "data": tickers},
         }
 
 
@@ -101,6 +111,13 @@ def _listing(item: Instrument) -> dict[str, Any]:
         "fundInterval": str(item.funding_interval_h or 8),
         "isRwa": "YES" if item.asset_class == "tradfi" else "NO",
     }
+
+
+def _unified(item: Instrument) -> dict[str, Any]:
+    """A listing of v3: kind and state go by other names."""
+    row = _listing(item)
+    kind, _ = row.pop("symbolType"), row.pop("symbolStatus")
+    return {**row, "type": kind, "symbolType": "crypto", "status": "online", "category": item.category.upper()}
 
 
 def _frame(topic: str, action: str, data: dict[str, Any], ts: int) -> str:
