@@ -11,7 +11,8 @@ from monitor.commands import COMMANDS
 from monitor.commands.completion import parser_of
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+READMES = [ROOT / folder / "README.md" for folder in (".", "rules", "grafana")]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *READMES, ROOT / "CONTRIBUTING.md"]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:python3? |scripts/|docker |systemctl |sudo |curl |kill -(?!9)|source )[^`\n]+)`")
 START = re.compile(r"\$ |(?:\w+=\S+ )*(?:python|scripts/|docker|systemctl|sudo|curl|git|cd|export|source) ?")
