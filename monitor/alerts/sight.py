@@ -56,8 +56,7 @@ class Sight:
     def why_true(self) -> str:
         """Why an alert fires, in words."""
         if self.lower_bound and self.coverage is not None and self.coverage < 1:
-            share = fmt.share(self.coverage)
-            return f"the condition holds on the {share} of the data that is there; more can only add to it"
+            return "the condition holds on the data that is there; more can only add to it"
         return "the condition holds"
 
 

@@ -89,7 +89,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         error = f", last error: {sink['error']}" if sink.get("error") else ""
         yield f"{sink['name']:<16} {state:<5} {sink['outbox']:>6} waiting{error}"
     dead = found["deadLetters"]
-    yield f"{len(dead)} dead letters" if dead else "no dead letters"
+    yield f"{len(dead)} dead letter{'s' * (len(dead) > 1)}" if dead else "no dead letters"
     for letter in dead:
         when = fmt.utc_time(letter["created"] * NS_PER_MS)
         yield f"{letter['id']:>8}  {when}  {letter['sink']:<16} {letter['title']}: {letter['reason']}"

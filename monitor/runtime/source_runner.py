@@ -294,16 +294,20 @@ class SourceRunner:
 
 
 class Shelf:
-    """Quota and last good replies of one source, as files. None is worth that the event loop waits for the disk."""
+    """Quota and last good replies of one source, as files.
+
+    None is worth that the event loop waits for the disk, or that the source ends because the disk refuses.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._refused = False
         directory.mkdir(parents=True, exist_ok=True)
 
     def keep(self, name: str, recv_ns: int, body: bytes) -> None:
         """Keep a reply; one that is too large is only asked for again."""
         if len(body) <= KEPT_BYTES:
-            write_atomically(self._path(name), f"{recv_ns}\n".encode() + body, sync=False)
+            self._write(self._path(name), f"{recv_ns}\n".encode() + body)
 
     def reply(self, name: str) -> tuple[int, bytes] | None:
         """Time of receipt and body of the last good reply; None where there is none or it cannot be read."""
@@ -315,7 +319,19 @@ class Shelf:
 
     def keep_used(self, used: Used) -> None:
         """Keep what is used of the quota."""
-        write_atomically(self._directory / "quota.json", json.dumps(asdict(used)).encode(), sync=False)
+        self._write(self._directory / "quota.json", json.dumps(asdict(used)).encode())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            write_atomically(path, data, sync=False)
+        except OSError as error:
+            if not self._refused:  # said once: it is the same for every reply until there is space again
+                structlog.get_logger("monitor.source").warning(
+                    "source.not_kept", folder=str(path.parent), error=str(error)
+                )
+            self._refused = True
+        else:
+            self._refused = False
 
     def used(self) -> Used:
         """What is used of the quota; nothing where that is not known."""

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.errors import FetchError
 from monitor.events import Event, FeedState, MarketEvent, Sample
@@ -164,3 +165,17 @@ async def test_an_unreadable_shelf_is_no_obstacle(tmp_path: Path) -> None:
     bench = Bench(ManualClock(), tmp_path, b"4.0")
     await bench.run_for(5)
     assert bench.values == [4.0]
+
+
+async def test_a_disk_that_refuses_is_said_once_and_ends_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("monitor.runtime.source_runner.write_atomically", full)
+    bench = Bench(ManualClock(), tmp_path, b"4.0")
+    with capture_logs() as logs:
+        await bench.run_for(200)
+    assert len(bench.values) > 1
+    assert [log["event"] for log in logs].count("source.not_kept") == 1

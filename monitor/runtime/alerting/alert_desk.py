@@ -201,10 +201,12 @@ class AlertDesk:
         return [_shown(silence) for silence in self.router.silences(self._clock.wall_ns())]
 
     def acknowledgements(self) -> list[shown.Acknowledgement]:
-        """Acknowledgements of active alerts."""
+        """Acknowledgements of active alerts that have not expired."""
+        now_ns = self._clock.wall_ns()
         return [
             shown.Acknowledgement(ack.fingerprint, ack.by, ack.at_ns, ack.comment, ack.until_ns)
             for ack in self.router.acknowledgements()
+            if now_ns < ack.until_ns
         ]
 
     def explain_route(self, labels: Mapping[str, str]) -> list[RouteStep]:

@@ -156,6 +156,15 @@ async def test_a_silence_keeps_quiet_and_its_end_tells(rig: Rig) -> None:
     assert not rig.desk.expire_silence("no such")
 
 
+async def test_an_acknowledgement_that_has_expired_is_shown_to_nobody(rig: Rig) -> None:
+    await rig.at(1, 2_000_000)
+    assert rig.desk.acknowledge(rig.fingerprint, "ann", "on it", 60 * S)
+    await rig.clock.advance(59)
+    assert [ack.by for ack in rig.desk.acknowledgements()] == ["ann"]
+    await rig.clock.advance(1)
+    assert rig.desk.acknowledgements() == []
+
+
 async def test_an_acknowledgement_is_kept_and_taken_back(rig: Rig) -> None:
     assert not rig.desk.acknowledge("unknown", "ann", "")
     await rig.at(1, 2_000_000)
