@@ -2,7 +2,8 @@
 
 Every message is ``{"table", "action": "partial" | "insert" | "update" | "delete", "data"}``; nothing counts before the
 ``partial``, and an update carries the keys and the changed fields only. The ``liquidation`` table lists the engine's
-open orders, without a time: what an order holds counts once, when it is inserted, and later only by what is added::
+open orders, without a time: what an order holds counts once, when it is inserted, and later only by what is added. After a
+reconnect the table's orders that were never told count, too: they came while nobody listened::
 
     {"table":"liquidation","action":"insert","data":[{"orderID":"df41","symbol":"XBTUSD","side":"Sell","price":83950.5,"leavesQty":1000}]}
     {"table":"liquidation","action":"update","data":[{"orderID":"df41","leavesQty":400}]}
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -22,11 +24,22 @@ from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import BARS, SETTLEMENTS, iso_ms, listed_rows, number
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, TakerSide, Trade
-from monitor.feed import Connection, FeedSpec, Frame, HistoryPage, Limits, Refused, ReportingLaw, Request, Topic
+from monitor.feed import (
+    Connection,
+    FeedOptions,
+    FeedSpec,
+    Frame,
+    HistoryPage,
+    Limits,
+    Refused,
+    ReportingLaw,
+    Request,
+    Topic,
+)
 from monitor.instruments import ContractForm, Instrument, MarketKind, Registry, canonical_base, to_micros
 from monitor.past import Archive, HistorySpan, as_history, newer_edge
 from monitor.session import SessionRules
-from monitor.venue import VenueFeed, VenueSession
+from monitor.venue import VenueSession
 from monitor.wire import Rows, exact, iso_ns, listed, positive, read
 
 DOCS = "https://www.bitmex.com/app/wsAPI"
@@ -112,7 +125,18 @@ _FILLS = Rows(_Fill)
 
 
 class BitmexFeed(BookFeed):
-    """BitMEX."""
+    """BitMEX.
+
+    ``known_orders`` are liquidation orders that any connection was told of, None before the first table of them;
+    ``last_mark`` is the bitcoin perpetual's, which values quanto orders that come before a connection's own prices.
+    """
+
+    learns: ClassVar[Mapping[str, Any]] = {"known_orders": dict[str, bool] | None, "last_mark": Decimal | None}
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self.known_orders: dict[str, bool] | None = None
+        self.last_mark: Decimal | None = None
 
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="bitmex",
@@ -132,7 +156,7 @@ class BitmexFeed(BookFeed):
         stale_s={Channel.PRICE: 60.0, Channel.FUNDING: 600.0, Channel.OPEN_INTEREST: 600.0, Channel.TRADES: 300.0, Channel.LIQUIDATIONS: 3600.0, Channel.DEPTH: 60.0},
         docs=DOCS,
         gaps={
-            Channel.LIQUIDATIONS: "lost: the venue keeps no past orders of its engine",
+            Channel.LIQUIDATIONS: "lost, but for orders that are still open: the venue keeps no past ones",
             Channel.TRADES: "REST",
         },
     )  # fmt: skip
@@ -269,8 +293,9 @@ class BitmexSession(VenueSession):
         "_last_xbt": Decimal | None,
     }
 
-    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+    def __init__(self, feed: BitmexFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
+        self._feed = feed
         self._started: set[str] = set()
         self._rows: dict[str, _Row] = {}
         self._orders: dict[str, _Order] = {}
@@ -347,6 +372,8 @@ class BitmexSession(VenueSession):
             held = self._rows[row.symbol] = row
         else:
             _merge(held, row)
+        if held.symbol == _XBT_PRICE_SYMBOL:
+            self._feed.last_mark = held.markPrice
         instrument = self._known(held)
         if instrument is None:
             return []
@@ -379,21 +406,28 @@ class BitmexSession(VenueSession):
     def _xbt(self) -> Decimal | None:
         """Dollars per bitcoin: the perpetual's mark, else its last trade."""
         row = self._rows.get(_XBT_PRICE_SYMBOL)
-        return (row.markPrice if row is not None else None) or self._last_xbt
+        return (row.markPrice if row is not None else None) or self._last_xbt or self._feed.last_mark
 
     # --- liquidation ----------------------------------------------------------------------------------------------
 
     def _liquidations(self, action: str, data: msgspec.Raw, recv_ns: int) -> list[MarketEvent]:
         rows = _ORDERS.decode(data, self.bad_row)
         if action == "partial":
-            self._orders = {row.orderID: row for row in rows}
-            self.skip("history", len(rows))
-            return []
+            return self._open_orders(rows, recv_ns)
         if action == "delete":
             for row in rows:
                 self._orders.pop(row.orderID, None)
             return []
         return self.each(rows, self._order, recv_ns)
+
+    def _open_orders(self, rows: Sequence[_Order], recv_ns: int) -> list[MarketEvent]:
+        """Orders that are open: history at the start; later those that nobody was told of came while nobody listened."""
+        known = self._feed.known_orders
+        fresh = [] if known is None else [row for row in rows if row.orderID not in known]
+        self._feed.known_orders = dict.fromkeys((*(known or ()), *(row.orderID for row in rows)), True)
+        self._orders = {row.orderID: row for row in rows if row not in fresh}
+        self.skip("history", len(self._orders))
+        return self.each(fresh, self._order, recv_ns)
 
     def _order(self, row: _Order, recv_ns: int) -> Iterable[MarketEvent]:
         """Count what an order holds when it is new, and only the increase when it is known."""
@@ -403,6 +437,7 @@ class BitmexSession(VenueSession):
             if len(self._orders) >= _MOST_ORDERS:
                 self._orders.clear()
             held = self._orders[row.orderID] = row
+            self._know(row.orderID)
         else:
             _merge(held, row)
         added = (held.leavesQty or Decimal(0)) - before
@@ -419,6 +454,14 @@ class BitmexSession(VenueSession):
         return self.liquidation(
             instrument, "long" if held.side == "Sell" else "short", usd_micros, price, recv_ns, recv_ns, key
         )
+
+    def _know(self, order_id: str) -> None:
+        """Remember an order beyond its end: the table of another connection may still have it."""
+        known = self._feed.known_orders
+        if known is not None:
+            known[order_id] = True
+            if len(known) > _MOST_ORDERS:
+                self._feed.known_orders = dict(islice(known.items(), _MOST_ORDERS // 2, None))
 
     def _price(self, order: _Order) -> Decimal:
         row = self._rows.get(order.symbol or "")

@@ -27,6 +27,12 @@ def started(*channels: Channel) -> Opened:
     return opened
 
 
+def reconnected(before: Opened) -> Opened:
+    """Another session of the same feed."""
+    session = before.feed.session(before.connection, before.registry)
+    return Opened(before.feed, before.registry, before.connection, session, session.on_open(NOW_NS))
+
+
 def test_bitmex_update_is_not_a_new_liquidation() -> None:
     """Vector 12: insert 1000, update to 400, delete: one liquidation of 1,000 USD."""
     opened = started()
@@ -194,3 +200,37 @@ def test_selected_symbols_bring_the_bitcoin_price_that_values_quanto_contracts()
         "instrument:ETHUSD",
         "instrument:XBTUSD",
     ]
+
+
+def test_an_order_that_came_while_nobody_listened_counts_after_the_reconnect() -> None:
+    first = started()
+    first.push(table("liquidation", "insert", ORDER))
+    again = reconnected(first)
+    missed = {**ORDER, "orderID": "b7", "leavesQty": 700}
+    events = again.push(table("instrument", "partial"), table("liquidation", "partial", ORDER, missed))
+    assert [(event.key, event.usd_micros) for event in of(Liquidation, events)] == [("b7", 700_000_000)]
+    assert again.skipped() == {"history": 1}
+    later = again.push(table("liquidation", "update", {"orderID": "b7", "leavesQty": 300}))
+    assert of(Liquidation, later) == []
+
+
+def test_a_quanto_order_found_before_the_first_price_is_worth_the_last_one() -> None:
+    """The table of orders comes first: 50 contracts x 100 satoshi x 3,000 x 90,000 dollars."""
+    missed = {"orderID": "q1", "symbol": "ETHUSD", "side": "Buy", "price": 3000, "leavesQty": 50}
+    events = reconnected(started()).push(table("liquidation", "partial", missed))
+    assert [(event.side, event.usd_micros) for event in of(Liquidation, events)] == [("short", 13_500_000_000)]
+
+
+def test_an_order_that_ended_meanwhile_stays_known() -> None:
+    """Another connection's table may be a moment older."""
+    first = started()
+    first.push(table("liquidation", "insert", ORDER), table("liquidation", "delete", ORDER))
+    assert of(Liquidation, reconnected(first).push(table("liquidation", "partial", ORDER))) == []
+
+
+def test_known_orders_are_a_bounded_number() -> None:
+    opened = started()
+    for start in range(0, 150_000, 1_000):
+        rows = [{**ORDER, "orderID": str(n)} for n in range(start, start + 1_000)]
+        opened.push(table("liquidation", "insert", *rows))
+    assert len(opened.feed.known_orders) <= 100_000  # type: ignore[attr-defined]
