@@ -55,7 +55,7 @@ class MqttClient(aiomqtt.Client):
             socket_options=_NO_DELAY,
             **options,
         )
-        self._running = asyncio.get_running_loop()
+        self._event_loop = asyncio.get_running_loop()
         self._in_thread = threading.Lock()
         self._given_up = False
 
@@ -79,14 +79,14 @@ class MqttClient(aiomqtt.Client):
         with self._in_thread:
             super()._client_connect()
         if self._given_up:
-            self._running.call_soon_threadsafe(self._close)
+            self._event_loop.call_soon_threadsafe(self._close)
 
     def _give_up(self) -> None:
         """Close once paho's calls into the event loop, which may still wait for their turn there, are done."""
         self._given_up = True
         if self._in_thread.acquire(blocking=False):  # else the thread does it
             self._in_thread.release()
-            self._running.call_soon(self._close)
+            self._event_loop.call_soon(self._close)
 
     def _close(self) -> None:
         self._client.reinitialise()
