@@ -117,7 +117,7 @@ def run(seed: int, *, samples: bool) -> int:
     return leaner.forgotten
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.booleans())
 @example(0, False)  # a crossing beside what comes back
 @example(36, False)  # a second stage without a row shows no threshold
