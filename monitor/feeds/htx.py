@@ -30,6 +30,7 @@ from monitor.feed import (
     Bad,
     Closing,
     Connection,
+    FeedOptions,
     FeedSpec,
     Frame,
     HistoryPage,
@@ -44,7 +45,7 @@ from monitor.feed import (
 from monitor.instruments import Instrument, Registry, canonical_base, to_micros
 from monitor.past import HOUR_NS, Archive, HistorySpan
 from monitor.session import SessionRules
-from monitor.venue import VenueFeed, VenueSession, shards
+from monitor.venue import VenueSession, shards
 from monitor.wire import Number, Rows, gauge, listed, ms_ns, positive, read, row_by_row
 
 DOCS = "https://www.htx.com/en-us/opend/newApiPages/?type=2"
@@ -197,7 +198,13 @@ _OPEN_INTEREST = Rows(_OpenInterest)
 
 
 class HtxFeed(BookFeed):
-    """HTX."""
+    """HTX. ``marks`` are the newest mark prices: they value liquidations that name neither a price nor a turnover."""
+
+    learns: ClassVar[Mapping[str, Any]] = {"marks": dict[str, float]}
+
+    def __init__(self, options: FeedOptions) -> None:
+        super().__init__(options)
+        self.marks: dict[str, float] = {}
 
     spec: ClassVar[FeedSpec] = FeedSpec(
         venue="htx",
@@ -384,6 +391,10 @@ class HtxSession(VenueSession):
 
     rules = SessionRules(chunk=1, pace_s=0.05, ack_s=15.0)
 
+    def __init__(self, feed: HtxFeed, connection: Connection, registry: Registry) -> None:
+        super().__init__(feed, connection, registry)
+        self._marks = feed.marks
+
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """Inflate, then decode."""
         data = frame.encode(errors="replace") if isinstance(frame, str) else frame
@@ -440,6 +451,7 @@ class MarketSession(HtxSession):
         if kind == "detail":
             return self.prices(instrument, ts_ns, recv_ns, last=tick.close)
         if kind.startswith("mark_price"):
+            self._marks[symbol] = gauge(tick.close) or 0.0
             return self.prices(instrument, ts_ns, recv_ns, mark=tick.close)
         self.skip("unknown_message")
         return []
@@ -457,7 +469,7 @@ class NotificationSession(HtxSession):
 
     learns: ClassVar[Mapping[str, Any]] = {"_payments": dict[str, Payments]}
 
-    def __init__(self, feed: VenueFeed, connection: Connection, registry: Registry) -> None:
+    def __init__(self, feed: HtxFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
         self._payments: dict[str, Payments] = {}
 
@@ -504,7 +516,8 @@ class NotificationSession(HtxSession):
         instrument = self.find(row.contract_code, Channel.LIQUIDATIONS)
         if instrument is None:
             return []
-        usd = positive(row.trade_turnover or row.amount * row.price)
+        told = row.price or Decimal(str(self._marks.get(row.contract_code, 0.0)))
+        usd = positive(row.trade_turnover or row.amount * told)
         price = positive(row.price) if row.price else usd / positive(row.amount)
         key = f"{row.contract_code}:{row.created_at}:{row.direction}:{row.volume}"
         seen[key] += 1

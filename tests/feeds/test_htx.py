@@ -8,7 +8,7 @@ import pytest
 
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
-from monitor.feed import Acked, Closing, Refused, Reply
+from monitor.feed import Acked, BadRow, Closing, Refused, Reply
 from monitor.feeds.htx import inflate
 from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
@@ -86,6 +86,19 @@ def test_prices(channel: str, tick: dict[str, Any], kind: str, value: float) -> 
     opened = open_session("htx", Channel.PRICE)
     message = {"ch": f"market.BTC-USDT.{channel}", "ts": NOW_MS, "tick": tick}
     assert [(event.kind, event.value) for event in of(Price, opened.push(packed(message)))] == [(kind, value)]
+
+
+def test_liquidation_without_price_and_turnover_is_worth_its_mark() -> None:
+    opened = notification()
+    bare = {**ROW, "price": 0, "trade_turnover": 0, "amount": 432}
+    assert of(Liquidation, opened.push(notify("liquidation_orders", bare))) == []
+    assert len(opened.notices(BadRow)) == 1, "there is no mark price yet"
+    other = opened.feed.session(opened.connection, opened.registry)
+    index = next(each for each in opened.feed.connections(opened.feed.wanted(opened.registry)) if "index" in each.name)
+    marks = opened.feed.session(index, opened.registry)
+    marks.on_frame(packed({"ch": "market.O3-USDT.mark_price.1min", "ts": NOW_MS, "tick": {"close": 0.5}}), NOW_NS)
+    (event,) = of(Liquidation, other.on_frame(notify("liquidation_orders", bare), NOW_NS))
+    assert (event.usd_micros, event.price) == (216_000_000, 0.5)
 
 
 def test_two_orders_of_one_size_in_one_millisecond_are_two() -> None:
