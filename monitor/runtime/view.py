@@ -192,7 +192,7 @@ class AppView:
             clear_text=rule.clear_text,
             for_s=rule.for_ns / NS_PER_S,
             keep_firing_for_s=rule.keep_firing_for_ns / NS_PER_S,
-            min_coverage=self.parts.min_coverage if rule.min_coverage is None else rule.min_coverage,
+            min_coverage=self._min_coverage(rule),
             labels=rule.labels,
             annotations=rule.annotations,
             unit=unit_shown(rule.expr),
@@ -255,21 +255,25 @@ class AppView:
         expr = self.parts.engine.expr_of(rule.id, row)
         unit, (contributor_unit, part_units) = unit_shown(expr), units_behind(expr)
         value, threshold = float(evaluation.value[row]), float(evaluation.threshold[row])
-        truth = int(evaluation.truth[row])
+        truth, coverage = int(evaluation.truth[row]), float(evaluation.coverage[row])
+        thin = _thin(truth, coverage, self._min_coverage(rule))
         return WhyRow(
             labels=evaluation.labels[row],
             state=_state(alert),
             truth=truth,
             value=value,
             threshold=threshold,
-            coverage_ratio=float(evaluation.coverage[row]),
-            reason=evaluation.reasons.get(row, "") or _course(alert, rule),
+            coverage_ratio=coverage,
+            reason=evaluation.reasons.get(row, "") or _course(alert, rule) or thin,
             explanation=self.parts.desk.explain(evaluation.rule, row),
-            near_miss="" if isinstance(expr, Then) else _near_miss(truth, value, threshold, unit),
+            near_miss="" if thin or isinstance(expr, Then) else _near_miss(truth, value, threshold, unit),
             unit=unit,
             contributor_unit=contributor_unit,
             part_units=part_units,
         )
+
+    def _min_coverage(self, rule: Rule) -> float:
+        return self.parts.min_coverage if rule.min_coverage is None else rule.min_coverage
 
     def sources(self) -> Sequence[SourceView]:
         """Every configured slow source."""
@@ -404,6 +408,13 @@ def _course(alert: AlertView | None, rule: Rule) -> str:
     if alert.state is AlertState.FIRING:
         return f"firing since {fmt.utc_time(alert.starts_at_ns)}: {alert.reason}"
     return alert.reason
+
+
+def _thin(truth: int, coverage: float, least: float) -> str:
+    """That a value which is no alert decides nothing; empty where enough of the data is there."""
+    if truth != FALSE or coverage >= least:
+        return ""
+    return f"unknown: {fmt.share(coverage)} of the data is there, {fmt.share(least)} is needed"
 
 
 def _near_miss(truth: int, value: float, threshold: float, unit: str) -> str:

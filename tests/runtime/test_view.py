@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from monitor import format as fmt
 from monitor.alert import AlertState
 from monitor.engine import Engine
-from monitor.events import Channel, Event, FeedState, Liquidation, Price
+from monitor.events import Channel, Event, FeedGap, FeedState, Liquidation, Price
 from monitor.feed import Cap
 from monitor.instruments import Instrument
 from monitor.reading import FALSE, TRUE, UNKNOWN
@@ -189,6 +190,16 @@ def test_why_says_since_when_an_alert_is_on_and_what_it_waits_for(rig: Rig) -> N
     assert wiped.reason.startswith("firing since 2025-11-21 04:40:00Z: the condition holds")
     (low,) = rig.view.why("Low") or ()
     assert low.reason == "pending since 2025-11-21 04:40:00Z, fires after 5m: the condition holds"
+
+
+def test_why_calls_a_value_unknown_that_too_little_of_the_data_stands_behind(rig: Rig) -> None:
+    """Three quarters of the hour were not seen: no all-clear, and no distance from the threshold."""
+    gap = [FeedGap(venue, Channel.LIQUIDATIONS, T0 - HOUR, T0 - HOUR // 4, "drop") for venue in rig.stats]
+    rig.take(*gap, liquidation(BTC, "long", 2_000_000))
+    (row,) = rig.view.why("Wiped") or ()
+    assert (row.state, row.truth, row.near_miss) == ("inactive", FALSE, "")
+    assert row.reason == f"unknown: {fmt.share(row.coverage_ratio)} of the data is there, 50% is needed"
+    assert row.coverage_ratio < 0.25, "a third venue has never been live"
 
 
 def test_why_of_a_rule_without_data_and_of_none(rig: Rig) -> None:
