@@ -200,6 +200,11 @@ class Node(ABC):
         """
         return padded(then, len(self.index), self.default), self.values
 
+    def steady(self, then: Any) -> bool:
+        """Whether the very members are present that are in a snapshot; False where that is not easily told."""
+        del then
+        return False
+
     def holdings(self) -> Sequence[Holding]:
         """The logs and samples that this node reads by itself."""
         return ()

@@ -142,6 +142,12 @@ class GaugeNode(MembersNode):
         known = np.append(~np.isnan(self.values), True)[group]
         return now if before is None else np.where(known, now, padded(before, len(group)))
 
+    def steady(self, then: tuple[Floats, Floats | None]) -> bool:
+        """See `Node`."""
+        if self.weights is not None or len(then[0]) != len(self.projection.group):
+            return False
+        return bool((np.isnan(then[0]) == np.isnan(self._present())).all())
+
     def folders(self) -> tuple[Folder, Folder]:
         """Then's and now's, for a caller that compares with the same instant's values again and again."""
         return Folder(self.fold), Folder(self.fold)

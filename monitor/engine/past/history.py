@@ -493,12 +493,16 @@ class Sampler:
         values[self._map] = seen
         return values, others
 
+    def _steady(self) -> bool:
+        """Whether no member came or went since the last sample, and nobody has touched it since."""
+        return self.history.version == self._versions[1] and self.node.steady(self.history.snapshot)
+
     def _splice(self, values: Floats) -> Floats:
         history, size = self.history, len(self.history.index)
         last = history.links[-1][:size] if len(history) else np.empty(0)
         link = np.where(np.isnan(padded(last, size)), self.neutral, padded(last, size))
         known = padded(history.known, size)
-        if history.snapshot is not None:
+        if history.snapshot is not None and not self._steady():
             then, now = (np.full(size, NAN) for _ in range(2))
             then[self._map], now[self._map] = self.node.against(history.snapshot)
             jump = splice(self.link, known, values, then, now)
