@@ -35,20 +35,11 @@ import aiohttp
 import numpy as np
 from aiohttp import web
 
-from benchmarks.stage import (
-    Server,
-    alertmanager,
-    background,
-    buckets,
-    free_port,
-    monitor,
-    prometheus,
-    quantile_ms,
-    text,
-)
+from benchmarks.stage import Server, alertmanager, background, buckets, monitor, prometheus, quantile_ms, text
 from monitor.clock import SystemClock
 from monitor.events import Price
 from monitor.instruments import Instrument
+from monitor.testing.ports import free_port
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
 

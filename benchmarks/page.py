@@ -17,7 +17,6 @@ import itertools
 import os
 import random
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from aiohttp import web
 from monitor.clock import SystemClock
 from monitor.events import Liquidation, Price
 from monitor.testing.fake_view import FakeView
+from monitor.testing.ports import free_port
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
@@ -156,9 +156,7 @@ async def venue(rate: float) -> AsyncIterator[VenueServer]:
 @contextlib.asynccontextmanager
 async def program(server: VenueServer) -> AsyncIterator[str]:
     """The whole program on that venue, with all shipped rules; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(

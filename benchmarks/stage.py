@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,15 +15,10 @@ from typing import Self
 
 import aiohttp
 
+from monitor.testing.ports import free_port
+
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin"
 _BUCKET = re.compile(r"^monitor_stage_latency_seconds_bucket\{([^}]*)\} (\S+)", re.MULTILINE)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on right now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def program(*names: str) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from monitor.clock import SystemClock
 from monitor.events import Price
+from monitor.testing.ports import free_port
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
@@ -56,9 +56,7 @@ async def first_price(url: str) -> None:
 
 async def once(server: VenueServer) -> tuple[float, float]:
     """Seconds to the first price, and to the exit."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="monitor-start-") as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(

@@ -29,7 +29,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import sqlite3
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from aiohttp import web
 
 from monitor.clock import SystemClock
 from monitor.events import Liquidation, MarketEvent, Price
+from monitor.testing.ports import free_port
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
@@ -338,7 +338,7 @@ class Monitor:
         self.stopped_ns = 0
         """Since when it is not let run; 0: it runs."""
         symbols = f"[{', '.join(item.symbol for item in INSTRUMENTS)}]"
-        text = CONFIG.format(port=_free_port(), symbols=symbols, ws=server.ws_url, rest=server.rest_url, hook=hook)
+        text = CONFIG.format(port=free_port(), symbols=symbols, ws=server.ws_url, rest=server.rest_url, hook=hook)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         (folder / "rules.yaml").write_text(RULES, encoding="utf-8")
 
@@ -370,12 +370,6 @@ class Monitor:
         found += [f"{count} notifications are {state}" for state, count in rows]
         aside = [path.name for path in (self.folder / "state").iterdir() if "corrupt" in path.name]
         return found + [f"{self.folder.name}: a file was set aside: {name}" for name in aside]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass

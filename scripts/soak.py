@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import os
 import re
-import socket
 import statistics
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from monitor.clock import SystemClock
 from monitor.events import Channel, Liquidation, MarketEvent, Price, PriceKind, Trade
 from monitor.feeds import FEEDS, feed_class
 from monitor.instruments import Instrument
+from monitor.testing.ports import free_port
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
 from tests.integration.test_venues import instrument_of
@@ -127,9 +127,7 @@ def p99_s(metrics: str, stage: str) -> float:
 
 async def soak(markets: list[Market], rate: float, minutes: float, folder: Path, rules: list[str]) -> int:
     """Run it and print the figures."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with AsyncExitStack() as stack:
         for market in markets:
             await stack.enter_async_context(market.server)

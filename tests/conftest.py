@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
+
+from monitor.testing import ports
 
 settings.register_profile("everybody", derandomize=True, database=None)
 settings.register_profile("explore", settings.get_profile("default"))
@@ -80,14 +81,7 @@ def binary() -> Callable[[str], Path]:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """A loopback port that nobody listens on right now; bind it soon."""
-
-    def get() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
-
-    return get
+    return ports.free_port
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from monitor.commands import dispatch
+from monitor.testing.ports import free_port
 
 PATIENCE_S = 60.0
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -108,9 +108,7 @@ def test_a_conversation_with_mistakes_ends_with_a_program_that_runs(tmp_path: Pa
 
 def assert_it_starts(config: Path) -> None:
     """Nobody listens at the venues' addresses here; the program comes up, says so, and ends when asked to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     nowhere = "    ws_url: ws://127.0.0.1:1\n    rest_url: http://127.0.0.1:1\n"
     text = config.read_text().replace("127.0.0.1:9108", address)
     config.write_text(re.sub(r"(?m)^    top: .*\n", rf"\g<0>{nowhere}", text))

@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.testing.ports import free_port
 from tests.docs.commands import ROOT, SHOWN_NOT_RUN, Command, commands, examples, reason_not_run
 
 pytestmark = pytest.mark.xdist_group("documentation")
@@ -94,14 +94,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             for process in (recording, beside):
                 process.terminate()
                 process.wait(PATIENCE_S)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def shims(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from monitor.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "grafana" / "prometheus" / "rules"
@@ -44,13 +45,6 @@ class Prometheus:
             body = await reply.json()
         assert body["status"] == "success", body
         return body["data"]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _config(scrape_url: str, interval_s: int) -> str:

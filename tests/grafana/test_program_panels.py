@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from monitor.testing.ports import free_port
 from tests.grafana.conftest import GRAFANA
 from tests.grafana.prometheus_harness import (
     Prometheus,
     assert_every_panel_has_data,
     fill_in,
-    free_port,
     panel_queries,
     run_prometheus,
     until_samples,

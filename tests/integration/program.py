@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.grafana.prometheus_harness import free_port
+from monitor.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "monitor")

@@ -15,10 +15,10 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.events import Price
 from monitor.mqtt import MqttClient
+from monitor.testing.ports import free_port
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
-from tests.grafana.prometheus_harness import free_port
 from tests.integration.program import Program, started
 from tests.integration.servers import Broker, alertmanager
 

@@ -16,10 +16,10 @@ import trustme
 
 from monitor.clock import SystemClock
 from monitor.events import Funding, Price
+from monitor.testing.ports import free_port
 from monitor.testing.scenario.listings import instruments_of
 from monitor.testing.venue_server import VenueServer
 from monitor.testing.venues import make_protocol
-from tests.grafana.prometheus_harness import free_port
 from tests.integration.program import Program, alert_names, run_to_end, started
 
 pytestmark = pytest.mark.xdist_group("program")
