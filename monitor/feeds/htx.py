@@ -393,7 +393,7 @@ class HtxSession(VenueSession):
 
     def __init__(self, feed: HtxFeed, connection: Connection, registry: Registry) -> None:
         super().__init__(feed, connection, registry)
-        self._marks = feed.marks
+        self.marks = feed.marks
 
     def decode(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         """Inflate, then decode."""
@@ -451,7 +451,7 @@ class MarketSession(HtxSession):
         if kind == "detail":
             return self.prices(instrument, ts_ns, recv_ns, last=tick.close)
         if kind.startswith("mark_price"):
-            self._marks[symbol] = gauge(tick.close) or 0.0
+            self.marks[symbol] = gauge(tick.close) or 0.0
             return self.prices(instrument, ts_ns, recv_ns, mark=tick.close)
         self.skip("unknown_message")
         return []
@@ -516,7 +516,7 @@ class NotificationSession(HtxSession):
         instrument = self.find(row.contract_code, Channel.LIQUIDATIONS)
         if instrument is None:
             return []
-        told = row.price or Decimal(str(self._marks.get(row.contract_code, 0.0)))
+        told = row.price or Decimal(str(self.marks.get(row.contract_code, 0.0)))
         usd = positive(row.trade_turnover or row.amount * told)
         price = positive(row.price) if row.price else usd / positive(row.amount)
         key = f"{row.contract_code}:{row.created_at}:{row.direction}:{row.volume}"
