@@ -173,6 +173,8 @@ def _missing(report: RerunReport) -> Iterator[str]:
         yield from (f"MISSING {count} {what}: {reason}" for reason, count in counts.items())
     if report.short:
         yield f"MISSING {report.short} events that the recording monitor had taken"
+    if report.engine_errors:
+        yield f"MISSING {report.engine_errors} events of batches at which the engine failed, as it does live"
     if report.cold:
         yield "MISSING what was before: it begins in the middle, so windows were empty that were full"
     if report.reloads["ignored"]:

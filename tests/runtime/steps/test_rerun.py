@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import NS_PER_S, ScaledClock
+from monitor.commands import replay
 from monitor.errors import TapeError
 from monitor.events import Funding, Liquidation, PositionSide, Price
 from monitor.feeds import named_feeds
@@ -345,6 +346,23 @@ def test_what_an_overfull_pump_left_out_is_left_out_again_and_a_short_tape_is_to
     report = rerun(QUIET, [rows], AlertLog(), watcher=lambda monitor, _: taken.append(monitor.report.short))
     assert taken == [0, 2]
     assert not report.exact
+
+
+def test_a_batch_at_which_the_engine_fails_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = [Price(instruments_of("bybit")[0], "mark", value, START_NS, START_NS) for value in (1.0, 2.0)]
+    rows: list[Row] = [
+        (START_NS, course.START, "config", course.write_setting(setting(QUIET)), False),
+        (START_NS, course.HEARD, "events", course.write_events(prices), False),
+        (START_NS, course.TURN, "turn", course.write_turn(2), False),
+    ]
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug in the engine")
+
+    monkeypatch.setattr("monitor.runtime.steps.turns.Turns.step", fail)
+    report = rerun(QUIET, [rows], AlertLog())
+    assert report.engine_errors == 2
+    assert list(replay._missing(report)) == ["MISSING 2 events of batches at which the engine failed, as it does live"]
 
 
 @settings(deadline=None, max_examples=60)
