@@ -17,11 +17,12 @@ from monitor.backtest.history import Stretch
 from monitor.clock import NS_PER_S
 from monitor.engine import Engine
 from monitor.events import Channel, Event, FeedGap, FeedState
+from monitor.feed import Connection, Topic
 from monitor.language import parse_expression
 from monitor.runtime.feeds.repeats import Repeats
 from monitor.runtime.steps.rerun import AlertLog, Rules
 from monitor.tape.course import HEARD, START, read_events, write_events
-from monitor.tape.facts import write_states
+from monitor.tape.facts import write_connection, write_states
 from monitor.tape.folder import inspect_files, open_tape, read_blocks, read_folder, some_files, write_lost
 from monitor.tape.format import Record, Row
 from monitor.tape.holes import NOT_ON_TAPE, is_of_hole, with_holes
@@ -87,6 +88,30 @@ def test_a_channel_is_away_from_the_last_record_before_to_the_first_behind(hole:
 def test_a_feed_that_stays_quiet_is_unknown_until_it_is_heard_and_then_known_since_the_hole() -> None:
     bybit = state(1, up=False, venue="bybit")
     assert told([state(1, up=True), bybit], LOSS, [frame(9, "bybit"), frame(10)]) == [down(1), back(10, 1, 9)]
+
+
+def link(number: int, *channels: Channel, carried: bool = False) -> Row:
+    connection = Connection("okx/public/0", "wss://example.invalid", (Topic("t", channels, "BTC"),))
+    return number, f"okx/public/0#{number}", "connect", write_connection(connection, standby=False), carried
+
+
+def said(ns: int, number: int) -> Row:
+    return ns, f"okx/public/0#{number}", "in", "{}", False
+
+
+def test_a_channel_is_back_when_every_link_that_carried_it_was_heard() -> None:
+    """Another link of the venue says nothing of it, and one that was lost within the hole says nothing more."""
+    before = [link(1, Channel.PRICE), link(2, Channel.LIQUIDATIONS), link(3, Channel.LIQUIDATIONS), state(4, up=True)]
+    assert told(before, LOSS, [said(5, 1), said(6, 2), said(7, 1)]) == [down(4)]
+    assert told(before, LOSS, [said(5, 1), said(6, 2), said(7, 1), said(8, 3)]) == [down(4), back(8, 4, 5)]
+    closed: Row = (5, "okx/public/0#3", "disconnect", "", False)
+    assert told([*before, closed], LOSS, [said(6, 1), said(8, 2)]) == [down(5), back(8, 5, 6)]
+
+
+def test_behind_a_file_that_is_gone_its_links_are_those_that_the_next_one_repeats() -> None:
+    before = [link(1, Channel.LIQUIDATIONS), state(2, up=True)]
+    head = [link(4, Channel.LIQUIDATIONS, carried=True), state(2, up=True, carried=True)]
+    assert told(before, LOSS, head, [said(9, 5), said(10, 4)]) == [down(2), back(10, 2, 9)]
 
 
 def test_two_holes_before_it_is_heard_are_one() -> None:
