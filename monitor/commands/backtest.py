@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     known = {rule.name: rule for rule in loaded.rules.alerts if not named or not named.isdisjoint({rule.name, rule.id})}
     verdict = parse_verdict(options.fail_if, known) if options.fail_if else None
     if options.html:
-        _write(options.html, "")  # better to know now that it cannot be written
+        _try_out(options.html)
     history = open_history(options.tape, loaded)
     ask = Ask(
         rules=tuple(options.rule),
@@ -102,13 +102,21 @@ def _text(found: Answer) -> str:
     return "\n\n".join(parts)
 
 
-def _write(path: Path, text: str) -> None:
+def _try_out(path: Path) -> None:
+    """Better to know now that it cannot be written; what was there stays, and nothing empty is left behind."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            if text:
-                file.truncate(0)
-                file.write(text)
+        was_there = path.exists()
+        path.open("a").close()
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise TapeError(error.strerror or str(error), str(path)) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise TapeError(error.strerror or str(error), str(path)) from None
 

@@ -132,6 +132,15 @@ def test_mistakes_end_with_two_and_a_reason(
     assert words in capsys.readouterr().err
 
 
+def test_a_backtest_that_is_refused_leaves_no_page_and_the_old_one_as_it_was(place: Path) -> None:
+    page = place / "r.html"
+    assert backtest(place, "--html", str(page), "--rule", "Coyn") == 2
+    assert not page.exists()
+    page.write_text("old")
+    assert backtest(place, "--html", str(page), "--rule", "Coyn") == 2
+    assert page.read_text() == "old"
+
+
 @pytest.mark.parametrize("command", ["backtest", "replay", "export"])
 def test_one_history_is_asked_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The last of two would be taken, and the first left out in silence."""
