@@ -1,6 +1,7 @@
 """Gate: futures settled in USDT and in bitcoin. Sizes are signed contracts; numbers are strings or JSON numbers.
 
-``futures.public_liquidates`` tells at most one liquidation per contract and second. The venue does not say whether the
+``futures.public_liquidates`` told at most one liquidation per contract and second; since August 2026 it tells a second's
+orders of a contract together, and their time as ``time``. The venue does not say whether the
 sign of ``size`` is the position's (plus: a long was closed) or the closing order's (minus: a long was closed). It is a
 setting; left at ``auto`` the feed compares rows with ``GET /futures/{settle}/liq_orders``, whose ``size`` is documented
 as the position's, and says what it found::
@@ -11,7 +12,7 @@ as the position's, and says what it found::
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -29,7 +30,6 @@ from monitor.errors import DecodeError
 from monitor.events import Channel, Liquidation, MarketEvent, PositionSide, TakerSide
 from monitor.feed import (
     Bad,
-    Cap,
     Connection,
     FeedOptions,
     FeedSpec,
@@ -56,6 +56,8 @@ REST = "https://api.gateio.ws/api/v4/futures"
 Settle = Literal["usdt", "btc"]
 Sign = Literal["position", "order"]
 _TOPICS_PER_CONNECTION = 300
+_MILLISECONDS_FROM = 100_000_000_000
+"""Less is a time in seconds (of a year far ahead)."""
 _HEADERS = (("X-Gate-Size-Decimal", "1"),)
 """Without it fractional sizes are cut to integers."""
 
@@ -93,10 +95,24 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Liquidation(msgspec.Struct, gc=False):
+    """The time was ``time_ms`` until August 2026 and is ``time`` since, in milliseconds too; once it was in seconds."""
+
     contract: str
     size: Decimal
     price: Decimal
-    time_ms: int
+    time_ms: int = 0
+    time: int = 0
+
+    @property
+    def at_ms(self) -> int:
+        """Unix milliseconds.
+
+        Raises:
+            DecodeError: The row has no time.
+        """
+        if not (told := self.time_ms or self.time):
+            raise DecodeError("missing_field", f"liquidation of {self.contract:.40} without a time")
+        return told if told >= _MILLISECONDS_FROM else told * 1000
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -245,7 +261,9 @@ class GateFeed(BookFeed):
             Channel.PRICE: ReportingLaw("complete", "ticker changes", f"{DOCS}/#tickers-api futures.tickers"),
             Channel.TRADES: ReportingLaw("complete", "every fill but internal ones", f"{DOCS} futures.trades"),
             Channel.LIQUIDATIONS: ReportingLaw(
-                "sampled", "at most one per contract and second", f"{DOCS} futures.public_liquidates", Cap(1)
+                "sampled",
+                "a second's orders of a contract together; before August 2026 at most one of them",
+                f"{DOCS} futures.public_liquidates",
             ),
             Channel.FUNDING: ReportingLaw(
                 "complete",
@@ -543,7 +561,8 @@ class GateSession(TradeSession):
 
     def _data(self, message: _Message, recv_ns: int) -> list[MarketEvent]:
         if message.channel == "futures.public_liquidates":
-            return self.each(_LIQUIDATIONS.decode(message.result, self.bad_row), self._liquidation, recv_ns)
+            rows, seen = _LIQUIDATIONS.decode(message.result, self.bad_row), Counter[str]()
+            return self.each(rows, lambda row, now: self._liquidation(row, now, seen), recv_ns)
         if message.channel == "futures.tickers":
             ts_ns = ms_ns(message.time_ms or message.time * 1000) or recv_ns
             tickers = _TICKERS.decode(message.result, self.bad_row)
@@ -553,15 +572,18 @@ class GateSession(TradeSession):
         self.skip("unknown_message")
         return []
 
-    def _liquidation(self, row: _Liquidation, recv_ns: int) -> Iterable[MarketEvent]:
+    def _liquidation(self, row: _Liquidation, recv_ns: int, seen: Counter[str]) -> Iterable[MarketEvent]:
+        """One order; equal ones of a batch are several, so the key counts them from the second on."""
         instrument = self.find(row.contract, Channel.LIQUIDATIONS)
         if instrument is None:
             return []
-        ts_ns, price = ms_ns(row.time_ms), positive(row.price)
+        ts_ns, price = ms_ns(row.at_ms), positive(row.price)
         usd_micros = notional_micros(instrument, positive(abs(row.size)), price)
-        self._calibration.saw(row.contract, row.size, row.time_ms)
+        self._calibration.saw(row.contract, row.size, row.at_ms)
         long = (row.size > 0) == (self._calibration.sign == "position")
-        key = f"{row.contract}:{row.time_ms}:{row.size}:{row.price}"
+        key = f"{row.contract}:{row.at_ms}:{row.size}:{row.price}"
+        seen[key] += 1
+        key += f":{seen[key]}" if seen[key] > 1 else ""
         return self.liquidation(instrument, "long" if long else "short", usd_micros, price, ts_ns, recv_ns, key)
 
     def _ticker(self, row: _Ticker, ts_ns: int, recv_ns: int) -> Iterable[MarketEvent]:

@@ -9,7 +9,7 @@ import pytest
 from monitor.clock import NS_PER_S
 from monitor.errors import DecodeError
 from monitor.events import Channel, Funding, Liquidation, OpenInterest, Price, Trade
-from monitor.feed import Acked, Found, Poll, Refused
+from monitor.feed import Acked, BadRow, Found, Poll, Refused
 from monitor.feeds.gate import SignCalibration
 from tests.feeds.support import NOW_NS, Opened, of, open_session, refuse
 
@@ -34,6 +34,26 @@ def test_sign_is_a_setting(sign: str, size: Any, side: str) -> None:
     opened = open_session("gate", extra={"liquidation_sign": sign})
     found = of(Liquidation, opened.push(liquidation(size=size)))
     assert [(event.side, event.usd_micros) for event in found] == [(side, 10_800_000_000)]
+
+
+def test_a_batch_of_liquidations_with_their_time_as_the_venue_writes_it_now() -> None:
+    """Since August 2026 ``time`` is in milliseconds and ``time_ms`` is gone: every row was unreadable."""
+    row = {"price": "90000", "size": "-1200", "time": NOW_MS + 123, "contract": "BTC_USDT"}
+    opened = open_session("gate", extra={"liquidation_sign": "order"})
+    found = of(Liquidation, opened.push(update("futures.public_liquidates", row, {**row, "size": "-10"}, row)))
+    assert [(event.side, event.usd_micros) for event in found] == [
+        ("long", 10_800_000_000), ("long", 90_000_000), ("long", 10_800_000_000)
+    ]  # fmt: skip
+    assert {event.ts_ns for event in found} == {(NOW_MS + 123) * 1_000_000}
+    assert len({event.key for event in found}) == 3, "two equal orders are two"
+
+
+def test_liquidation_times_in_seconds_and_none_at_all() -> None:
+    row = {"price": "90000", "size": -1, "contract": "BTC_USDT"}
+    opened = open_session("gate")
+    (event,) = of(Liquidation, opened.push(update("futures.public_liquidates", {**row, "time": NOW_MS // 1000}, row)))
+    assert event.ts_ns == NOW_MS // 1000 * NS_PER_S
+    assert [notice.reason for notice in opened.notices(BadRow)] == ["missing_field"]
 
 
 def test_inverse_contract_is_not_multiplied_by_price() -> None:
