@@ -232,5 +232,12 @@ def unit_shown(expr: Expr) -> str:
             return Unit.COUNT.value
         case Call(name="held"):
             return Unit.DURATION.value
+        case Arithmetic(op="*", left=one, right=other) if _is_worth(one, other) or _is_worth(other, one):
+            return Unit.USD.value
         case _:
             return expr.type.unit.value
+
+
+def _is_worth(quantity: Expr, price: Expr) -> bool:
+    """Whether the product is an amount of dollars: a series in coins, as users push it, times a price."""
+    return price.type.unit is Unit.PRICE and quantity.type.unit is Unit.ANY and bool(series_names(quantity))

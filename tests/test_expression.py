@@ -16,6 +16,9 @@ from monitor.language import parse_expression
         ("crosses_below(weighted_avg(funding_8h, open_interest) by (base), 0)", "ratio"),
         ("held(funding < 0) > 8h", "duration"),
         ("k_of(1, sum(liquidations[1h]) > 1B, change(price[1h]) < -5%)", "count"),
+        ('sum(external{name="moved_btc"}[24h]) by () * price{base="BTC"} by () > 500M', "USD"),
+        ('price{base="BTC"} by () * sum(external{name="moved_btc"}[24h]) by () > 500M', "USD"),
+        ("2 * price by (base) > 160k", "price"),
         ('absent(price{venue="bybit"}[1m]) and last(feed_up) by () == 1', "count"),
     ],
 )

@@ -150,7 +150,7 @@ class KeysScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A line per key."""
         lines = [
-            ("0", "overview; one panel at a time where the terminal is small"),
+            ("0", "overview (one panel in a small terminal)"),
             *((str(number), name) for number, name in enumerate(self._panels, start=1)),
             ("arrows", "choose a row"),
             ("Enter", "why the rule or alert is in its state"),

@@ -202,12 +202,19 @@ def _urgency(rule: Json) -> int:
     return min(4, *rows, 4)
 
 
+def _in_a_line(text: str) -> str:
+    """An expression over several lines as one; a cell shows no more than its first."""
+    return " ".join(text.split())
+
+
 def _rule_row(rule: Json) -> Row:
     first = rule["rows"][0] if rule["rows"] else None
     if first is None:
         nothing = Cell("error", "bad") if rule["error"] else Cell("no data", "quiet")
         empty = (number(fmt.MISSING), number(""), number(""))
-        return Row(rule["id"], (nothing, Cell(rule["name"]), *empty, Cell(rule["error"] or rule["text"], "quiet")))
+        return Row(
+            rule["id"], (nothing, Cell(rule["name"]), *empty, Cell(rule["error"] or _in_a_line(rule["text"]), "quiet"))
+        )
     state = "unknown" if first["truth"] < 0 and first["state"] == "inactive" else first["state"]
     more = f" ({rule['row_count']} rows)" if rule["row_count"] > 1 else ""
     return Row(
@@ -217,7 +224,10 @@ def _rule_row(rule: Json) -> Row:
             Cell(rule["name"] + more),
             *reading(first, rule["unit"]),
             cover(first["coverage"]),
-            Cell(rule["error"] or label_text(first["labels"]) or rule["text"], "bad" if rule["error"] else "quiet"),
+            Cell(
+                rule["error"] or label_text(first["labels"]) or _in_a_line(rule["text"]),
+                "bad" if rule["error"] else "quiet",
+            ),
         ),
     )
 

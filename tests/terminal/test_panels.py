@@ -119,6 +119,13 @@ async def test_an_absent_signal_says_why() -> None:
     assert rows[2] == ["S22", "absent", "", "", "", "Spot ETF net flow", "nothing has been pushed yet"]
 
 
+async def test_an_expression_over_several_lines_stands_in_one() -> None:
+    picture = await picture_of(FakeView())
+    rule = next(rule for rule in picture.sections["rules"] if rule["rows"] and not rule["rows"][0]["labels"])
+    rule["text"] = "k_of(2,\n  a > 1,\n  b > 2)"
+    assert "k_of(2, a > 1, b > 2)" in {words(row)[-1] for row in rule_rows(picture)}
+
+
 async def test_a_signal_fires_by_its_own_rule_and_names_the_others_that_do() -> None:
     picture = await picture_of(FakeView())
     picture.sections["signals"][0] |= {"rule": "Below3T", "firing": True, "firing_rules": ["FromPeak"]}
