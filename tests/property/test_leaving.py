@@ -34,17 +34,14 @@ def eager() -> Iterator[None]:
         yield
 
 
-def markets(rng: random.Random, *, fresh: bool) -> tuple[Timeline, list[float]]:
-    """Some markets one after the other, with hours of silence between; when to look at the rules.
-
-    With `fresh` nobody comes back: who left and comes back is new to a crossing.
-    """
+def markets(rng: random.Random) -> tuple[Timeline, list[float]]:
+    """Some markets one after the other, with hours of silence between; when to look at the rules."""
     timeline: Timeline = []
     looks: list[float] = []
     begin = 0.0
     for number in range(rng.randint(2, 3)):
         one = market(rng, late=False)
-        name = f"-{number}" if fresh else ""
+        name = f"-{number}" if rng.random() < 0.3 else ""
         timeline += [(moved(event, begin, name), arrival + begin) for event, arrival in one]
         looks += [now + begin for now in ticks(one, rng)]
         begin = looks[-1] + rng.choice([1000, 5000, 9000])
@@ -102,7 +99,7 @@ def run(seed: int, *, samples: bool) -> int:
     rng = random.Random(seed)
     text = rule_file(rng, samples=samples)
     loaded = load_rules([("r.yaml", text)])
-    timeline, looks = markets(rng, fresh="crosses" in text)
+    timeline, looks = markets(rng)
     whole, leaner = (Engine(loaded, settings=LIMITS) for _ in range(2))
     done = 0
     for now in looks:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from monitor.clock import NS_PER_S
 from monitor.engine.compile import Compiler
 from monitor.engine.leaving.worth import Census, projections
 from monitor.engine.nodes.align import key_of
 from monitor.engine.nodes.base import Bools, Node
-from monitor.engine.nodes.gauges import PAUSE_NS
+from monitor.engine.nodes.gauges import PAUSE_NS, GaugeNode
+from monitor.engine.nodes.temporal import CrossNode
 from monitor.engine.past.history import History
 from monitor.engine.program import CompiledRecording, CompiledRule
 from monitor.engine.rows.catalog import Index
@@ -24,6 +26,8 @@ from monitor.engine.store import Store
 from monitor.events import Labels
 from monitor.window import Ints
 
+WEEK_NS = 7 * 24 * 3600 * NS_PER_S
+"""For so long a value that is missing is kept for a crossing to compare with: an outage is no reason to leave."""
 AT_ONCE = 256
 """Rows of samples that are looked at together: a table of flags for all of them would be large."""
 Spoken = Mapping[str, Iterable[Labels]]
@@ -55,6 +59,8 @@ class Leaving:
         self._nodes = [node for compiler in compilers for node in compiler.nodes.values()]
         self._recordings = recordings
         self._gone: dict[int, Bools] = {}
+        crossings = [node for node in self._nodes if isinstance(node, CrossNode)]
+        self._crossed = {id(one.members) for node in crossings for one in projections(node)}
 
     def stay(self, now_ns: int, spoken_of: Spoken) -> dict[str, Bools]:
         """For each series whether each of its members stays."""
@@ -62,6 +68,7 @@ class Leaving:
         found = {name: self._over(name, now_ns) for name in catalog.names()}
         self._gone = {id(catalog.series(name)): gone for name, gone in found.items()}
         self._keep_kinds_together()
+        self._keep_spliced()
         for projection in Census(self._rules, self._recordings).kept.values():
             self._keep(projection, self._dying(projection))
         for node, labels in self._mentioned(now_ns, spoken_of):
@@ -75,9 +82,10 @@ class Leaving:
         logs = [log for (name, _), log in self._store.logs.items() if name == series]
         for log in (*logs, *(log for name, log in self._past.items() if name == series)):
             log.strike(gone)
+        silent_ns = WEEK_NS if id(index) in self._crossed else PAUSE_NS
         for members in (one for compiler in self._compilers for one in compiler.all_members() if one.index is index):
             ends = members.ends()
-            gone[: len(ends)] &= ends + PAUSE_NS < now_ns
+            gone[: len(ends)] &= ends + silent_ns < now_ns
         return gone
 
     def _keep_kinds_together(self) -> None:
@@ -88,6 +96,16 @@ class Leaving:
                 keys = [tuple([pair for pair in one if pair[0] != "kind"]) for one in labels]
                 living = {keys[member] for member in np.flatnonzero(~gone).tolist()}
                 gone[[member for member, key in enumerate(keys) if key in living]] = False
+
+    def _keep_spliced(self) -> None:
+        """Members that a fold had when it last had a value: its samples go on from them when they come back."""
+        for sampler in (one for compiler in self._compilers for one in compiler.samplers()):
+            node, history = sampler.node, sampler.history
+            if isinstance(node, GaugeNode) and isinstance(history.snapshot, tuple):
+                node.projection.update()
+                present = history.snapshot[0]
+                groups = tells(history, node.index)[node.projection.group[: len(present)]]
+                self._gone[id(node.projection.members)][: len(present)][groups & ~np.isnan(present)] = False
 
     def _dying(self, projection: Projection) -> Ints:
         """Groups of which every member would leave."""
@@ -153,3 +171,9 @@ def says(history: History) -> Bools:
         silent = (values == others) | (np.isnan(values) & np.isnan(others))
         told[start : start + AT_ONCE] = ~silent.all(axis=0)
     return told
+
+
+def tells(history: History, index: Index) -> Bools:
+    """By row of another index, and False at the end for none: whether its label set has a sample that `says` something."""
+    told = dict(zip(history.index.labels, says(history).tolist(), strict=False))
+    return np.array([*(told.get(labels, False) for labels in index.labels), False], np.bool_)

@@ -87,7 +87,6 @@ def test_a_total_leaves_once_its_windows_are_empty_unless_its_zero_would_be_miss
         ("topk(3, price) > 5", False),
         ("price by (base, symbol) > 5 and sum(liquidations[1h]) by (symbol) > 5", False),
         ("held(price by (base, symbol) < 5) > 5m", False),
-        ("crosses_below(price by (base, symbol), 5)", False),
         ("since(price by (base, symbol) > 5) > 5m", True),
         ("absent(price[1m]) by (symbol)", True),
     ],
@@ -153,6 +152,30 @@ def test_a_price_of_another_kind_does_not_take_the_place_of_one_that_left() -> N
     assert latest.truth.tolist() == [UNKNOWN]
 
 
+def test_an_outage_of_hours_is_no_reason_to_leave_for_what_compares_with_before() -> None:
+    """A crossing and a drawdown go on from the members of before; a week later they are new to the crossing."""
+    texts = ("crosses_below(price by (base), 80)", "drawdown(price[24h]) by (base) < -20%")
+    coins = [perp(venue, "BTC") for venue in ("bybit", "okx", "gate")]
+    whole, leaner = engine(*texts), engine(*texts)
+    for machine in (whole, leaner):
+        for second in range(0, 300, 20):
+            run(machine, *(price(coin, 100 + 10 * number, second) for number, coin in enumerate(coins)), s=second)
+        run(machine, s=3 * 3600)
+    assert leaner.compact({}) == 0
+    for machine in (whole, leaner):
+        run(machine, *(price(coin, 70 + 2 * number, LATER / 4) for number, coin in enumerate(coins[:2])), s=LATER / 4)
+    for rule in ("g/r0", "g/r1"):
+        want, got = whole.latest(rule), leaner.latest(rule)
+        assert want is not None
+        assert got is not None
+        assert table(got) == table(want)
+        assert want.truth.tolist() == [TRUE]
+    run(leaner, s=6 * DAY_S)
+    assert leaner.compact({}) == 0
+    run(leaner, s=8 * DAY_S)
+    assert leaner.compact({}) == 3
+
+
 def test_what_was_pushed_for_days_stays_as_long_as_it_stands() -> None:
     machine = engine('external{name="x"} > 5')
     run(machine, external("x", 9, 1), s=1)
@@ -175,15 +198,16 @@ def test_who_comes_back_counts_as_before() -> None:
 
 def test_what_is_dumped_after_some_left_goes_on_after_a_restart() -> None:
     text = "crosses_above(price by (base, symbol), 5)"
+    later = 8 * DAY_S
     machine = engine(text)
     run(machine, price(OLD, 9, 1), s=1)
-    run(machine, price(OKX_BTC, 3, LATER), s=LATER)
+    run(machine, price(OKX_BTC, 3, later), s=later)
     assert machine.compact({}) == 1
-    machine.evaluate(at(LATER + 1))
+    machine.evaluate(at(later + 1))
     again = engine(text)
     again.load(machine.dump())
     for one in (machine, again):
-        run(one, price(OKX_BTC, 6, LATER + 2), s=LATER + 2)
+        run(one, price(OKX_BTC, 6, later + 2), s=later + 2)
         latest = one.latest("g/r0")
         assert latest is not None
         assert table(latest) == {(("base", "BTC"), ("symbol", "BTCUSDT")): (TRUE, 6.0)}
