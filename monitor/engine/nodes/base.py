@@ -72,13 +72,17 @@ class Alarm:
 
 def joint(alarms: Iterable[Alarm | None]) -> Alarm | None:
     """An alarm that rings when any of several does; None where one of them has to be looked at each time."""
+    found = list(alarms)
+    if any(alarm is None for alarm in found):
+        return None
     until_ns, marks = float(FAR_NS), dict[int, tuple[Growing, int]]()
-    for alarm in alarms:
-        if alarm is None:
-            return None
+    for alarm in found:
+        assert alarm is not None
         until_ns = min(until_ns, alarm.until_ns)
-        for meter, mark in alarm.marks:
-            marks[id(meter)] = (meter, min(mark, marks.get(id(meter), (meter, mark))[1]))
+        for pair in alarm.marks:
+            held = marks.get(id(pair[0]))
+            if held is None or pair[1] < held[1]:
+                marks[id(pair[0])] = pair
     return Alarm(until_ns, tuple(marks.values()))
 
 
