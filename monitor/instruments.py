@@ -18,7 +18,9 @@ AssetClass = Literal["crypto", "tradfi"]
 Status = Literal["trading", "halted", "prelaunch", "closed"]
 
 MICROS = Decimal(1_000_000)
-USD_LIKE = frozenset({"USD", "USDT", "USDC", "FDUSD", "TUSD", "USDE", "DAI", "BUSD", "USDD", "PYUSD"})
+USD_LIKE = frozenset(
+    {"USD", "USDT", "USDC", "FDUSD", "TUSD", "USDE", "DAI", "BUSD", "USDD", "PYUSD", "USD1", "RLUSD", "USDG", "USDS"}
+)
 BASE_ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _MULTIPLE_BEFORE = re.compile(r"(10{3,9})([^\W\d_]+)")
 _MULTIPLE_AFTER = re.compile(r"([^\W\d_]+)(10{3,9})")

@@ -22,12 +22,16 @@ from monitor.derived.peaks import Peaks, read_peaks
 from monitor.derived.streaks import Streak, StreakSpec
 from monitor.derived.treasuries import Holding, treasury_samples
 from monitor.events import Event, Price, Sample
+from monitor.instruments import USD_LIKE
 
 T = TypeVar("T")
 KEYS = ("baskets", "treasuries", "streaks", "bands", "peaks", "every_s")
 
 CLOSES_KEPT = 90
-NOT_RANKED = frozenset({"TOTAL", "USDT", "USDC", "USDE", "DAI", "USDS", "FDUSD", "PYUSD", "WBTC", "STETH", "WSTETH", "WETH", "WEETH", "CBBTC"})  # fmt: skip
+NOT_RANKED = USD_LIKE | {
+    "TOTAL", "USDTB", "BFUSD", "BUIDL", "SUSDE", "SUSDS", "BSC-USD", "WBTC", "CBBTC", "LBTC", "SOLVBTC", "BTCB", "WETH", "STETH",
+    "WSTETH", "WEETH", "WBETH", "RETH", "RSETH", "EZETH", "METH", "WBNB", "JITOSOL", "BNSOL", "MSOL",
+}  # fmt: skip
 """Stablecoins and wrapped coins move with something else and are left out of the ranks."""
 
 

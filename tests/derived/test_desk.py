@@ -66,6 +66,13 @@ def test_bands_are_worked_out_once_a_day_from_closes_and_ranks() -> None:
     assert desk.tick(41 * DAY_NS) == []
 
 
+def test_what_moves_with_something_else_takes_no_rank() -> None:
+    desk = DerivedDesk(read_derived({}))
+    names = ("btc", "usd1", "buidl", "wbeth", "rlusd", "jitosol", "sol")
+    desk.take([Sample("market_cap", (("asset", name),), 9.0 - place, 0, 0) for place, name in enumerate(names)])
+    assert desk.ranks() == ["btc", "sol"]
+
+
 def test_closes_in_another_currency_or_with_a_premium_are_not_those_of_the_coin() -> None:
     """Whoever came last was the close: an ether of 0.035 bitcoins decoupled from itself."""
 

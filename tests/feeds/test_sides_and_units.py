@@ -296,6 +296,14 @@ def test_multipliers_of_names(coin: str, base: str, units: int) -> None:
     assert canonical_base(coin) == (base, units)
 
 
+def test_younger_stablecoins_are_dollars_too() -> None:
+    pairs = {
+        quote: Instrument(venue="v", symbol="X", base="BTC", quote=quote, settle=quote, kind="spot").usd_quoted
+        for quote in ("USD1", "RLUSD", "USDG", "USDS", "EUR", "USDX", "BTC")
+    }
+    assert [quote for quote, dollars in pairs.items() if dollars] == ["USD1", "RLUSD", "USDG", "USDS"]
+
+
 ETHER_IN_BITCOINS = (
     ("binance_usdm", "ETHBTC"), ("binance_spot", "ETHBTC"), ("kraken", "ETH/BTC"), ("coinbase", "ETH-BTC"),
 )  # fmt: skip
