@@ -20,7 +20,7 @@ from monitor.engine import Engine
 from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
 from monitor.runtime.steps.rerun import Rerunner, RerunReport, Rules, rerun
-from monitor.tape.course import HEARD, read_events
+from monitor.tape.course import HEARD, REMEMBERED, read_events
 from monitor.tape.facts import read_states
 from monitor.tape.folder import read_blocks, some_files
 from monitor.tape.format import Row
@@ -95,7 +95,7 @@ def _heard(blocks: Iterable[list[Row] | Loss], liveness: Liveness) -> Iterator[l
             for _, name, kind, payload, _ in block:
                 if kind == "state":
                     liveness.hear(read_states(payload))
-                elif name == HEARD:
+                elif name in {HEARD, REMEMBERED}:  # what was remembered says which gaps were filled
                     liveness.hear(read_events(payload))
         yield block
 

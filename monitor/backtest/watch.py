@@ -151,11 +151,12 @@ class Liveness:
 
     Attributes:
         spans: Live spans by venue and channel, [start, end) in nanoseconds; without the gaps once it is finished.
-        gaps: Lost for good, by venue and channel, with the reason.
+        gaps: Lost for good, by venue and channel, with the reason; without what the venue's history filled.
     """
 
     spans: dict[Series, list[tuple[int, int]]] = field(default_factory=dict)
     gaps: dict[Series, list[tuple[int, int, str]]] = field(default_factory=dict)
+    _filled: dict[Series, list[tuple[int, int]]] = field(default_factory=dict)
     _since: dict[Series, int] = field(default_factory=dict)
 
     def hear(self, events: Iterable[Event]) -> None:
@@ -163,6 +164,8 @@ class Liveness:
         for event in events:
             if isinstance(event, FeedState):
                 self._state(event)
+            elif isinstance(event, FeedGap) and event.filled:
+                self._filled.setdefault((event.venue, event.channel), []).append((event.start_ns, event.end_ns))
             elif isinstance(event, FeedGap):
                 self.gaps.setdefault((event.venue, event.channel), []).append(
                     (event.start_ns, event.end_ns, event.reason)
@@ -181,6 +184,10 @@ class Liveness:
         for key, since_ns in self._since.items():
             self.spans[key].append((since_ns, max(since_ns, stretch.end_ns)))
         self._since.clear()
+        for key, filled in self._filled.items():
+            for span in filled if key in self.gaps else ():
+                self.gaps[key] = [left for gap in self.gaps[key] for left in _unfilled(gap, span)]
+        self.gaps = {key: lost for key, lost in self.gaps.items() if lost}
         for key in (*expected, *self.gaps):
             self.spans.setdefault(key, [])
         for key, live in self.spans.items():
@@ -198,6 +205,12 @@ class Liveness:
 def live_share(spans: Iterable[tuple[int, int]], stretch: Stretch) -> float:
     """The share of the stretch that spans inside it take up."""
     return sum(end - start for start, end in spans) / stretch.length_ns
+
+
+def _unfilled(gap: tuple[int, int, str], filled: tuple[int, int]) -> Iterator[tuple[int, int, str]]:
+    """What of a gap is not filled."""
+    for start, end in _without(gap[:2], *filled):
+        yield start, end, gap[2]
 
 
 def _without(span: tuple[int, int], start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
