@@ -49,7 +49,7 @@ class GateProtocol(JsonVenue):
             size = quantity(event) * (1 if event.side == "long" else -1)
             said = {"contract": event.instrument.symbol, "size": str(size)}
             self._liquidated.append((event.instrument.category, {**said, "time": event.ts_ns // NS_PER_S}))
-            body = {**said, "price": str(price_of(event)), "time_ms": ms(event.ts_ns)}
+            body = {**said, "price": str(price_of(event)), "time": ms(event.ts_ns)}
             return [_push(event, "futures.public_liquidates", "!all", body)]
         if isinstance(event, Trade):
             size = quantity(event) * (1 if event.side == "buy" else -1)
