@@ -1,10 +1,11 @@
 """What a hole in a tape means for coverage: nobody was listening there, as when a feed is away.
 
 Where records are missing (a damaged block, a file that is gone, frames that were dropped, a program that was killed),
-every channel that was live gets a `FeedState` down at the last record before. Once each link that carried it has given a frame
-behind the hole (for what no link carries: its feed any record), it gets the `FeedGap` and the `FeedState` up, dated when
-the tape goes on: what is quiet is unknown until it is heard, and a link that was lost within the hole says nothing more. A channel that
-came up within is unknown until the tape says that it is live. They are put in as records of the kind that told of the channel, so that they are read as those are.
+every channel that was live gets a `FeedState` down at the last record before. Once each link that carried it has given a
+frame behind the hole (for what no link carries: its feed any record), it gets the `FeedGap` and the `FeedState` up, dated
+when the tape goes on: what is quiet is unknown until it is heard. A link that was lost within the hole says nothing more,
+and its channel stays unknown until the tape tells of it; so does a channel that came up within. What is put in are
+records of the kind that told of the channel, so that they are read as those are.
 
 A rerun at recorded steps goes without: the program that recorded has seen what is missing here. Pure.
 """
