@@ -27,10 +27,8 @@ class Peaks:
         return bool(self._rising[row])
 
     def fit(self, rows: int) -> None:
-        """Grow to so many rows; 0 forgets all."""
+        """Grow to so many rows."""
         fresh = rows - len(self._worst)
-        if fresh < 0:
-            self._worst, self._rising, fresh = self._worst[:0], self._rising[:0], rows
         self._worst = np.concatenate([self._worst, np.full(fresh, np.nan)])
         self._rising = np.concatenate([self._rising, np.ones(fresh, np.bool_)])
 

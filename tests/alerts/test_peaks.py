@@ -29,12 +29,12 @@ def test_the_worst_while_it_holds_in_either_direction() -> None:
     assert math.isnan(peaks[0])
 
 
-def test_it_grows_and_begins_anew() -> None:
+def test_it_grows_and_is_numbered_anew() -> None:
     peaks = Peaks()
     peaks.fit(1)
     peaks.begin(0, 5.0, rising=False)
     peaks.fit(3)
     assert (peaks[0], peaks.is_rising(0), peaks.is_rising(2)) == (5.0, False, True)
-    peaks.fit(0)
-    peaks.fit(1)
+    peaks.move(np.array([0, 2]), np.array([3, 0]), 4)
+    assert (peaks[3], peaks.is_rising(3), peaks.is_rising(0)) == (5.0, False, True)
     assert math.isnan(peaks[0])
