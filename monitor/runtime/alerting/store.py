@@ -226,10 +226,9 @@ class Store:
     def _write_delivered(db: sqlite3.Connection, delivered: Sequence[Delivered]) -> None:
         db.executemany(INSERT_DELIVERY, map(delivery_row, delivered))
         db.executemany(
-            "UPDATE outbox SET state = ?, attempts = ?, reason = ?, payload = CASE ? WHEN 'ok' THEN x'' ELSE payload END"
-            " WHERE id = ?",
+            "UPDATE outbox SET state = ?, attempts = ?, reason = ? WHERE id = ?",
             [
-                ({"ok": "done", "dead": "dead"}.get(d.outcome, "waiting"), d.attempts, d.reason, d.outcome, d.row_id)
+                ({"ok": "done", "dead": "dead"}.get(d.outcome, "waiting"), d.attempts, d.reason, d.row_id)
                 for d in delivered
                 if d.row_id
             ],

@@ -36,6 +36,16 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX history_at ON history (at_ns);
     CREATE INDEX history_alert ON history (fingerprint, at_ns);
     """,
+    # A row that is emptied keeps its page, one that is deleted gives it back: keys are kept for a year, contents until sent.
+    """
+    CREATE TABLE content (id INTEGER PRIMARY KEY, notification BLOB NOT NULL);
+    INSERT INTO content SELECT id, payload FROM outbox WHERE state != 'done';
+    ALTER TABLE outbox DROP COLUMN payload;
+    CREATE TRIGGER content_sent AFTER UPDATE OF state ON outbox WHEN NEW.state = 'done'
+        BEGIN DELETE FROM content WHERE id = NEW.id; END;
+    CREATE TRIGGER content_forgotten AFTER DELETE ON outbox
+        BEGIN DELETE FROM content WHERE id = OLD.id; END;
+    """,
 )
 """Step n takes a file from schema n to n + 1. Steps are only ever appended."""
 
@@ -60,7 +70,7 @@ OLD = {
     "outbox": "state IN ('done', 'dead') AND created_ns < ?",
 }
 """What nobody will ask for any more, by table; the question mark is the instant before which it is old."""
-SELECT_OUTBOX = "SELECT id, sink, payload, created_ns, attempts, reason FROM outbox"
+SELECT_OUTBOX = "SELECT id, sink, notification, created_ns, attempts, reason FROM outbox JOIN content USING (id)"
 HISTORY_COLUMNS = ("at_ns", "rule", "fingerprint", "alertname", "severity", "previous", "state", "value", "threshold", "coverage", "peak", "starts_at_ns", "duration_ns", "reason", "labels")  # fmt: skip
 """The table ``history``, without its row number."""
 INSERT_HISTORY = "INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -71,18 +81,20 @@ SELECT_DELIVERY = "SELECT at_ns, sink, key, fingerprints, outcome, reason, attem
 def insert_outgoing(db: sqlite3.Connection, outgoing: Outgoing, now_ns: int) -> OutboxRow | None:
     """Put a notification in line; None where the sink has had one of this key."""
     cursor = db.execute(
-        "INSERT OR IGNORE INTO outbox (sink, key, state, created_ns, payload) VALUES (?, ?, 'waiting', ?, ?)",
-        (outgoing.sink, outgoing.notification.key, now_ns, msgspec.json.encode(outgoing.notification)),
+        "INSERT OR IGNORE INTO outbox (sink, key, state, created_ns) VALUES (?, ?, 'waiting', ?)",
+        (outgoing.sink, outgoing.notification.key, now_ns),
     )
-    if cursor.rowcount != 1 or cursor.lastrowid is None:
+    row_id = cursor.lastrowid
+    if cursor.rowcount != 1 or row_id is None:
         return None
-    return OutboxRow(cursor.lastrowid, outgoing.sink, outgoing.notification, now_ns)
+    db.execute("INSERT INTO content VALUES (?, ?)", (row_id, msgspec.json.encode(outgoing.notification)))
+    return OutboxRow(row_id, outgoing.sink, outgoing.notification, now_ns)
 
 
 def outbox_row(row: tuple[int, str, bytes, int, int, str]) -> OutboxRow:
     """A row as `SELECT_OUTBOX` finds it."""
-    row_id, sink, payload, created_ns, attempts, reason = row
-    return OutboxRow(row_id, sink, msgspec.json.decode(payload, type=Notification), created_ns, attempts, reason)
+    row_id, sink, content, created_ns, attempts, reason = row
+    return OutboxRow(row_id, sink, msgspec.json.decode(content, type=Notification), created_ns, attempts, reason)
 
 
 def history_row(transition: Transition) -> tuple[Any, ...]:

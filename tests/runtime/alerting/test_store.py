@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.alert import AlertState, MemoryRow, SavedAlert, Transition
@@ -164,6 +165,40 @@ async def test_an_older_file_is_migrated(tmp_path: Path, monkeypatch: pytest.Mon
         assert db.execute("PRAGMA user_version").fetchone() == (len(steps),)
         assert db.execute("SELECT count(*) FROM later").fetchone() == (0,)
     db.close()
+
+
+async def test_what_waited_in_a_file_of_schema_1_waits_in_a_new_one(tmp_path: Path) -> None:
+    path, content = tmp_path / "m.db", msgspec.json.encode(note())
+    states = {1: "waiting", 2: "dead", 3: "done"}
+    with sqlite3.connect(path) as db:
+        db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version=1")
+        for row_id, state in states.items():
+            row = (row_id, f"sink{row_id}", note().key, state, T0, b"" if state == "done" else content)
+            db.execute("INSERT INTO outbox (id, sink, key, state, created_ns, payload) VALUES (?, ?, ?, ?, ?, ?)", row)
+    db.close()
+    store = await Store.open(path)
+    assert await store.waiting("sink1") == [OutboxRow(1, "sink1", note(), T0)]
+    assert await store.dead_letters() == [OutboxRow(2, "sink2", note(), T0)]
+    assert await store.commit(Change(outgoing=[Outgoing("sink3", note())], now_ns=T0)) == []
+    await store.close()
+
+
+async def test_what_was_sent_gives_its_room_back(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db", durable=False)
+
+    async def size_after(first: int) -> int:
+        for number in range(first, first + 300):
+            (row,) = await store.commit(Change(outgoing=[Outgoing("a", note(key=f"{number}" * 3))], now_ns=T0))
+            await store.commit(Change(delivered=[done(row, "ok")]))
+        with sqlite3.connect(store.path) as db:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.close()
+        return int(pages) * 4096
+
+    few, more = await size_after(0), await size_after(300)
+    each = (more - few) / 300
+    assert each < 400 < len(msgspec.json.encode(note()))  # a line in the log and a key, no content
+    await store.close()
 
 
 async def test_two_changes_in_one_transaction_end_as_if_written_one_after_the_other(tmp_path: Path) -> None:
