@@ -51,8 +51,8 @@ def created_ns(path: Path) -> int:
 
 
 def tape_files(folder: Path) -> list[Path]:
-    """The files of a tape, oldest first."""
-    return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))  # names begin with the number
+    """The files of a tape, oldest first: their names begin with their numbers."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
 
 @contextlib.contextmanager
