@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/backtest.py [--events 24000000] [--quick] [--keep DIR] [--kernels numba]
 
 Synthetic data: 278 events/s (24 million a day), half of them liquidations on 12 venues and 500 symbols (skewed), half mark
-prices of each symbol in turn, as venues send them. The rules are those of ``benchmarks/engine.py``. One core: polars is told to use one thread. *columns* is what
-`monitor backtest` does with an archive; *events* is the same archive as one object per event; *python* keeps a deque per
+prices of each symbol in turn, as venues send them. The rules are those of ``benchmarks/engine.py``. The engine has one thread, and so has polars;
+processor time is that of all threads. *columns* is what `monitor backtest` does with an archive, read on a thread beside it; *events* is the same archive as one object per event; *python* keeps a deque per
 key and window and reads the same columns row by row; *polars* groups and sums the last hour anew at each instant. The
 slow ones run a part of the instants, after an hour of warm-up, and are extrapolated; it says so where that is so.
 """
@@ -196,7 +196,7 @@ def main() -> None:
     options = parser.parse_args()
     size = 200_000 if options.quick else options.events
     print(
-        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; kernels {options.kernels}; synthetic data; one core"
+        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; kernels {options.kernels}; synthetic data; one thread for the engine, one that reads"
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)

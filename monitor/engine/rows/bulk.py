@@ -238,22 +238,17 @@ class Stream:
     def __init__(self, rows: Rows, ts: Ints, steps: Ints, reading: Reading, store: Store) -> None:
         self.series, self.log = reading.series, store.log(reading.series)
         self._numbers = rows.subjects.numbers(store.catalog, reading)
-        width, size = len(reading.words), len(rows)
-        keep = np.repeat(~rows.subjects.fact(rows.codes, TRADFI), width)
-        keys = (np.repeat(rows.codes * width, width) + np.tile(np.arange(width), size))[keep]
-        steps = np.repeat(steps, width)[keep]
+        keys, steps, ts, values = _said(rows, ts, steps, reading)
         self.ends: Ints = np.searchsorted(steps, np.arange(len(rows.ends)), side="right")
         self._ends: list[int] = self.ends.tolist()
         fresh = np.sort(self._first_rows(keys))
         self._births: tuple[Ints, Ints] = steps[fresh], keys[fresh]
         self._fresh = set(self._births[0].tolist())
         self._dropping = False
-        columns: tuple[Column, ...]
-        columns = (keys, np.repeat(ts, width)[keep], reading.values(rows)[keep])
-        self._arrival = _time_order(columns[1], steps)
+        self._arrival = _time_order(ts, steps)
         if self._arrival is not None:
-            columns = tuple(column[self._arrival] for column in columns)
-        self._keys, self._ts, self._values = columns
+            keys, ts, values = keys[self._arrival], ts[self._arrival], values[self._arrival]
+        self._keys, self._ts, self._values = keys, ts, values
         self._ordered = not (self._ts[1:] < self._ts[:-1]).any()
         self._valid = None if self._values.dtype == np.int64 else np.isfinite(self._values)
         if self._valid is not None and self._valid.all():
@@ -494,6 +489,17 @@ def event_time(rows: Rows, settings: EngineSettings) -> tuple[Ints, Bools]:
     behind = rows.recv_ns - rows.ts_ns
     rejected = (behind < -settings.max_ahead_ns) | (behind > settings.max_behind_ns)
     return np.where(rejected, rows.recv_ns, rows.ts_ns), rejected
+
+
+def _said(rows: Rows, ts: Ints, steps: Ints, reading: Reading) -> tuple[Ints, Ints, Ints, Column]:
+    """Key, step, time and value of each thing that rows say about a series; TradFi instruments are left out."""
+    width, values = len(reading.words), reading.values(rows)
+    left_out = rows.subjects.fact(rows.codes, TRADFI)
+    if width == 1 and not left_out.any():
+        return rows.codes, steps, ts, values
+    keep = np.repeat(~left_out, width)
+    keys = np.repeat(rows.codes * width, width) + np.tile(np.arange(width), len(rows))
+    return keys[keep], np.repeat(steps, width)[keep], np.repeat(ts, width)[keep], values[keep]
 
 
 def _by_step(ufunc: np.ufunc, values: Ints, ends: Ints, sizes: Ints) -> Ints:
