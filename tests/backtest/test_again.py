@@ -84,17 +84,26 @@ async def test_two_exports_that_do_not_adjoin_are_not_the_whole_run(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--sink", "fil"], "no sink 'fil'"),
-        (["--against", "nowhere.jsonl"], "nowhere.jsonl"),
-        (["--tape", "nowhere"], "there is no such folder"),
+        ([".", "--sink", "fil"], "no sink 'fil'"),
+        ([".", "--against", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["nowhere"], "there is no such folder"),
+        ([".", "--tape", "other"], "--tape is given twice"),
     ],
 )
-def test_wrong_words(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text(
         "feeds: [{venue: okx}]\nrules: [r.yaml]\nsinks: [{type: file, path: a.jsonl}]\n"
     )
     (tmp_path / "r.yaml").write_text("groups: []\n")
-    (tmp_path / "tape").mkdir()
-    command = ["replay", "--config", str(tmp_path / "config.yaml"), "--tape", str(tmp_path / "tape"), *words]
-    assert dispatch(command) == 2
+    assert _exit_code(["replay", "--config", "config.yaml", "--tape", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def _exit_code(command: list[str]) -> object:
+    try:
+        return dispatch(command)
+    except SystemExit as left:
+        return left.code
