@@ -74,10 +74,10 @@ class RuleWatch:
             return
         self.label_sets = len(evaluation.labels)
         decided = _decided(evaluation, self.min_coverage)
-        if decided.any():
+        if count := np.count_nonzero(decided):
             self.known += 1
             self.warm_ns = at_ns if self.warm_ns is None else self.warm_ns
-            values = evaluation.value[decided]
+            values = evaluation.value if count == len(decided) else evaluation.value[decided]
             self.low = float(np.fmin.reduce(values, initial=self.low))
             self.high = float(np.fmax.reduce(values, initial=self.high))
         for row in self._rows(evaluation):
@@ -95,7 +95,10 @@ def _decided(evaluation: Evaluation, min_coverage: float) -> np.ndarray:
     """Rows of which the rule can say something, as the life cycle weighs it."""
     known: np.ndarray = evaluation.truth != UNKNOWN
     enough = evaluation.coverage >= min_coverage
-    return known if enough.all() else known & (enough | ((evaluation.truth == TRUE) & evaluation.lower_bound))
+    if np.count_nonzero(enough) == len(enough):  # a third of what `all` costs, for each rule at each sample
+        return known
+    said: np.ndarray = known & (enough | ((evaluation.truth == TRUE) & evaluation.lower_bound))
+    return said
 
 
 class Watch:
