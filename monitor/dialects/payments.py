@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.clock import NS_PER_MS
+from monitor.instruments import Instrument
+
 REGULAR_H = (8.0, 4.0, 2.0, 1.0)
 """Usual distances, longest first. Payments fall on whole multiples of theirs, counted from midnight UTC."""
 _HOUR_MS = 3_600_000
@@ -57,6 +60,22 @@ class Payments(msgspec.Struct):
     def _falls_on(self, hours: float) -> bool:
         """Whether the next payment is a whole multiple; one that is not even on an hour says nothing about that."""
         return not _is_multiple(self.next_ms, _HOUR_MS) or _is_multiple(self.next_ms, hours * _HOUR_MS)
+
+
+def hours_of(known: dict[str, Payments], instrument: Instrument, next_ns: int, now_ns: int) -> float | None:
+    """Hours that a rate of an instrument stands for, by `Payments` of its symbol; the listing's where no payment is told.
+
+    Args:
+        known: By symbol; the instrument's are added.
+        instrument: Of which the rate is.
+        next_ns: Its next payment, unix nanoseconds; 0 when that is not told.
+        now_ns: When that was told.
+    """
+    listed_h = instrument.funding_interval_h
+    if not next_ns:
+        return listed_h
+    payments = known.setdefault(instrument.symbol, Payments())
+    return payments.interval_h(next_ns // NS_PER_MS, now_ns // NS_PER_MS, listed_h)
 
 
 def _is_multiple(time_ms: int, step_ms: float) -> bool:

@@ -23,7 +23,7 @@ import msgspec
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed, BookSettings
 from monitor.dialects.fields import Millis, PositiveFloat
-from monitor.dialects.payments import Payments
+from monitor.dialects.payments import Payments, hours_of
 from monitor.dialects.trades import TradeSession
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent
@@ -442,11 +442,9 @@ class BitgetSession(TradeSession):
         return events
 
     def _hours(self, instrument: Instrument, next_ns: int, ts_ns: int) -> float | None:
-        listed_h = instrument.funding_interval_h
-        if not next_ns or listed_h is None:
-            return listed_h
-        payments = self._payments.setdefault(instrument.symbol, Payments())
-        return payments.interval_h(next_ns // NS_PER_MS, ts_ns // NS_PER_MS, listed_h)
+        if instrument.funding_interval_h is None:
+            return None
+        return hours_of(self._payments, instrument, next_ns, ts_ns)
 
     def _trade(self, symbol: str, row: _Trade, recv_ns: int, *, snapshot: bool) -> Iterable[MarketEvent]:
         ts_ns = row.T * NS_PER_MS

@@ -23,7 +23,7 @@ import msgspec
 from monitor.clock import NS_PER_MS
 from monitor.dialects.books import Book, BookFeed
 from monitor.dialects.history import number
-from monitor.dialects.payments import Payments
+from monitor.dialects.payments import Payments, hours_of
 from monitor.errors import DecodeError
 from monitor.events import Channel, MarketEvent, OpenInterest
 from monitor.feed import (
@@ -530,9 +530,7 @@ class NotificationSession(HtxSession):
         if instrument is None:
             return []
         next_ns = ms_ns(row.settlement_time) if row.settlement_time else 0
-        payments = self._payments.setdefault(row.contract_code, Payments())
-        now_ms, listed_h = ts_ns // NS_PER_MS, instrument.funding_interval_h
-        hours = payments.interval_h(next_ns // NS_PER_MS, now_ms, listed_h) if next_ns else listed_h
+        hours = hours_of(self._payments, instrument, next_ns, ts_ns)
         return self.funding(instrument, row.funding_rate, ts_ns, recv_ns, interval_h=hours, next_ns=next_ns)
 
 

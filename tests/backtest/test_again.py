@@ -14,6 +14,7 @@ from monitor.errors import TapeError
 from monitor.runtime.load import Loaded
 from monitor.runtime.steps.rerun import AlertLog
 from monitor.tape.folder import inspect, some_files
+from tests.commands.test_wrong_use import exit_code
 from tests.runtime.steps.test_rerun import START_NS, calm, history_of, live, told, trouble, venues
 
 SPEED = 30.0
@@ -98,12 +99,5 @@ def test_wrong_words(
         "feeds: [{venue: okx}]\nrules: [r.yaml]\nsinks: [{type: file, path: a.jsonl}]\n"
     )
     (tmp_path / "r.yaml").write_text("groups: []\n")
-    assert _exit_code(["replay", "--config", "config.yaml", "--tape", *words]) == 2
+    assert exit_code(" ".join(["replay --config config.yaml --tape", *words])) == 2
     assert message in capsys.readouterr().err
-
-
-def _exit_code(command: list[str]) -> object:
-    try:
-        return dispatch(command)
-    except SystemExit as left:
-        return left.code

@@ -191,6 +191,19 @@ def lost(item: Instrument, kind: type[MarketEvent], ts_ns: int, usd: int) -> Mar
     return Liquidation(item, "long", usd * 1_000_000, 50_000.0, ts_ns, ts_ns)
 
 
+def filled(
+    feed: VenueFeed, item: Instrument, registry: Registry, pages: list[HistoryPage], told: Sequence[MarketEvent]
+) -> list[MarketEvent]:
+    """What all pages of a gap bring; those that follow are added to them, and they end."""
+    found: list[MarketEvent] = []
+    for page in pages:
+        assert len(pages) < 50
+        events, more = feed.parse_history(page, answered(feed.spec.venue, item, page, told), NOW_NS, registry)
+        found += events
+        pages += more
+    return found
+
+
 @pytest.mark.parametrize(("venue", "kind"), GAPS, ids=lambda part: part if isinstance(part, str) else part.__name__)
 def test_what_a_gap_lost_is_had_again(venue: str, kind: type[MarketEvent]) -> None:
     feed, item, registry = venue_of(venue)
@@ -198,11 +211,7 @@ def test_what_a_gap_lost_is_had_again(venue: str, kind: type[MarketEvent]) -> No
     told = [lost(item, kind, NOW_NS - ago * NS_PER_S, 1000 * ago) for ago in (70, 50, 40, 10)]
     channel = Channel.TRADES if kind is Trade else Channel.LIQUIDATIONS
     pages = feed.gap(channel, [item], start_ns, end_ns)
-    found: list[MarketEvent] = []
-    for page in pages:
-        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
-        found += events
-        pages += more
+    found = filled(feed, item, registry, pages, told)
     assert [event.ts_ns for event in found] == [NOW_NS - 50 * NS_PER_S, NOW_NS - 40 * NS_PER_S]
     assert all(isinstance(event, kind) and event.backfill for event in found)  # type: ignore[union-attr]
     assert [event.usd_micros for event in found] == pytest.approx([50_000e6, 40_000e6], rel=1e-9)  # type: ignore[union-attr]
@@ -222,11 +231,7 @@ def test_a_full_page_of_a_gap_goes_on_where_it_ended(venue: str, rows: int) -> N
     told = [lost(item, Trade, NOW_NS - ago * step_ns, 10) for ago in range(count, 0, -1)]
     start_ns, end_ns = NOW_NS - (count - 5) * step_ns - 1, NOW_NS - 5 * step_ns
     pages = feed.gap(Channel.TRADES, [item], start_ns, end_ns)
-    found: list[int] = []
-    for page in pages:
-        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
-        found += [event.ts_ns for event in events]
-        pages += more
+    found = [event.ts_ns for event in filled(feed, item, registry, pages, told)]
     assert sorted(found) == [event.ts_ns for event in told if start_ns < event.ts_ns <= end_ns]
     assert len(pages) == 3
 
@@ -239,11 +244,7 @@ def test_a_cascade_that_fills_a_page_of_liquidations_is_not_cut_off(venue: str) 
     told = [lost(item, Liquidation, NOW_NS - ago * step_ns, 10) for ago in range(count, 0, -1)]
     start_ns, end_ns = NOW_NS - (count - 5) * step_ns - 1, NOW_NS - 7 * step_ns
     pages = feed.gap(Channel.LIQUIDATIONS, [item], start_ns, end_ns)
-    found: list[int] = []
-    for page in pages:
-        events, more = feed.parse_history(page, answered(venue, item, page, told), NOW_NS, registry)
-        found += [event.ts_ns for event in events]
-        pages += more
+    found = [event.ts_ns for event in filled(feed, item, registry, pages, told)]
     second_ns = NS_PER_S if venue == "gate" else 1  # the last second of a gap is left out there
     want = [event.ts_ns // second_ns * second_ns for event in told]
     assert sorted(found) == [ts for ts in want if start_ns < ts <= end_ns // second_ns * second_ns - second_ns // 2]
@@ -253,13 +254,7 @@ def test_a_page_of_gate_that_is_full_of_one_second_is_taken_as_it_is() -> None:
     feed, item, registry = venue_of("gate")
     told = [lost(item, Liquidation, NOW_NS - 30 * NS_PER_S, 10)] * 1_000
     pages = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
-    found = 0
-    for page in pages:
-        assert len(pages) < 50
-        events, more = feed.parse_history(page, answered("gate", item, page, told), NOW_NS, registry)
-        found += len(events)
-        pages += more
-    assert found == 1_000
+    assert len(filled(feed, item, registry, pages, told)) == 1_000
 
 
 def test_a_position_of_gate_that_is_closed_in_part_counts_what_was_closed() -> None:
@@ -320,11 +315,7 @@ def test_htx_is_asked_on_until_it_has_no_more_liquidations() -> None:
     feed, item, registry = venue_of("htx")
     told = [lost(item, Liquidation, NOW_NS - ago * NS_PER_S, 10) for ago in range(5, 0, -1)]
     pages = feed.gap(Channel.LIQUIDATIONS, [item], NOW_NS - 60 * NS_PER_S, NOW_NS)
-    found: list[MarketEvent] = []
-    for page in pages:
-        events, more = feed.parse_history(page, answered("htx", item, page, told), NOW_NS, registry)
-        found += events
-        pages += more
+    found = filled(feed, item, registry, pages, told)
     assert (len(found), len(pages)) == (5, 6)
 
 
